@@ -1,0 +1,154 @@
+"""Sound files in: decoding, mono, 44.1 kHz — the first step of every mixture (paper, Sec. 4).
+
+    file → read_audio → (samples,) float64 at 44.1 kHz → soundbank, mixing; minirsed.detect
+
+Values are those of the official DCASE 2017 synthesizer's loader: integer PCM is divided by 2^(bits - 1), float files
+are taken as they are, channels are averaged *before* resampling.
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from data_tools.errors import InputError
+
+SAMPLE_RATE = 44100  # Hz; every mixture and every model of this project
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus")  # what libsndfile decodes everywhere
+RESAMPLERS = ("soxr", "kaiser_best")
+
+
+def read_audio(path, sr=SAMPLE_RATE, *, resampler="soxr", start_s=0.0, duration_s=None):
+    """Read a sound file, or a part of it, as mono at `sr`.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any file that libsndfile decodes (WAV, FLAC, Ogg, MP3 …), any rate, depth and number of channels.
+    sr : int or None
+        Rate of the result in Hz; None keeps the file's own (see `read_audio_native`, which also tells it).
+    resampler : {"soxr", "kaiser_best"}
+        See `resample`.
+    start_s, duration_s : float, float or None
+        Part to read, in seconds; only that part is decoded. None: up to the end of the file.
+
+    Returns
+    -------
+    (samples,) float64, usually in [-1, 1]; float files may go beyond.
+
+    Raises
+    ------
+    InputError
+        Missing, a folder, no audio, cut short, without samples, NaN or Inf; the message names the file.
+    """
+    y, sr_native = read_audio_native(path, start_s=start_s, duration_s=duration_s)
+    return y if sr is None else resample(y, sr_native, sr, resampler=resampler)
+
+
+def read_audio_native(path, *, start_s=0.0, duration_s=None):
+    """Read a sound file as mono at its own rate: `(y, sr)`, (samples,) float64 and Hz.
+
+    Parameters and errors as in `read_audio`.
+    """
+    with _open(path) as file:
+        sr = file.samplerate
+        first = min(int(start_s * sr), file.frames)
+        wanted = file.frames - first if duration_s is None else min(math.ceil(duration_s * sr), file.frames - first)
+        if wanted <= 0:
+            raise InputError(f"{path}: no samples" + (f" from {start_s} s on" if start_s else ""))
+        y = _decode(file, path, first, wanted)
+    # An MP3 header may promise a few frames more than the stream holds; elsewhere a lack means a damaged file.
+    if len(y) < wanted and not (file.format == "MP3" and len(y) > 0):
+        raise InputError(f"{path}: cut short, {len(y)} of {wanted} samples could be read")
+    y = y[:, 0] if y.shape[1] == 1 else y.mean(axis=1)
+    if not np.isfinite(y).all():
+        raise InputError(f"{path}: has NaN or infinite samples")
+    return y, sr
+
+
+def audio_header(path):
+    """Length and rate of a sound file from its header alone: `(n_frames, sr)`.
+
+    Raises
+    ------
+    InputError
+        Missing, a folder, no audio, or without samples.
+    """
+    with _open(path) as file:
+        if file.frames <= 0:
+            raise InputError(f"{path}: no samples")
+        return file.frames, file.samplerate
+
+
+def resample(y, sr_in, sr_out, *, resampler="soxr"):
+    """Resample a signal; unchanged (the same array) where the rates are equal.
+
+    Parameters
+    ----------
+    y : (samples,) float64
+    sr_in, sr_out : int
+        Rates in Hz.
+    resampler : {"soxr", "kaiser_best"}
+        "soxr": soxr's high quality, what librosa >= 0.10 uses. "kaiser_best": the filter of the libraries of 2017,
+        for mixtures equal to the official ones to one step of 24 bits (`data_tools.resampling`).
+
+    Returns
+    -------
+    (ceil(samples * sr_out / sr_in),) float64 — librosa's length rule for both.
+
+    Raises
+    ------
+    ValueError
+        Another resampler, a rate that is not positive, or `y` not one-dimensional.
+    """
+    if resampler not in RESAMPLERS:
+        raise ValueError(f"resampler must be one of {', '.join(RESAMPLERS)}, not {resampler!r}")
+    if sr_in <= 0 or sr_out <= 0:
+        raise ValueError(f"sample rates must be positive, not {sr_in} and {sr_out} Hz")
+    y = np.asarray(y, dtype=np.float64)
+    if y.ndim != 1:
+        raise ValueError(f"y must have one dimension, (samples,), not shape {y.shape}")
+    if sr_in == sr_out:
+        return y
+    n_out = math.ceil(len(y) * (sr_out / sr_in))  # librosa's own float arithmetic
+    if resampler == "kaiser_best":
+        from data_tools.resampling import kaiser_best
+
+        resampled = kaiser_best(y, sr_in, sr_out)
+    else:
+        import soxr
+
+        resampled = soxr.resample(y, sr_in, sr_out, quality="HQ")
+    if len(resampled) < n_out:
+        return np.concatenate([resampled, np.zeros(n_out - len(resampled))])
+    return resampled[:n_out]
+
+
+def _open(path):
+    """The file as an open `soundfile.SoundFile`, or an InputError that says why not."""
+    import soundfile
+
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, not a sound file")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        return soundfile.SoundFile(path)
+    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: ".raw" and the like, without a header
+        raise InputError(f"{path}: not a readable sound file ({_reason(error)})") from error
+
+
+def _decode(file, path, first, wanted):
+    """Frames [first, first + wanted) as (frames, channels) float64."""
+    import soundfile
+
+    try:
+        file.seek(first)
+        return file.read(wanted, dtype="float64", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise InputError(f"{path}: damaged sound file ({_reason(error)})") from error
+
+
+def _reason(error):
+    return getattr(error, "error_string", str(error)).strip().rstrip(".")

@@ -1,0 +1,275 @@
+"""A sound bank from a folder of the user's own recordings.
+
+    my_sounds/
+      events/CLASS/*.wav …      one isolated event a file; CLASS is any folder name
+      events/events.csv         optional: file (relative to events/), onset_s, offset_s — the active part
+      backgrounds/**/*.wav …    scenes; the scene's name is the subfolder's
+      split.csv                 optional: file (relative to the folder), subset (train, dev or eval)
+
+Recordings are told apart by file, so nothing crosses subsets as long as no recording is spread over several files;
+where it is, write a `split.csv`. A file that `split.csv` does not name goes by the rule of `split_by_hash`.
+Long backgrounds give consecutive pieces of 30 s, all in one subset; a last piece of 10 s or more counts and is looped,
+as are recordings shorter than 30 s. Hidden files, and files that are no sound by their suffix, are passed over.
+"""
+
+import csv
+import hashlib
+import math
+import unicodedata
+from pathlib import Path, PurePosixPath
+
+from data_tools.audio import AUDIO_SUFFIXES, audio_header, read_audio
+from data_tools.errors import InputError
+from data_tools.soundbank import (
+    CLIP_S,
+    SHORTEST_PIECE_S,
+    SUBSETS,
+    Background,
+    EventClip,
+    SoundBank,
+    files_digest,
+)
+
+SHORTEST_BACKGROUND_S = 1.0
+ROUNDING_S = 0.001  # an offset may lie this far beyond the end of its file: lists are often rounded to milliseconds
+
+
+class FolderBank(SoundBank):
+    """Bank over a folder laid out as above. Reads headers and lists; sounds are decoded when asked for."""
+
+    def __init__(self, path, *, resampler="soxr"):
+        self.root = Path(path)
+        self.resampler = resampler
+        event_root, background_root = _check_layout(self.root)
+        by_class = {folder.name: _audio_files(folder.iterdir()) for folder in _class_folders(event_root)}
+        for label, files in by_class.items():
+            if not files:
+                raise InputError(f"{event_root / label}: no sound files ({', '.join(AUDIO_SUFFIXES)}) in it")
+        backgrounds = _audio_files(background_root.rglob("*"))
+        if not backgrounds:
+            raise InputError(f"{background_root}: no sound files ({', '.join(AUDIO_SUFFIXES)}) in it")
+        super().__init__(str(path), sorted(by_class))
+
+        files = [file for group in by_class.values() for file in group] + backgrounds
+        listed = _read_split(self.root, files)
+        active_parts = _read_active_parts(event_root)
+        self._clips = {
+            (label, subset): [] for label in self.classes for subset in SUBSETS
+        }
+        for label, group in by_class.items():
+            subsets = self._assign(group, listed)
+            for file in group:
+                clip = _event_clip(event_root, file, label, active_parts)
+                self._clips[label, subsets[file]].append(clip)
+        self._pieces = {subset: [] for subset in SUBSETS}
+        subsets = self._assign(backgrounds, listed)
+        for file in backgrounds:
+            self._pieces[subsets[file]] += _background_pieces(background_root, file)
+        self._files = [(name_of(file, self.root), file) for file in files]
+        self._split = sorted((name, subset) for name, subset in listed.items())
+
+    def _assign(self, files, listed):
+        """Subset of each of `files`: as listed, the others by `split_by_hash`."""
+        names = {file: name_of(file, self.root) for file in files}
+        subsets = split_by_hash(names.values(), listed)
+        return {file: subsets[name] for file, name in names.items()}
+
+    def _events(self, label, subset):
+        return self._clips[label, subset]
+
+    def _backgrounds(self, subset):
+        return self._pieces[subset]
+
+    def _event_audio(self, key):
+        return read_audio(path_of(key, self.root / "events"), resampler=self.resampler)
+
+    def _background_audio(self, key, start_s, duration_s):
+        path = path_of(key, self.root / "backgrounds")
+        return read_audio(path, resampler=self.resampler, start_s=start_s, duration_s=duration_s)
+
+    def fingerprint(self):
+        """See `SoundBank.fingerprint`: file names, sizes and times of change, lists, split and resampler."""
+        clips = sorted(self._clips.items())
+        return files_digest(self._files, "folder", self.resampler, repr(clips), repr(self._split))
+
+
+def split_by_hash(names, listed=()):
+    """Assign files to subsets by their names alone, so that a file keeps its subset when others come or go.
+
+    The first 8 bytes of the MD5 of the name, as a share u of their range, decide: u < 0.70 train, u < 0.85 dev, else
+    eval. A group too small for that is mended, moving only files that `listed` does not fix: with no train file, the
+    one of lowest u becomes train; then, with two files or more and no dev file, the one of highest u among the rest
+    becomes dev; then, with three or more and no eval file, likewise eval — never taking a subset's only file.
+
+    Parameters
+    ----------
+    names : iterable of str
+        One group — the files of one class, or the backgrounds — relative to the sound folder, with `/`.
+    listed : mapping of str to subset, optional
+        Fixed assignments (`split.csv`).
+
+    Returns
+    -------
+    dict of str to {"train", "dev", "eval"}
+    """
+    names = list(names)
+    listed = dict(listed)
+    share = {name: int.from_bytes(hashlib.md5(name.encode()).digest()[:8], "big") / 2.0**64 for name in names}
+    subsets = {
+        name: listed.get(name) or ("train" if u < 0.70 else "dev" if u < 0.85 else "eval")
+        for name, u in share.items()
+    }
+    if all(name in listed for name in names):
+        return subsets
+    free = sorted((name for name in names if name not in listed), key=share.get)
+    for wanted, enough in (("train", 1), ("dev", 2), ("eval", 3)):
+        if len(names) < enough or wanted in subsets.values():
+            continue
+        counts = {subset: sum(s == subset for s in subsets.values()) for subset in SUBSETS}
+        # "train" comes first and may take any file; later ones leave every earlier subset its last file
+        movable = [n for n in free if wanted == "train" or subsets[n] == "eval" or counts[subsets[n]] > 1]
+        if movable:
+            subsets[movable[0] if wanted == "train" else movable[-1]] = wanted
+    return subsets
+
+
+def name_of(file, root):
+    """A file's name in lists, keys and hashes: relative to `root`, with `/`, composed Unicode (NFC)."""
+    return unicodedata.normalize("NFC", file.relative_to(root).as_posix())
+
+
+def path_of(key, root):
+    """The file that `key` names below `root`.
+
+    Raises
+    ------
+    InputError
+        `key` is absolute or climbs out of `root`, as only a damaged or hostile recipe would.
+    """
+    relative = PurePosixPath(key)
+    if relative.is_absolute() or ".." in relative.parts:
+        raise InputError(f"{key}: lies outside {root}")
+    path = Path(root) / relative
+    if not path.exists():  # a file system that stores decomposed names (NFD)
+        decomposed = Path(root) / unicodedata.normalize("NFD", key)
+        path = decomposed if decomposed.exists() else path
+    return path
+
+
+def _check_layout(root):
+    if not root.exists():
+        raise InputError(f"{root}: no such folder")
+    if not root.is_dir():
+        raise InputError(f"{root}: not a folder")
+    events, backgrounds = root / "events", root / "backgrounds"
+    if not events.is_dir():
+        raise InputError(f"{root}: no events folder in it; a sound folder has events/CLASS/ and backgrounds/")
+    if not backgrounds.is_dir():
+        raise InputError(f"{root}: no backgrounds folder in it; a sound folder has events/CLASS/ and backgrounds/")
+    return events, backgrounds
+
+
+def _class_folders(event_root):
+    folders = [folder for folder in event_root.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
+    if not folders:
+        raise InputError(f"{event_root}: no class folder in it; events go into events/CLASS/")
+    return folders
+
+
+def _audio_files(paths):
+    """The sound files among `paths`, sorted by name."""
+    return sorted(
+        path
+        for path in paths
+        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def _event_clip(event_root, file, label, active_parts):
+    n_frames, sr = audio_header(file)
+    duration_s = n_frames / sr
+    key = name_of(file, event_root)
+    onset_s, offset_s, where = active_parts.get(key, (0.0, duration_s, ""))
+    if offset_s > duration_s + ROUNDING_S:
+        raise InputError(f"{where}: offset {offset_s} s lies beyond the end of {key} ({duration_s:.3f} s)")
+    return EventClip(key, label, onset_s, offset_s)
+
+
+def _background_pieces(background_root, file):
+    n_frames, sr = audio_header(file)
+    duration_s = n_frames / sr
+    if duration_s < SHORTEST_BACKGROUND_S:
+        raise InputError(f"{file}: background of {duration_s:.3f} s; at least {SHORTEST_BACKGROUND_S:g} s are needed")
+    key = name_of(file, background_root)
+    scene = file.parent.name if file.parent != background_root else "background"
+    starts = [CLIP_S * i for i in range(int(duration_s // CLIP_S) + 1)]
+    pieces = [Background(key, scene, s, min(CLIP_S, duration_s - s)) for s in starts]
+    return pieces[:1] + [piece for piece in pieces[1:] if piece.duration_s >= SHORTEST_PIECE_S]
+
+
+def _read_split(root, files):
+    """`split.csv` as {name: subset}; empty without the file."""
+    path = root / "split.csv"
+    known = {name_of(file, root) for file in files}
+    listed = {}
+    for where, row in _rows(path, ("file", "subset")):
+        name, subset = _list_name(row["file"]), row["subset"].strip()
+        if subset not in SUBSETS:
+            raise InputError(f"{where}: unknown subset {subset!r}, must be {', '.join(SUBSETS)}")
+        if name not in known:
+            raise InputError(f"{where}: {name} is no sound file of this folder")
+        if listed.setdefault(name, subset) != subset:
+            raise InputError(f"{where}: {name} is in {listed[name]!r} already, and must not cross subsets")
+    return listed
+
+
+def _read_active_parts(event_root):
+    """`events.csv` as {key: (onset_s, offset_s, "path, line n")}; empty without the file."""
+    parts = {}
+    for where, row in _rows(event_root / "events.csv", ("file", "onset_s", "offset_s")):
+        key = _list_name(row["file"])
+        if not path_of(key, event_root).is_file():
+            raise InputError(f"{where}: no such file, {event_root / key}")
+        if key in parts:
+            raise InputError(f"{where}: {key} is listed twice; a file holds one event")
+        onset_s, offset_s = (_seconds(row[column], column, where) for column in ("onset_s", "offset_s"))
+        if onset_s < 0:
+            raise InputError(f"{where}: negative onset, {onset_s} s")
+        if onset_s >= offset_s:
+            raise InputError(f"{where}: onset {onset_s} s is not before offset {offset_s} s")
+        parts[key] = (onset_s, offset_s, where)
+    return parts
+
+
+def _list_name(text):
+    return unicodedata.normalize("NFC", PurePosixPath(text.strip()).as_posix())
+
+
+def _seconds(text, column, where):
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"{where}: {column} is {text!r}, not a number of seconds")
+    return value
+
+
+def _rows(path, columns):
+    """Rows of a comma separated list with a header as (place, {column: text}); nothing if there is no file."""
+    if not path.is_file():
+        return
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            for column in columns:
+                if column not in (reader.fieldnames or ()):
+                    found = ", ".join(reader.fieldnames or ()) or "none"
+                    raise InputError(f"{path}, line 1: no column {column!r} (found: {found})")
+            for row in reader:
+                where = f"{path}, line {reader.line_num}"
+                if any(row[column] is None for column in columns) or None in row:
+                    raise InputError(f"{where}: expected {len(reader.fieldnames)} columns")
+                yield where, row
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: malformed list ({error})") from error

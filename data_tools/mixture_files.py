@@ -1,0 +1,89 @@
+"""Rendered mixtures as files: 24-bit WAV under the official names, as the DCASE 2017 synthesizer stores them.
+
+recipes → mixing.render → mixture_files → folder of WAV files
+"""
+
+from pathlib import Path
+
+from data_tools.audio import SAMPLE_RATE
+from data_tools.errors import InputError
+from data_tools.files import atomic_write
+from data_tools.mixing import quantize24, render
+
+CHUNK = 8  # recipes sent to a worker at a time
+
+
+def write_mixtures(bank, recipes, folder, n_jobs=1):
+    """Render recipes into WAV files named after them; complete files that are there already are kept.
+
+    Each file is written atomically, so an interrupted run is simply started again.
+
+    Parameters
+    ----------
+    bank : SoundBank
+    recipes : list of Recipe
+    folder : str or Path
+        Must exist.
+    n_jobs : int
+        Processes; the files do not depend on it. -1: all cores.
+
+    Yields
+    ------
+    bool, one per recipe in order: written (True) or kept (False).
+
+    Raises
+    ------
+    InputError
+        A sound cannot be used, a name occurs twice, or a name is no plain file name.
+    """
+    folder = Path(folder)
+    names = set()
+    for recipe in recipes:
+        if Path(recipe.name).name != recipe.name or "\\" in recipe.name or not recipe.name:
+            raise InputError(f"{recipe.name!r}: not a plain file name")
+        if recipe.name in names:
+            raise InputError(f"{recipe.name}: two recipes have this name")
+        names.add(recipe.name)
+
+    import joblib
+
+    chunks = [recipes[i : i + CHUNK] for i in range(0, len(recipes), CHUNK)]
+    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
+    for written in parallel(joblib.delayed(_write_chunk)(bank, chunk, folder) for chunk in chunks):
+        yield from written
+
+
+def write_wav24(path, integers):
+    """Write (samples,) int32 of 24-bit scale as mono WAV at 44.1 kHz, atomically and without any rounding."""
+    import soundfile
+
+    with atomic_write(path) as file:
+        soundfile.write(file, integers << 8, SAMPLE_RATE, format="WAV", subtype="PCM_24")
+
+
+def is_complete(path):
+    """Whether `path` is a mixture file in full: 24-bit mono WAV at 44.1 kHz, as long as its header says."""
+    import soundfile
+
+    path = Path(path)
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        head = file.read(8)
+    if head[:4] != b"RIFF" or int.from_bytes(head[4:], "little") + 8 != path.stat().st_size:
+        return False
+    try:
+        info = soundfile.info(path)
+    except soundfile.LibsndfileError:
+        return False
+    return (info.subtype, info.channels, info.samplerate) == ("PCM_24", 1, SAMPLE_RATE) and info.frames > 0
+
+
+def _write_chunk(bank, recipes, folder):
+    written = []
+    for recipe in recipes:
+        path = folder / recipe.name
+        written.append(not is_complete(path))
+        if written[-1]:
+            write_wav24(path, quantize24(render(recipe, bank)))
+    return written

@@ -1,0 +1,143 @@
+"""The conventions of the official DCASE 2017 task 2 mixture synthesizer: random stream, names, file formats.
+
+Everything here works on plain numbers, mappings and text; `data_tools.recipes` turns them into recipes. Learnt from the
+program's behaviour (version of 2017-06-30, Python 2.7, PyYAML 3.12); its output is met byte for byte.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_tools.errors import InputError
+
+SUBSET_NAMES = {"train": "devtrain", "dev": "devtest", "eval": "evaltest"}  # ours → theirs
+CLIP_S = 30.0  # seconds; assumed of every background when onsets are drawn
+SEEDS = {"train": 42, "dev": 42, "eval": 13}  # of the released data
+
+_NAME = re.compile(r"mixture_(?P<subset>[^_]+)_(?P<label>.+)_(?P<id>\d{3,})_[0-9a-f]{32}\.wav")
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What the random stream says about one class: list positions, not sounds.
+
+    The mixture k with `has_event[k]` set gets the next of the event instances, in ascending order.
+    """
+
+    background: np.ndarray  # (n,) int, position in the background list
+    has_event: np.ndarray   # (n,) bool
+    event: np.ndarray       # (instances,) int, position in the class's event list
+    onset_share: np.ndarray  # (instances,) float64 in [0, 1): onset = (30 s - length) * share
+    ebr: np.ndarray         # (instances,) int, position in the list of ratios
+
+
+def draw_stream(seed, n_backgrounds, n_events, n, event_presence_prob, n_ebrs):
+    """Draw one subset's random numbers in the official order.
+
+    One Mersenne Twister runs through the classes without being seeded anew, so the second class's numbers depend on
+    the first one's. Every event keeps the onset of its *last* instance: all mixtures of a class and subset that use
+    the same event have it at the same onset.
+
+    Parameters
+    ----------
+    seed : int
+    n_backgrounds : int
+    n_events : sequence of int
+        Length of each class's event list, in the bank's order of classes.
+    n : int
+        Mixtures per class.
+    event_presence_prob : float in [0, 1]
+        Share of mixtures with an event; the number is rounded half up, as Python 2 did.
+    n_ebrs : int
+
+    Returns
+    -------
+    list of Draws, one per class
+    """
+    random = np.random.RandomState(seed)  # noqa: NPY002 - the official program's generator
+    n_instances = int(np.floor(n * event_presence_prob + 0.5))
+    draws = []
+    for n_of_class in n_events:
+        event = random.randint(0, n_of_class, n_instances)
+        background = random.randint(0, n_backgrounds, n)
+        has_event = random.permutation(np.arange(n) < n_instances)
+        share = random.rand(n_instances)
+        last = {position: k for k, position in enumerate(event)}
+        shared = share[[last[position] for position in event]] if n_instances else share
+        ebr = random.randint(0, n_ebrs, n_instances)
+        draws.append(Draws(background, has_event, event, shared, ebr))
+    return draws
+
+
+def mixture_name(subset, label, index, fields):
+    """Official file name of a mixture; `fields` are those of its recipe without name and annotation."""
+    digest = hashlib.md5(flow_text(fields).encode()).hexdigest()
+    return f"mixture_{SUBSET_NAMES[subset]}_{label}_{index:03d}_{digest}.wav"
+
+
+def class_of_name(name):
+    """The class that an official mixture name holds. InputError: not such a name."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise InputError(f"{name}: not of the form mixture_<subset>_<class>_<id>_<md5>.wav")
+    return match["label"]
+
+
+def parameter_hash(ebr_db, event_presence_prob, mixtures_per_class, seed):
+    """Name of the folder that the official program gives to mixtures of these parameters."""
+    ratios = [int(ratio) if float(ratio).is_integer() else float(ratio) for ratio in ebr_db]
+    parameters = {
+        "ebrs": ratios,
+        "event_presence_prob": float(event_presence_prob),
+        "mixtures_per_class": mixtures_per_class,
+        "seed": seed,
+    }
+    return hashlib.md5(flow_text(parameters).encode()).hexdigest()
+
+
+def flow_text(mapping):
+    """YAML as PyYAML wrote it before 5.1: sorted keys, collections of plain values in one line."""
+    import yaml
+
+    return yaml.dump(mapping, Dumper=yaml.SafeDumper, default_flow_style=None)
+
+
+def block_text(mappings):
+    """YAML of the recipe files: block style, sorted keys, folded at 80 columns.
+
+    Always the Python emitter: libyaml's folds elsewhere, and these files are compared byte for byte.
+    """
+    import yaml
+
+    return yaml.dump(mappings, Dumper=yaml.SafeDumper, default_flow_style=False)
+
+
+def load_yaml(path):
+    """Content of a YAML file; safe loader. InputError: no such file, not text, malformed (with the line)."""
+    import yaml
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            return yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: is a folder") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: not readable as YAML ({reason})") from error
+
+
+def annotation(name, onset_s=None, length_s=None, label=None):
+    """One line of an event list, without its line feed: the name alone where there is no event."""
+    if label is None:
+        return name
+    return "\t".join([name, number_text(onset_s), number_text(onset_s + length_s), label])
+
+
+def number_text(value):
+    """`value` as Python 2 printed it: 12 significant digits."""
+    text = f"{value:.12g}"
+    return text if isinstance(value, int) or any(c in text for c in ".en") else text + ".0"

@@ -1,0 +1,207 @@
+"""What a recipe is, and how recipes and event lists are written down: the DCASE 2017 synthesizer's formats.
+
+`data_tools.recipes` draws recipes and hands these names on; import them from there.
+
+A recipe file is a YAML list, an event list a tab separated text with a line `file, onset, offset, class` per
+mixture, or `file` alone where there is no event. Recipes of our own generator need fields that the official format
+lacks; they are written only where they differ from the official program's behaviour: `bg_start_seconds`,
+`mixture_length_seconds` and `rendered_path`.
+"""
+
+import math
+from dataclasses import dataclass
+
+from data_tools import official
+from data_tools.errors import InputError
+from data_tools.files import atomic_write
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One mixture: everything that `data_tools.mixing.render` needs, times in seconds, no audio.
+
+    Without an event, `label` and all that follows up to `scaling_factor` keep their defaults.
+    """
+
+    name: str                               # file name of the mixture
+    background: str                         # key in the bank
+    scene: str
+    background_start_s: float = 0.0
+    label: str | None = None                # class of the event; None: no event
+    event: str | None = None                # key in the bank
+    segment_onset_s: float | None = None    # part of the event recording that is used
+    segment_offset_s: float | None = None
+    onset_s: float | None = None            # in the mixture
+    ebr_db: float = -math.inf
+    scaling_factor: float | None = None     # of the event's amplitude; None: from `ebr_db` when rendered
+    duration_s: float | None = None         # of the mixture; None: as long as the background recording
+    rendered: str | None = None             # path of the mixture itself, where it came ready-made
+
+    @property
+    def has_event(self):
+        """Whether the mixture holds an event."""
+        return self.label is not None
+
+    @property
+    def length_s(self):
+        """Length of the event, seconds; None without one."""
+        return self.segment_offset_s - self.segment_onset_s if self.has_event else None
+
+    @property
+    def offset_s(self):
+        """End of the event in the mixture, seconds; None without one."""
+        return self.onset_s + self.length_s if self.has_event else None
+
+
+def read_recipes(path):
+    """Read a recipe file, the official program's or ours: list of Recipe.
+
+    Fields that are not known are passed over; `annotation_string` follows from the others.
+
+    Raises
+    ------
+    InputError
+        No such file, malformed YAML, a field that is missing or of the wrong kind; the message names file and recipe.
+    """
+    entries = official.load_yaml(path)
+    if not isinstance(entries, list):
+        raise InputError(f"{path}: not a recipe file (a YAML list of mappings)")
+    return [_from_yaml_fields(entry, f"{path}, recipe {i}") for i, entry in enumerate(entries)]
+
+
+def write_recipes(path, recipes):
+    """Write recipes in the official format, atomically (see `recipes_text`)."""
+    with atomic_write(path, "w") as file:
+        file.write(recipes_text(recipes))
+
+
+def recipes_text(recipes):
+    """YAML text of a recipe file. For official recipes the bytes are the official program's."""
+    mappings = []
+    for recipe in recipes:
+        line = official.annotation(recipe.name, recipe.onset_s, recipe.length_s, recipe.label)
+        named = {"mixture_audio_filename": recipe.name, "annotation_string": line}
+        mappings.append({**to_yaml_fields(recipe), **named})
+    return official.block_text(mappings)
+
+
+def write_event_list(path, recipes):
+    """Write the annotations of mixtures as an official event list, atomically."""
+    with atomic_write(path, "w") as file:
+        for recipe in recipes:
+            file.write(official.annotation(recipe.name, recipe.onset_s, recipe.length_s, recipe.label) + "\n")
+
+
+def read_event_list(path):
+    """Read an event list: {file: [(onset_s, offset_s, label), …]}, an empty list for a file without events.
+
+    Raises
+    ------
+    InputError
+        No such file, not text, or a line that has neither one nor four columns; names file and line.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = file.read().splitlines()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file ({error})") from error
+    events = {}
+    for number, line in enumerate(lines, start=1):
+        columns = line.rstrip("\r\n").split("\t")
+        if columns == [""]:
+            continue
+        found = events.setdefault(columns[0], [])
+        if len(columns) == 1:
+            continue
+        try:
+            _, onset, offset, label = columns
+            found.append((float(onset), float(offset), label))
+        except ValueError as error:
+            raise InputError(f"{path}, line {number}: expected file, or file, onset, offset, class") from error
+    return events
+
+
+def to_yaml_fields(recipe):
+    """A recipe as official fields, without name and annotation (which are made from these)."""
+    fields = {
+        "bg_path": recipe.background,
+        "bg_classname": recipe.scene,
+        "event_present": recipe.has_event,
+        "ebr": recipe.ebr_db,
+    }
+    if recipe.background_start_s:
+        fields["bg_start_seconds"] = recipe.background_start_s
+    if recipe.duration_s is not None:
+        fields["mixture_length_seconds"] = recipe.duration_s
+    if recipe.rendered is not None:
+        fields["rendered_path"] = recipe.rendered
+    if recipe.has_event:
+        fields |= {
+            "event_class": recipe.label,
+            "event_length_seconds": recipe.length_s,
+            "event_start_in_mixture_seconds": recipe.onset_s,
+            "segment_start_seconds": recipe.segment_onset_s,
+            "segment_end_seconds": recipe.segment_offset_s,
+        }
+        if recipe.event is not None:
+            fields["event_path"] = recipe.event
+        if recipe.scaling_factor is not None:
+            fields["scaling_factor"] = recipe.scaling_factor
+    return fields
+
+
+def _from_yaml_fields(entry, where):
+    """A Recipe from one mapping of a recipe file."""
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}: not a mapping")
+    read = _FieldReader(entry, where)
+    fields = {
+        "name": read.text("mixture_audio_filename"),
+        "background": read.text("bg_path"),
+        "scene": read.text("bg_classname"),
+        "background_start_s": read.number("bg_start_seconds", 0.0),
+        "duration_s": read.number("mixture_length_seconds", None),
+        "rendered": read.text("rendered_path", None),
+    }
+    if not isinstance(entry.get("event_present"), bool):
+        raise InputError(f"{where}: event_present must be true or false")
+    if entry["event_present"]:
+        ready = fields["rendered"] is not None
+        fields |= {
+            "label": read.text("event_class"),
+            "event": read.text("event_path", *([None] if ready else [])),
+            "segment_onset_s": read.number("segment_start_seconds"),
+            "segment_offset_s": read.number("segment_end_seconds"),
+            "onset_s": read.number("event_start_in_mixture_seconds"),
+            "ebr_db": read.number("ebr", is_infinite_allowed=True),
+            "scaling_factor": read.number("scaling_factor", None),
+        }
+    return Recipe(**fields)
+
+
+class _FieldReader:
+    """Fields of a mapping, checked; the second argument, where given, stands in for a missing one."""
+
+    def __init__(self, entry, where):
+        self.entry, self.where = entry, where
+
+    def text(self, field, *default):
+        return self._get(field, default, lambda v: isinstance(v, str), "a text")
+
+    def number(self, field, *default, is_infinite_allowed=False):
+        def is_number(value):
+            is_real = isinstance(value, (int, float)) and not isinstance(value, bool)
+            return is_real and (math.isfinite(value) or (is_infinite_allowed and not math.isnan(value)))
+
+        return self._get(field, default, is_number, "a number")
+
+    def _get(self, field, default, is_valid, kind):
+        if field not in self.entry:
+            if default:
+                return default[0]
+            raise InputError(f"{self.where}: no field {field}")
+        if not is_valid(self.entry[field]):
+            raise InputError(f"{self.where}: {field} is {self.entry[field]!r}, not {kind}")
+        return self.entry[field]

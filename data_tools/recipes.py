@@ -1,0 +1,211 @@
+"""Recipes: which background, which event, where and how loud — drawn before any audio is made (paper, Sec. 4).
+
+    soundbank → recipes → mixing
+
+Two generators. "minirsed": every recipe has its own random numbers, so recipe 7 is the same whether 10 or 10,000 are
+drawn. "official": the DCASE 2017 synthesizer's stream, which gives the released development set, shared onsets and all.
+"""
+
+import hashlib
+import math
+
+import numpy as np
+
+from data_tools import official
+from data_tools.audio import SAMPLE_RATE
+from data_tools.clips import background_clip, event_clip, scaling_factor
+from data_tools.errors import InputError
+from data_tools.recipe_format import (
+    Recipe,
+    read_event_list,
+    read_recipes,
+    recipes_text,
+    to_yaml_fields,
+    write_event_list,
+    write_recipes,
+)
+from data_tools.soundbank import SUBSETS, check_subset
+
+__all__ = [
+    "EBR_DB",
+    "GENERATORS",
+    "Recipe",
+    "draw_recipes",
+    "drop_screened",
+    "read_event_list",
+    "read_recipes",
+    "recipes_text",
+    "write_event_list",
+    "write_recipes",
+]
+
+GENERATORS = ("minirsed", "official")
+EBR_DB = (-6.0, 0.0, 6.0)  # the task's event-to-background ratios
+
+
+def draw_recipes(
+    bank,
+    label,
+    subset,
+    n,
+    seed,
+    *,
+    generator="minirsed",
+    ebr_db=EBR_DB,
+    event_presence_prob=0.5,
+    duration_s=official.CLIP_S,
+    screen=True,
+):
+    """Draw the recipes of `n` mixtures for one class.
+
+    Parameters
+    ----------
+    bank : SoundBank
+    label : str
+        Event class.
+    subset : {"train", "dev", "eval"}
+    n : int
+        Mixtures; fewer may come back where the bank's screening drops some (official generator), or where the subset
+        is ready-made: then its first `n` mixtures are returned, and seed and generator have no say.
+    seed : int, 0 or more
+    generator : {"minirsed", "official"}
+        "minirsed": recipe i depends on (seed, subset, label, i) only; background, event, onset and ratio are uniform
+        and independent. Events are spread evenly (systematic sampling): every prefix of m recipes holds
+        m · event_presence_prob of them to within one. Reads no audio.
+        "official": the official program's recipes, byte for byte; reads audio, as they hold the scaling factor.
+    ebr_db : sequence of float
+        Event-to-background ratios to choose from, dB.
+    event_presence_prob : float in [0, 1]
+    duration_s : float
+        Length of a mixture, seconds; the official generator knows 30 s only.
+    screen : bool
+        Official generator: leave out the recipes that `drop_screened` does, as the released event lists do. False
+        gives all `n`, as in the released recipe files.
+
+    Raises
+    ------
+    InputError
+        Unknown class, no sounds in the subset, an event longer than the mixture.
+    ValueError
+        An argument out of its range.
+    """
+    check_subset(subset)
+    _check_draw(n, seed, generator, ebr_db, event_presence_prob, duration_s)
+    if label not in bank.classes:
+        bank.events(label, subset)  # raises, naming the known classes
+    ready = bank.ready_mixtures(label, subset)
+    if ready:
+        return ready[:n]
+    if generator == "official":
+        drawn = _draw_official(bank, label, subset, n, seed, ebr_db=ebr_db, event_presence_prob=event_presence_prob)
+        return drop_screened(drawn, bank) if screen else drawn
+    return _draw_minirsed(bank, label, subset, n, seed, ebr_db, event_presence_prob, duration_s)
+
+
+def _draw_minirsed(bank, label, subset, n, seed, ebr_db, event_presence_prob, duration_s):
+    clips = bank.events(label, subset)
+    backgrounds = bank.backgrounds(subset, label)
+    for clip in clips:
+        _check_fits(clip, duration_s)
+    stream = [seed, SUBSETS.index(subset), int.from_bytes(hashlib.md5(label.encode()).digest()[:8], "big")]
+    phase = np.random.default_rng([*stream, 0]).random()
+    recipes = []
+    for i in range(n):
+        rng = np.random.default_rng([*stream, 1, i])
+        background = backgrounds[rng.integers(len(backgrounds))]
+        clip = clips[rng.integers(len(clips))]
+        ratio = float(ebr_db[rng.integers(len(ebr_db))])
+        share = float(rng.random())
+        # One sample is kept free at the end: cutting an event to whole samples may add one to its length.
+        latest_s = max(0.0, duration_s - clip.length_s - 1 / SAMPLE_RATE)
+        has_event = math.floor((i + 1) * event_presence_prob + phase) > math.floor(i * event_presence_prob + phase)
+        event = _event_fields(clip, share * latest_s, ratio) if has_event else {}
+        recipes.append(_named(subset, label, i, background, event, duration_s))
+    return recipes
+
+
+def _draw_official(bank, label, subset, n, seed, *, ebr_db=EBR_DB, event_presence_prob=0.5):
+    """Recipes of the official program, all `n` of them, before screening.
+
+    Earlier classes of the bank use up their share of the random stream. Scaling factors are measured on the sounds.
+    """
+    backgrounds = bank.backgrounds(subset)
+    labels = bank.classes[: bank.classes.index(label) + 1]
+    n_events = [len(bank.events(name, subset)) for name in labels]
+    draws = official.draw_stream(seed, len(backgrounds), n_events, n, event_presence_prob, len(ebr_db))[-1]
+    clips = bank.events(label, subset)
+    duration_s = None if bank.has_whole_backgrounds else official.CLIP_S
+    recipes, instance = [], 0
+    for i in range(n):
+        background = backgrounds[draws.background[i]]
+        event = {}
+        if draws.has_event[i]:
+            clip, share = clips[draws.event[instance]], draws.onset_share[instance]
+            ratio = float(ebr_db[draws.ebr[instance]])
+            _check_fits(clip, official.CLIP_S)
+            event = _event_fields(clip, float((official.CLIP_S - clip.length_s) * share), ratio)
+            event["scaling_factor"] = _measured_factor(bank, background, clip, event, duration_s)
+            instance += 1
+        recipes.append(_named(subset, label, i, background, event, duration_s))
+    return recipes
+
+
+def drop_screened(recipes, bank):
+    """Leave out recipes whose background holds the mixture's own class (official patch of June 2017).
+
+    The class of a mixture without an event is read from its name. InputError: that is not an official name.
+    """
+    return [recipe for recipe in recipes if not _is_screened(recipe, bank)]
+
+
+def _is_screened(recipe, bank):
+    held = [label for label in bank.classes if bank.is_screened(recipe.background, label)]
+    return bool(held) and (recipe.label or official.class_of_name(recipe.name)) in held
+
+
+def _event_fields(clip, onset_s, ebr_db):
+    return {
+        "label": clip.label,
+        "event": clip.key,
+        "segment_onset_s": clip.onset_s,
+        "segment_offset_s": clip.offset_s,
+        "onset_s": onset_s,
+        "ebr_db": ebr_db,
+    }
+
+
+def _measured_factor(bank, background, clip, event, duration_s):
+    y = background_clip(bank, background.key, background.start_s, duration_s)
+    e = event_clip(bank, clip.key, clip.onset_s, clip.offset_s)
+    return scaling_factor(e, y, event["onset_s"], event["ebr_db"], f"{clip.key} in {background.key}")
+
+
+def _named(subset, label, index, background, event, duration_s):
+    """The recipe with its official name, which holds a hash of all else."""
+    fields = dict(
+        background=background.key,
+        scene=background.scene,
+        background_start_s=background.start_s,
+        duration_s=duration_s,
+        **event,
+    )
+    nameless = Recipe(name="", **fields)
+    return Recipe(name=official.mixture_name(subset, label, index, to_yaml_fields(nameless)), **fields)
+
+
+def _check_fits(clip, duration_s):
+    if clip.length_s > duration_s:
+        raise InputError(f"{clip.key}: event of {clip.length_s:.3f} s is longer than a clip of {duration_s:g} s")
+
+
+def _check_draw(n, seed, generator, ebr_db, event_presence_prob, duration_s):
+    if n < 0 or seed < 0:
+        raise ValueError(f"n and seed must not be negative, not {n} and {seed}")
+    if generator not in GENERATORS:
+        raise ValueError(f"generator must be one of {', '.join(GENERATORS)}, not {generator!r}")
+    if not 0 <= event_presence_prob <= 1:
+        raise ValueError(f"event_presence_prob must lie in [0, 1], not {event_presence_prob}")
+    if len(ebr_db) == 0 or not np.isfinite(ebr_db).all():
+        raise ValueError(f"ebr_db must hold finite numbers of decibels, not {ebr_db}")
+    if not duration_s > 0 or (generator == "official" and duration_s != official.CLIP_S):
+        raise ValueError(f"duration_s must be positive, and 30 for the official generator, not {duration_s}")
