@@ -1,0 +1,153 @@
+"""Read and write DCASE event lists: which events, and when, in which file.
+
+Reference lists come with the data set or from `data_tools`; `minirsed.evaluate` and `minirsed.detect` write
+estimates in the same form; `minirsed.score` reads both. The official form (DCASE 2017 task 2) has no header, tabs
+between columns and one row an event; a file without events has a row with its name alone:
+
+    mixture_devtest_gunshot_000_0123….wav<TAB>3.25<TAB>4.5<TAB>gunshot
+    mixture_devtest_gunshot_001_fedc….wav
+
+The reader also takes what spreadsheets make of that: semicolons or commas between columns, decimal commas (not
+beside column commas), quotes, a header, no label column, a byte order mark, any line ends, blank lines.
+"""
+
+import csv
+import math
+
+from data_tools.errors import InputError
+from data_tools.files import atomic_write
+
+# Column names of dcase_util lists and common others, lower case.
+HEADER_NAMES = {
+    "file": ("file", "filename", "file_name", "audio_file"),
+    "onset": ("onset", "event_onset", "onset_s", "start"),
+    "offset": ("offset", "event_offset", "offset_s", "end"),
+    "label": ("event_label", "label", "class"),
+}
+COLUMNS = tuple(HEADER_NAMES)
+
+
+def read_event_list(path):
+    """Read an event list.
+
+    Parameters
+    ----------
+    path : str or Path
+        UTF-8 text. An empty file is an empty list.
+
+    Returns
+    -------
+    dict of str to list of (onset_s, offset_s) or (onset_s, offset_s, label)
+        Files in order of their first row, events in order of their rows. Seconds as written: not sorted, clipped
+        or compared. A row of a file name alone, or with empty fields or the label "none" for the rest, gives the
+        file without an event.
+
+    Raises
+    ------
+    InputError
+        A row that is no event, or without label where others have one: the message names file, line and reason.
+    OSError
+        `path` cannot be read.
+    """
+    lines = _read_lines(path)
+    separator = next((sep for sep in "\t;," if any(sep in line for _, line in lines)), "\t")
+    columns = None
+    events = {}
+    line_of_length = {}  # 2 times, or 2 times and a label → the first such line
+    for number, line in lines:
+        try:
+            fields = [field.strip() for field in next(csv.reader([line], delimiter=separator, strict=True))]
+            if columns is None:
+                columns = _header(fields)
+                if columns:
+                    continue
+                columns = COLUMNS
+            file, event = _parse_row(fields, columns, decimal_comma=separator != ",")
+        except (ValueError, csv.Error) as error:
+            raise InputError(f"{path}, line {number}: {error}") from None
+        of_file = events.setdefault(file, [])
+        if event is not None:
+            of_file.append(event)
+            line_of_length.setdefault(len(event), number)
+    if len(line_of_length) == 2:
+        raise InputError(f"{path}, line {line_of_length[2]}: no label, but line {line_of_length[3]} has one")
+    return events
+
+
+def write_event_list(path, events):
+    """Write an event list in the official form, at once or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+    events : dict of str to list of (onset_s, offset_s) or (onset_s, offset_s, label)
+        As `read_event_list` returns it; times are written so that they read back the same.
+
+    Raises
+    ------
+    InputError
+        A name or label that holds a tab, a line end or a quote at its start, or is empty; a time not finite.
+    OSError
+        `path` cannot be written.
+    """
+    rows = []
+    for file, of_file in events.items():
+        if not of_file:
+            rows.append([file])
+        for onset_s, offset_s, *label in of_file:
+            if not (math.isfinite(onset_s) and math.isfinite(offset_s)):
+                raise InputError(f"{path}: {file} has the times {onset_s}, {offset_s}; expected finite seconds")
+            rows.append([file, repr(float(onset_s)), repr(float(offset_s)), *label])
+    for row in rows:
+        for text in row:
+            if not text or text != text.strip() or text.startswith('"') or set(text) & set("\t\r\n\0"):
+                raise InputError(f"{path}: {text!r} cannot be a field of an event list")
+    with atomic_write(path, "w") as file:
+        file.writelines("\t".join(row) + "\n" for row in rows)
+
+
+def _read_lines(path):
+    """Return [(line number from 1, line)] without blank lines."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:  # -sig: a byte order mark is no part of the first name
+            return [(number, line.rstrip("\n")) for number, line in enumerate(file, 1) if line.strip()]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+
+
+def _header(fields):
+    """Return the column of each field if the row is a header (None for other columns), else None."""
+    names = [field.lower() for field in fields]
+    columns = [next((c for c, known in HEADER_NAMES.items() if name in known), None) for name in names]
+    if "file" not in columns or not {"onset", "offset"} <= set(columns):
+        return None
+    twice = {column for column in columns if column and columns.count(column) > 1}
+    if twice:
+        raise ValueError(f"header names {' and '.join(sorted(twice))} twice")
+    return columns
+
+
+def _parse_row(fields, columns, decimal_comma):
+    """Return file and event of a row, the event None where the row has none; ValueError gives the reason."""
+    if len(fields) > len(columns) or len(fields) == 2 and columns == COLUMNS:
+        raise ValueError(f"{len(fields)} fields; expected 1 (file), 3 (file, onset, offset) or 4 (and label)")
+    row = {column: field for column, field in zip(columns, fields, strict=False) if column}
+    file, onset, offset, label = (row.get(column, "") for column in COLUMNS)
+    if not file:
+        raise ValueError("no file name")
+    if label.lower() == "none" or not (onset or offset or label):
+        return file, None
+    onset_s, offset_s = (
+        _parse_seconds(name, text, decimal_comma) for name, text in (("onset", onset), ("offset", offset))
+    )
+    return file, (onset_s, offset_s, label) if label else (onset_s, offset_s)
+
+
+def _parse_seconds(name, text, decimal_comma):
+    try:
+        seconds = float(text.replace(",", ".") if decimal_comma else text)
+    except ValueError:
+        seconds = math.nan
+    if not math.isfinite(seconds) or "_" in text:  # float() takes underscores
+        raise ValueError(f"{name} is {text!r}; expected seconds")
+    return seconds

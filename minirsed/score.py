@@ -1,0 +1,280 @@
+"""Score event lists: python -m minirsed.score REFERENCE.csv ESTIMATED.csv.
+
+Only files of the reference count, as in the official evaluation; one without a row in the estimates counts as
+empty. `minirsed.event_lists` says what a list may look like, `minirsed.scoring` how it is scored.
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+import sys
+
+from data_tools.errors import InputError, exit_on_input_error
+
+FIGURES = ("error_rate", "f1", "precision", "recall")
+COUNTS = ("n_ref", "n_sys", "n_tp", "n_fp", "n_fn", "n_subs")
+
+
+def _number(kind, low, high=math.inf, *, low_allowed=True):
+    """Argument type: `kind` within a range, NaN refused."""
+
+    def parse(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not (low < value < math.inf or low_allowed and value == low) or value > high:
+            limits = f"{'>=' if low_allowed else '>'} {low}" + (f" and <= {high}" if high < math.inf else "")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number {limits}")
+        return value
+
+    return parse
+
+
+def parse_arguments(argv):
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m minirsed.score",
+        usage="%(prog)s [options] REFERENCE.csv ESTIMATED.csv [REFERENCE.csv ESTIMATED.csv ...]",
+        description="Event-based error rate and F1 of event lists (file, onset, offset, label), "
+        "by the rules of DCASE 2017 task 2. Only files of the reference count.",
+        epilog="Several pairs, one a class, also give the task's average: the plain mean over classes.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("lists", nargs="+", metavar="LIST.csv", help="reference list, then estimated list")
+    hit = parser.add_argument_group("what counts as a hit")
+    hit.add_argument(
+        "--collar",
+        metavar="S",
+        type=_number(float, 0, low_allowed=False),
+        default=0.5,
+        help="allowed distance of onsets (and offsets), seconds",
+    )
+    hit.add_argument("--offset", action="store_true", help="the offset must agree too")
+    hit.add_argument("--no-onset", action="store_true", help="the onset need not agree (with --offset)")
+    hit.add_argument(
+        "--percentage-of-length",
+        metavar="X",
+        type=_number(float, 0, 1),
+        default=0.5,
+        help="share (0 to 1) of the reference event's length that widens the collar of its offset",
+    )
+    hit.add_argument("--matching", choices=("optimal", "greedy"), default="optimal", help="within a file")
+    lists = parser.add_argument_group("reading the lists")
+    lists.add_argument(
+        "--label",
+        action="append",
+        metavar="LABEL",
+        help="score only events of this label (may be repeated); "
+        "a single one also names the events of a list without labels",
+    )
+    lists.add_argument(
+        "--file-names",
+        choices=("name", "path"),
+        default="name",
+        help="compare files by name, without folders, or by path as written",
+    )
+    figures = parser.add_argument_group("figures")
+    figures.add_argument(
+        "--zero-score-empty", action="store_true", help="without any estimate, precision is 0, not undefined"
+    )
+    figures.add_argument(
+        "--compare", metavar="OTHER.csv", help="another system's list: paired test of the error rates"
+    )
+    figures.add_argument(
+        "--confidence", metavar="X", type=_number(float, 0, 1), default=0.95, help="of the intervals, 0 to 1"
+    )
+    figures.add_argument(
+        "--resamples", metavar="N", type=_number(int, 1), default=10_000, help="bootstrap samples of the files"
+    )
+    figures.add_argument("--seed", metavar="N", type=_number(int, 0), default=0, help="of the bootstrap")
+    figures.add_argument("--json", action="store_true", help="print JSON; undefined figures are null")
+    args = parser.parse_args(argv)
+    args.label = args.label and [label.strip() for label in args.label]
+    if len(args.lists) % 2:
+        parser.error(f"{len(args.lists)} list(s); expected pairs of REFERENCE.csv ESTIMATED.csv")
+    if args.compare and len(args.lists) > 2:
+        parser.error("--compare takes one pair of lists")
+    if args.no_onset and not args.offset:
+        parser.error("--no-onset without --offset leaves no condition")
+    if args.confidence in (0, 1):
+        parser.error("--confidence must lie between 0 and 1")
+    return args
+
+
+@exit_on_input_error
+def main(argv=None):
+    """Entry point of `python -m minirsed.score`."""
+    args = parse_arguments(argv)
+    from minirsed.scoring import task_average
+
+    pairs = list(zip(args.lists[::2], args.lists[1::2], strict=True))
+    reports = [score_pair(args, *pair) for pair in pairs]
+    average = task_average(report["scores"] for report in reports) if len(reports) > 1 else None
+    if args.json:
+        merged = [_jsonable(report.pop("scores")) | _jsonable(report) for report in reports]
+        result = {"lists": merged, "task_average": _jsonable(average)} if average else merged[0]
+        print(json.dumps(result, indent=2))
+        return
+    for report in reports:
+        print_report(args, report)
+    if average:
+        figures = f"error_rate {_figure(average.error_rate)}, f1 {_figure(average.f1)}"
+        print(f"task average, plain mean of {len(reports)} classes: {figures}")
+
+
+def score_pair(args, reference_path, estimated_path):
+    """Score one pair of lists; returns what is printed, by name."""
+    import numpy as np
+
+    from minirsed.scoring import count_events, scores_from_counts
+    from minirsed.uncertainty import bootstrap_intervals, compare
+
+    settings = {
+        "labels": args.label,
+        "collar_s": args.collar,
+        "evaluate_onset": not args.no_onset,
+        "evaluate_offset": args.offset,
+        "percentage_of_length": args.percentage_of_length,
+        "matching": args.matching,
+    }
+    reference = _read(args, reference_path, needs_label=True)
+    if not reference:
+        raise InputError(f"{reference_path}: no files; a reference names every file, with or without events")
+    estimated, unknown, n_missing = _read_estimates(args, estimated_path, reference, reference_path)
+    counts = count_events(reference, estimated, **settings)
+    resampling = {"n_resamples": args.resamples, "confidence": args.confidence}
+    intervals = bootstrap_intervals(counts.overall, np.random.default_rng(args.seed), **resampling)
+    report = {
+        "reference": reference_path,
+        "estimated": estimated_path,
+        "n_files": len(reference),
+        "n_files_without_row": n_missing,
+        "unknown_files": unknown,
+        "settings": settings | {"zero_score_empty": args.zero_score_empty},
+        "intervals": intervals._asdict() | resampling | {"seed": args.seed},
+        "scores": scores_from_counts(counts, zero_score_empty=args.zero_score_empty),
+    }
+    if args.compare:
+        other, _, _ = _read_estimates(args, args.compare, reference, reference_path)
+        other_counts = count_events(reference, other, **settings)
+        comparison = compare(counts.overall, other_counts.overall, np.random.default_rng(args.seed), **resampling)
+        other_scores = scores_from_counts(other_counts, zero_score_empty=args.zero_score_empty)
+        report["comparison"] = {"estimated": args.compare, "scores": other_scores, **comparison._asdict()}
+    return report
+
+
+def _read(args, path, needs_label=False):
+    """Read a list, with files named and labels chosen as asked."""
+    from minirsed.event_lists import read_event_list
+
+    events, path_of = {}, {}
+    for file, of_file in read_event_list(path).items():
+        name = file.replace("\\", "/").rpartition("/")[2] if args.file_names == "name" else file
+        if name in events:
+            raise InputError(f"{path}: {path_of[name]} and {file} have one name; use --file-names path")
+        events[name], path_of[name] = of_file, file
+    if args.label:
+        named = {file: [_relabel(args, path, event) for event in of_file] for file, of_file in events.items()}
+        events = {file: [event for event in of_file if event[2] in args.label] for file, of_file in named.items()}
+        if needs_label and any(named.values()) and not any(events.values()):
+            raise InputError(f"{path}: no event of label {' or '.join(args.label)}")
+    return events
+
+
+def _relabel(args, path, event):
+    if len(event) == 2 and len(args.label) > 1:
+        raise InputError(f"{path}: no labels, and --label names {len(args.label)}; expected one to name the events")
+    return event if len(event) == 3 else (*event, args.label[0])
+
+
+def _read_estimates(args, path, reference, reference_path):
+    """Read the estimates; returns those of the reference's files, the unknown files, how many have no row."""
+    estimated = _read(args, path)
+    unknown = [file for file in estimated if file not in reference]
+    if unknown and len(unknown) == len(estimated):
+        raise InputError(
+            f"{path}: none of its {len(estimated)} files is in {reference_path} "
+            f"({unknown[0]} against {next(iter(reference))})"
+        )
+    if unknown:
+        print(
+            f"minirsed.score: warning: {path}: {len(unknown)} file(s) that {reference_path} lacks are left out, "
+            f"e.g. {unknown[0]}",
+            file=sys.stderr,
+        )
+    estimated = {file: events for file, events in estimated.items() if file in reference}
+    # `score` drops or refuses events without labels; a list has labels on all or none, so a look at one will do.
+    lengths = [next((len(e[0]) for e in lists.values() if e), None) for lists in (reference, estimated)]
+    if set(lengths) == {2, 3}:
+        bare, other = (reference_path, path) if lengths[0] == 2 else (path, reference_path)
+        raise InputError(f"{bare}: no labels, but {other} has; say with --label what its events are")
+    return estimated, unknown, len(reference) - len(estimated)
+
+
+def print_report(args, report):
+    """Print one pair's figures as a table."""
+    scores = report["scores"]
+    without_row = f", {report['n_files_without_row']} without a row" if report["n_files_without_row"] else ""
+    print(f"{report['estimated']} against {report['reference']}: {report['n_files']} files{without_row}")
+    conditions = [] if args.no_onset else [f"onset within {args.collar:g} s"]
+    if args.offset:
+        conditions.append(f"offset within {args.collar:g} s or {args.percentage_of_length:g} of the length")
+    print(f"hit: {' and '.join(conditions)}; {args.matching} matching\n")
+    several = len(scores.per_class) > 1
+    width = max(map(len, ["class-wise average", *scores.per_class])) if several else len("overall")
+    print(" " * width, *(f"{name:>10}" for name in FIGURES), *(f"{name:>7}" for name in COUNTS))
+    if several:
+        for label, of_class in scores.per_class.items():
+            _print_row(label, of_class, width)
+        _print_row("class-wise average", scores.class_wise_average, width)
+    _print_row("overall", scores, width)
+    intervals = report["intervals"]
+    print(
+        f"\n{args.confidence:.4g} interval: error_rate {_interval(intervals['error_rate'])}, "
+        f"f1 {_interval(intervals['f1'])} ({args.resamples} bootstrap samples of the files, seed {args.seed})"
+    )
+    if scores.n_ref == 0:
+        print("no reference events: each false alarm adds 4.5e15 to the error rate, as in the official tool")
+    if "comparison" in report:
+        other = report["comparison"]
+        print(
+            f"against {other['estimated']} (error_rate {_figure(other['scores'].error_rate)}, "
+            f"f1 {_figure(other['scores'].f1)}): error_rate difference {_figure(other['error_rate_difference'])} "
+            f"{_interval(other['interval'])}, p = {other['p_value']:.3g} (paired sign-flip test over files)"
+        )
+    print()
+
+
+def _print_row(name, scores, width):
+    figures = (f"{_figure(getattr(scores, figure)):>10}" for figure in FIGURES)
+    counts = (f"{getattr(scores, count):>7}" for count in COUNTS if hasattr(scores, count))
+    print(f"{name:<{width}}", *figures, *counts)
+
+
+def _figure(value):
+    if math.isnan(value):
+        return "undefined"
+    return f"{value:.4f}" if abs(value) < 1e4 else f"{value:.2e}"
+
+
+def _interval(low_high):
+    return f"[{', '.join(map(_figure, low_high))}]"
+
+
+def _jsonable(value):
+    """Plain dicts and lists; NaN, which JSON lacks, becomes None."""
+    if dataclasses.is_dataclass(value):
+        value = vars(value)
+    elif hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, dict):
+        return {key: _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""Intervals and the paired test: against slow definitions, by simulation, and hand-worked."""
+
+import itertools
+import math
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minirsed.uncertainty import bootstrap_intervals, compare, sign_flip_p_value
+
+
+def draw_counts(n_files, rng, p_hit=0.8, p_false_alarm=0.15):
+    """Task-2 like files: half hold an event; n_ref, n_sys, n_tp, n_subs."""
+    has_event = rng.random(n_files) < 0.5
+    hit = has_event & (rng.random(n_files) < p_hit)
+    false_alarm = rng.random(n_files) < p_false_alarm
+    return np.stack([has_event, hit.astype(int) + false_alarm, hit, np.zeros(n_files, int)], axis=1).astype(int)
+
+
+def test_interval_covers_the_truth():
+    """In 600 experiments of 200 files, 95 % intervals hold the true figure in 95 % ± 3 standard errors.
+
+    Truth: P(event) 0.5, P(hit | event) 0.8, P(false alarm) 0.15, so per file n_ref 0.5, n_tp 0.4, n_sys 0.55;
+    ER = (0.1 + 0.15) / 0.5 = 0.5 and F1 = 2 · 0.4 / (0.5 + 0.55) = 0.7619. The standard error of a share of 0.95 in
+    600 is 0.0089; the percentile interval itself is known to fall short by about one point at 200 files.
+    """
+    rng = np.random.default_rng(1)
+    n_experiments, covered = 600, np.zeros(2)
+    for _ in range(n_experiments):
+        intervals = bootstrap_intervals(draw_counts(200, rng), rng, n_resamples=600)
+        covered += [low <= truth <= high for (low, high), truth in zip(intervals, (0.5, 0.8 / 1.05), strict=True)]
+    assert np.all(covered / n_experiments > 0.95 - 0.01 - 3 * 0.0089)
+    assert np.all(covered / n_experiments < 0.95 + 3 * 0.0089)
+
+
+def test_wider_confidence_covers_more():
+    counts = draw_counts(100, np.random.default_rng(2))
+    half, usual = (bootstrap_intervals(counts, np.random.default_rng(0), confidence=c) for c in (0.5, 0.95))
+    for (low_50, high_50), (low_95, high_95) in zip(half, usual, strict=True):
+        assert low_95 < low_50 < high_50 < high_95
+
+
+def test_multinomial_draws_are_the_plain_bootstrap():
+    """Drawing kinds of files instead of files changes nothing but the random stream: quantiles agree to noise."""
+    counts = draw_counts(120, np.random.default_rng(3))
+    rng = np.random.default_rng(4)
+    n_ref, n_sys, n_tp, _ = counts[rng.integers(120, size=(20_000, 120))].sum(axis=1).T
+    plain = np.quantile((n_ref + n_sys - 2 * n_tp) / n_ref, [0.025, 0.975])
+    ours = bootstrap_intervals(counts, np.random.default_rng(5), n_resamples=20_000).error_rate
+    np.testing.assert_allclose(ours, plain, atol=0.012)  # 97.5 % quantile of a spread of 0.09: noise 0.002
+
+
+def test_substitutions_are_one_error():
+    """Ten equal files, each one substitution of one event: ER 1 in every resample, F1 0."""
+    intervals = bootstrap_intervals(np.tile([1, 1, 0, 1], (10, 1)), np.random.default_rng(0), n_resamples=50)
+    assert intervals == ((1.0, 1.0), (0.0, 0.0))
+
+
+def test_seeded_and_in_blocks(monkeypatch):
+    counts = draw_counts(60, np.random.default_rng(6))
+    first = bootstrap_intervals(counts, np.random.default_rng(7))
+    assert first == bootstrap_intervals(counts, np.random.default_rng(7))
+    assert first != bootstrap_intervals(counts, np.random.default_rng(8))
+    monkeypatch.setattr("minirsed.uncertainty.BLOCK_DRAWS", 17)
+    assert first == bootstrap_intervals(counts, np.random.default_rng(7))
+
+
+def test_undefined():
+    """No reference: nothing is defined. No estimate: F1 is not. A lone event: resamples without it are left out."""
+    rng = np.random.default_rng(0)
+    assert all(math.isnan(x) for x in itertools.chain(*bootstrap_intervals(np.array([[0, 1, 0, 0]] * 3), rng)))
+    error_rate, f1 = bootstrap_intervals(np.array([[1, 0, 0, 0], [0, 0, 0, 0]]), rng)
+    assert error_rate == (1.0, 1.0) and math.isnan(f1[0]) and math.isnan(f1[1])
+    assert bootstrap_intervals(np.array([[1, 1, 1, 0]] + [[0, 0, 0, 0]] * 5), rng) == ((0, 0), (1, 1))
+
+
+def test_ten_thousand_resamples_of_500_files_are_quick():
+    """The bar is well under a second; of three attempts the best counts, for other work on the machine."""
+    counts, rng = draw_counts(500, np.random.default_rng(9)), np.random.default_rng(10)
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        bootstrap_intervals(counts, rng)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.5
+
+
+# ---- the paired test -------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(-3, 3), max_size=9))
+def test_sign_flip_is_the_full_enumeration(differences):
+    observed = abs(sum(differences))
+    patterns = itertools.product((-1, 1), repeat=len(differences))
+    sums = [abs(sum(s * d for s, d in zip(signs, differences, strict=True))) for signs in patterns]
+    expected = np.mean([value >= observed for value in sums])
+    assert sign_flip_p_value(np.array(differences, int)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_sign_flip_by_hand():
+    """Five files, A better by one error in each: only +++++ and −−−−− are as far out, p = 2/32."""
+    assert sign_flip_p_value([-1] * 5 + [0] * 20) == 2 / 32
+    assert sign_flip_p_value([1, -1]) == 1.0
+    assert sign_flip_p_value([]) == 1.0
+
+
+def test_sign_flip_rejects_true_equality_as_often_as_it_says():
+    """Two equally good systems: p ≤ 0.05 in at most 5 % (+ 3 standard errors) of 400 comparisons, not never."""
+    rng = np.random.default_rng(11)
+    p_values = np.array([sign_flip_p_value(rng.integers(-1, 2, 60)) for _ in range(400)])
+    assert 0.01 < np.mean(p_values <= 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
+
+
+def test_compare():
+    """A hits 95 %, B 50 % of the events of the same 300 files: ER differs by about 0.45, clearly."""
+    rng = np.random.default_rng(12)
+    has_event = np.arange(300) % 2
+    a, b = (
+        np.stack([has_event, hits, hits, 0 * hits], axis=1)
+        for hits in (has_event * (rng.random(300) < p_hit) for p_hit in (0.95, 0.5))
+    )
+    result = compare(a, b, np.random.default_rng(0))
+    assert result.error_rate_difference == (b[:, 2].sum() - a[:, 2].sum()) / 150
+    assert result.interval[0] < result.error_rate_difference < result.interval[1] < 0
+    assert result.p_value < 1e-4
+    reversed_ = compare(b, a, np.random.default_rng(0))
+    assert reversed_.error_rate_difference == -result.error_rate_difference and reversed_.p_value == result.p_value
+    same = compare(a, a, np.random.default_rng(0))
+    assert same == (0.0, (0.0, 0.0), 1.0)
+
+
+def test_compare_without_references():
+    result = compare([[0, 1, 0, 0]], [[0, 0, 0, 0]], np.random.default_rng(0))
+    assert math.isnan(result.error_rate_difference) and math.isnan(result.interval[0])
+
+
+def test_pairing_narrows_the_interval():
+    """Two systems that err on the same files: the paired interval is narrower than independent ones suggest."""
+    rng = np.random.default_rng(13)
+    a = draw_counts(400, rng)
+    b = a.copy()
+    b[:10, 1] += 1  # ten more false alarms
+    low, high = compare(a, b, np.random.default_rng(0)).interval
+    alone_low, alone_high = bootstrap_intervals(a, np.random.default_rng(0)).error_rate
+    assert high - low < (alone_high - alone_low) / 2
+
+
+GOOD = np.array([[1, 1, 1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda rng: bootstrap_intervals(np.zeros((3, 3), int), rng), r"counts is int64 of shape \(3, 3\)"),
+        (lambda rng: bootstrap_intervals(np.zeros((0, 4), int), rng), "n_files > 0"),
+        (lambda rng: bootstrap_intervals(np.zeros((3, 4)), rng), "counts is float64"),
+        (lambda rng: bootstrap_intervals([[1, 1, -1, 0]], rng), "counts holds a negative count"),
+        (lambda rng: bootstrap_intervals([[1, 1, 1, 1]], rng), "more pairs than events"),
+        (lambda rng: bootstrap_intervals(GOOD, 0), "rng is int; expected a numpy.random.Generator"),
+        (lambda rng: bootstrap_intervals(GOOD, rng, n_resamples=0), "n_resamples is 0"),
+        (lambda rng: bootstrap_intervals(GOOD, rng, confidence=95), "confidence is 95"),
+        (lambda rng: compare(GOOD, [[0, 1, 0, 0]], rng), "counts_a and counts_b have other files"),
+        (lambda rng: compare(GOOD, [[1, 1, 1, 0]] * 2, rng), "counts_a and counts_b have other files"),
+        (lambda rng: sign_flip_p_value([0.5]), "differences is float64"),
+        (lambda rng: sign_flip_p_value([[1]]), r"shape \(1, 1\)"),
+    ],
+)
+def test_refuses(call, match):
+    with pytest.raises(ValueError, match=match):
+        call(np.random.default_rng(0))
