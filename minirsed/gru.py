@@ -1,0 +1,276 @@
+"""One layer of gated recurrent units, forward and backward by hand (paper, Sec. 4.1; Cho et al. 2014).
+
+Data flow: features → **gru** → multires → attention.
+
+For one clip, with input x_t (D features) and state h_t (H units), h_0 = 0 unless given:
+
+    z_t = σ(x_t W_z + h_{t-1} U_z + b_z)               update gate: how much of the old state stays
+    r_t = σ(x_t W_r + h_{t-1} U_r + b_r)               reset gate: how much of it the candidate may see
+    c_t = tanh(x_t W_c + (r_t ⊙ h_{t-1}) U_c + b_c)    candidate state
+    h_t = z_t ⊙ h_{t-1} + (1 − z_t) ⊙ c_t
+
+This is the cell of TensorFlow's GRUCell of 2017–18, which the paper used: the reset gate acts *before* the
+recurrent product (ONNX calls it linear_before_reset = 0). PyTorch's `nn.GRU` computes r_t ⊙ (h_{t-1} U_c + b')
+instead, with one more bias, so its weights do not fit here.
+
+The three matrices of each kind lie side by side, columns [z | r | c]: W (D, 3H), U (H, 3H), b (3H,).
+
+The layer is split where its nature changes. What needs no past — x W + b for all frames, and the gradients of
+W, U, b and x — is a few large matrix products. The rest is the *recurrence*, a loop over time that no matrix
+product can replace; `recurrence_forward` and `recurrence_backward` below define it in NumPy, and
+`minirsed.kernels.recurrence` holds the same mathematics as compiled loops.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minirsed.losses import sigmoid
+
+
+class Recurrence(NamedTuple):
+    """The pair of functions that a layer uses for its loop over time."""
+
+    forward: callable
+    backward: callable
+
+
+class GRUCache(NamedTuple):
+    """What `gru_backward` needs of the forward pass; shapes as in `gru_forward`, gates (B, T, 3H) = [z | r | c]."""
+
+    params: dict
+    x: np.ndarray
+    h0: np.ndarray
+    h: np.ndarray
+    gates: np.ndarray
+    reverse: bool
+    recurrence: Recurrence
+
+
+def init_gru(n_inputs, n_units, rng, dtype=np.float32):
+    """Draw the parameters of one direction of one layer.
+
+    W uniform in ±√(6 / (D + H)) (Glorot), U orthogonal per gate, b_z = b_r = 1 and b_c = 0 as in TensorFlow's
+    GRUCell: with z near 0.73 a new layer remembers before it has learnt what to remember.
+
+    Parameters
+    ----------
+    n_inputs, n_units : int
+        D features in, H units.
+    rng : numpy.random.Generator
+    dtype : numpy.float32 or numpy.float64
+
+    Returns
+    -------
+    dict
+        `W` (D, 3H), `U` (H, 3H), `b` (3H,), columns [z | r | c].
+    """
+    limit = np.sqrt(6.0 / (n_inputs + n_units))
+    W = rng.uniform(-limit, limit, (n_inputs, 3 * n_units))
+    U = np.concatenate([_orthogonal(n_units, rng) for _ in range(3)], axis=1)
+    b = np.concatenate([np.ones(2 * n_units), np.zeros(n_units)])
+    return {"W": W.astype(dtype), "U": U.astype(dtype), "b": b.astype(dtype)}
+
+
+def _orthogonal(n, rng):
+    """Uniformly random orthogonal (n, n) matrix: QR of a Gaussian one, signs fixed (Mezzadri 2007)."""
+    q, r = np.linalg.qr(rng.standard_normal((n, n)))
+    return q * np.sign(np.diag(r))
+
+
+def gru_forward(params, x, h0=None, *, reverse=False, recurrence=None):
+    """Run the layer over all frames of all clips.
+
+    Parameters
+    ----------
+    params : dict
+        `W` (D, 3H), `U` (H, 3H), `b` (3H,), one dtype.
+    x : (B, T, D) ndarray, T ≥ 1, dtype of the parameters
+    h0 : (B, H) ndarray, optional
+        State before the first frame (after the last one if `reverse`); zeros by default.
+    reverse : bool
+        Run from the last frame to the first; h_t then summarises frames t … T−1.
+    recurrence : Recurrence, optional
+        `NUMPY` (the definition, default) or `numba_recurrence()`.
+
+    Returns
+    -------
+    h : (B, T, H) ndarray, dtype of `x`
+    cache : GRUCache
+
+    Raises
+    ------
+    ValueError
+        Shapes or dtypes disagree, or T = 0.
+    """
+    W, U, b = params["W"], params["U"], params["b"]
+    n_units = U.shape[0]
+    _require_shapes(x, W, U, b, h0)
+    recurrence = recurrence or NUMPY
+    if h0 is None:
+        h0 = np.zeros((x.shape[0], n_units), x.dtype)
+    projected = (x.reshape(-1, x.shape[2]) @ W).reshape(*x.shape[:2], 3 * n_units)  # (B, T, 3H)
+    projected += b
+    h, gates = recurrence.forward(projected, U, h0, reverse)
+    return h, GRUCache(params, x, h0, h, gates, reverse, recurrence)
+
+
+def gru_backward(dh, cache):
+    """Differentiate `gru_forward`.
+
+    With da_t = ∂L/∂(argument of σ, σ, tanh) from the recurrence, everything else follows from x_t W + … + b:
+
+        dx_t = da_t Wᵀ      dW = Σ x_tᵀ da_t      db = Σ da_t
+        dU_zr = Σ h_{t-1}ᵀ da_zr,t        dU_c = Σ (r_t ⊙ h_{t-1})ᵀ da_c,t          (sums over clips and frames)
+
+    Parameters
+    ----------
+    dh : (B, T, H) ndarray
+        ∂L/∂h_t, without what reaches h_t through later states.
+    cache : GRUCache
+
+    Returns
+    -------
+    dx : (B, T, D) ndarray
+    dh0 : (B, H) ndarray
+    grads : dict
+        `W`, `U`, `b`, shaped like the parameters.
+    """
+    W, U = cache.params["W"], cache.params["U"]
+    n_units = U.shape[0]
+    da, dh0 = cache.recurrence.backward(dh, cache.gates, cache.h, U, cache.h0, cache.reverse)  # (B, T, 3H)
+    flat_da = da.reshape(-1, 3 * n_units)
+    flat_x = cache.x.reshape(-1, W.shape[0])
+    dx = (flat_da @ W.T).reshape(cache.x.shape)
+    dU = np.zeros_like(U)
+    for clip in range(da.shape[0]):
+        h_prev = previous_states(cache.h[clip], cache.h0[clip], cache.reverse)  # (T, H)
+        reset = cache.gates[clip, :, n_units : 2 * n_units] * h_prev  # r_t ⊙ h_{t-1}
+        dU[:, : 2 * n_units] += h_prev.T @ da[clip, :, : 2 * n_units]
+        dU[:, 2 * n_units :] += reset.T @ da[clip, :, 2 * n_units :]
+    return dx, dh0, {"W": flat_x.T @ flat_da, "U": dU, "b": flat_da.sum(axis=0)}
+
+
+def previous_states(h, h0, reverse):
+    """State before each frame of one clip, (T, H): `h` moved by one frame in its direction, `h0` put in front."""
+    return np.concatenate([h[1:], h0[None]]) if reverse else np.concatenate([h0[None], h[:-1]])
+
+
+def recurrence_forward(projected, U, h0, reverse):
+    """Loop over time, as defined in the module docstring: the NumPy twin of the compiled kernel.
+
+    Parameters
+    ----------
+    projected : (B, T, 3H) ndarray
+        x_t W + b for all frames.
+    U : (H, 3H) ndarray
+    h0 : (B, H) ndarray
+    reverse : bool
+
+    Returns
+    -------
+    h : (B, T, H) ndarray
+    gates : (B, T, 3H) ndarray
+        [z | r | c], for the backward pass.
+    """
+    n_clips, n_frames, n_units = projected.shape[0], projected.shape[1], U.shape[0]
+    U_zr, U_c = U[:, : 2 * n_units], U[:, 2 * n_units :]
+    h = np.empty((n_clips, n_frames, n_units), projected.dtype)
+    gates = np.empty_like(projected)
+    h_prev = h0
+    for t in frames_in_order(n_frames, reverse):
+        zr = sigmoid(projected[:, t, : 2 * n_units] + h_prev @ U_zr)  # (B, 2H)
+        z, r = zr[:, :n_units], zr[:, n_units:]
+        c = np.tanh(projected[:, t, 2 * n_units :] + (r * h_prev) @ U_c)
+        h[:, t] = z * h_prev + (1 - z) * c
+        gates[:, t, : 2 * n_units], gates[:, t, 2 * n_units :] = zr, c
+        h_prev = h[:, t]
+    return h, gates
+
+
+def recurrence_backward(dh_out, gates, h, U, h0, reverse):
+    """Back-propagate through time: the NumPy twin of the compiled kernel.
+
+    Frames are visited in the opposite order. `dh` is the gradient of h_t: what arrives from outside at frame t
+    plus what the next state handed back. Differentiating the four equations from the last to the first:
+
+        h = z h' + (1−z) c:     dz = dh (h' − c)      dc = dh (1 − z)      dh' = dh z
+        c = tanh(a_c):          da_c = dc (1 − c²)    d(r h') = da_c U_cᵀ
+        r ⊙ h':                 dr = d(r h') h'       dh' += d(r h') r
+        z, r = σ(a_z), σ(a_r):  da_z = dz z (1 − z)   da_r = dr r (1 − r)  dh' += [da_z da_r] U_zrᵀ
+
+    Parameters
+    ----------
+    dh_out : (B, T, H) ndarray
+    gates, h : as returned by `recurrence_forward`
+    U : (H, 3H) ndarray
+    h0 : (B, H) ndarray
+    reverse : bool
+        As in the forward pass.
+
+    Returns
+    -------
+    da : (B, T, 3H) ndarray
+        Gradient of the arguments of σ, σ, tanh, which is also that of `projected`.
+    dh0 : (B, H) ndarray
+    """
+    n_frames, n_units = h.shape[1], h.shape[2]
+    U_zr, U_c = U[:, : 2 * n_units], U[:, 2 * n_units :]
+    da = np.empty_like(gates)
+    dh_next = np.zeros_like(h0)  # what the following state handed back
+    order = list(frames_in_order(n_frames, reverse))
+    for step in range(n_frames - 1, -1, -1):
+        t = order[step]
+        h_prev = h[:, order[step - 1]] if step else h0
+        z, r, c = np.split(gates[:, t], 3, axis=1)
+        dh = dh_out[:, t] + dh_next
+        da_c = dh * (1 - z) * (1 - c * c)
+        dreset = da_c @ U_c.T  # of r ⊙ h'
+        da_z = dh * (h_prev - c) * z * (1 - z)
+        da_r = dreset * h_prev * r * (1 - r)
+        da[:, t] = np.concatenate([da_z, da_r, da_c], axis=1)
+        dh_next = dh * z + dreset * r + da[:, t, : 2 * n_units] @ U_zr.T
+    return da, dh_next
+
+
+NUMPY = Recurrence(recurrence_forward, recurrence_backward)
+
+
+def numba_recurrence():
+    """The compiled recurrence; the first call imports Numba (0.3 s), the first use compiles (README: cold start)."""
+    from minirsed.kernels import recurrence as kernels
+
+    def forward(projected, U, h0, reverse):
+        n_units = U.shape[0]
+        h = np.empty((*projected.shape[:2], n_units), projected.dtype)
+        U_zr, U_c = np.ascontiguousarray(U[:, : 2 * n_units]), np.ascontiguousarray(U[:, 2 * n_units :])
+        kernels.forward(projected, U_zr, U_c, np.ascontiguousarray(h0), reverse, h)
+        return h, projected  # the gates have taken the place of the projections
+
+    def backward(dh_out, gates, h, U, h0, reverse):
+        n_units = U.shape[0]
+        da, dh0 = np.empty_like(gates), np.zeros_like(h[:, 0])
+        U_zr_T, U_c_T = np.ascontiguousarray(U[:, : 2 * n_units].T), np.ascontiguousarray(U[:, 2 * n_units :].T)
+        h0, dh_out = np.ascontiguousarray(h0), np.ascontiguousarray(dh_out)
+        kernels.backward(dh_out, gates, h, U_zr_T, U_c_T, h0, reverse, da, dh0)
+        return da, dh0
+
+    return Recurrence(forward, backward)
+
+
+def frames_in_order(n_frames, reverse):
+    """Frame numbers in the order in which the layer visits them."""
+    return range(n_frames - 1, -1, -1) if reverse else range(n_frames)
+
+
+def _require_shapes(x, W, U, b, h0):
+    n_units = U.shape[0]
+    if x.ndim != 3 or x.shape[1] == 0 or x.shape[2] != W.shape[0]:
+        raise ValueError(f"x must be (B, T ≥ 1, {W.shape[0]}), got {x.shape}")
+    expected = (W.shape[0], 3 * n_units), (n_units, 3 * n_units), (3 * n_units,)
+    if (W.shape, U.shape, b.shape) != expected:
+        raise ValueError(f"W, U, b must be {expected}, got {(W.shape, U.shape, b.shape)}")
+    if h0 is not None and h0.shape != (x.shape[0], n_units):
+        raise ValueError(f"h0 must be {(x.shape[0], n_units)}, got {h0.shape}")
+    if len({x.dtype, W.dtype, U.dtype, b.dtype}) != 1:
+        raise ValueError(f"x, W, U, b must have one dtype, got {x.dtype}, {W.dtype}, {U.dtype}, {b.dtype}")

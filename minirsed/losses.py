@@ -1,0 +1,108 @@
+"""The two losses of the model and their gradients (paper, Sec. 2 and 4.1).
+
+Data flow: attention → **losses** → detector. Per clip, with its label y ∈ {0, 1} and frame labels y_t:
+
+    L_utt   = −[ y log p + (1 − y) log(1 − p) ]
+    L_frame = −(1/|W|) Σ_{t ∈ W} [ y_t log p_t + (1 − y_t) log(1 − p_t) ]   if y = 1, else 0
+    L       = L_utt + α L_frame
+
+W is the set of frames from 50 before the onset to 50 after the offset (Sec. 4.1). The paper prints both losses
+without the minus sign, as log-likelihoods; minimising needs it.
+
+All is computed from the logit e, p = σ(e), because log σ(e) underflows where its value does not:
+
+    −[ y log σ(e) + (1 − y) log(1 − σ(e)) ] = softplus(e) − y e          derivative: σ(e) − y
+
+with softplus(e) = log(1 + exp e) = max(e, 0) + log(1 + exp(−|e|)), exact to rounding at ±100 and beyond.
+"""
+
+import numpy as np
+
+FRAME_LOSS_MARGIN = 50  # frames on either side of the event (paper, Sec. 4.1); 1.15 s at a 23 ms hop
+
+
+def sigmoid(x):
+    """1 / (1 + exp(−x)), any shape, dtype kept; written with tanh so that no exponential can overflow."""
+    half = np.asarray(x).dtype.type(0.5)
+    return half * np.tanh(half * x) + half
+
+
+def softplus(x):
+    """log(1 + exp x) without overflow, any shape, dtype kept."""
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def utterance_loss_forward(clip_logit, has_event):
+    """L_utt of each clip (paper, Sec. 2).
+
+    Parameters
+    ----------
+    clip_logit : (B,) ndarray
+        Logit of p, any real.
+    has_event : (B,) ndarray, 0 or 1
+
+    Returns
+    -------
+    loss : (B,) ndarray, natural-log units, ≥ 0
+    cache : tuple
+    """
+    y = np.asarray(has_event, clip_logit.dtype)
+    return softplus(clip_logit) - y * clip_logit, (clip_logit, y)
+
+
+def utterance_loss_backward(dloss, cache):
+    """∂/∂e [softplus(e) − y e] = σ(e) − y = p − y; `dloss` and result (B,)."""
+    clip_logit, y = cache
+    return dloss * (sigmoid(clip_logit) - y)
+
+
+def frame_loss_forward(frame_logits, frame_labels, frame_weights):
+    """L_frame of each clip (paper, Sec. 2 and 4.1).
+
+    Parameters
+    ----------
+    frame_logits : (B, T) ndarray
+        Logits of p_t.
+    frame_labels : (B, T) ndarray, 0 or 1
+    frame_weights : (B, T) ndarray
+        1/|W| inside the window W of a clip with an event, 0 elsewhere: see `frame_loss_weights`.
+
+    Returns
+    -------
+    loss : (B,) ndarray, natural-log units, ≥ 0; 0 for clips without an event
+    cache : tuple
+    """
+    y = np.asarray(frame_labels, frame_logits.dtype)
+    weights = np.asarray(frame_weights, frame_logits.dtype)
+    loss = (weights * (softplus(frame_logits) - y * frame_logits)).sum(axis=1)
+    return loss, (frame_logits, y, weights)
+
+
+def frame_loss_backward(dloss, cache):
+    """Of L_frame = Σ w_t [softplus(e_t) − y_t e_t]: dL/de_t = w_t (p_t − y_t); (B,) → (B, T)."""
+    frame_logits, y, weights = cache
+    return dloss[:, None] * weights * (sigmoid(frame_logits) - y)
+
+
+def frame_loss_weights(frame_labels, margin=FRAME_LOSS_MARGIN):
+    """Weights that average the frame loss over the neighbourhood of the event (paper, Sec. 4.1).
+
+    Parameters
+    ----------
+    frame_labels : (B, T) ndarray, 0 or 1
+        A row without a 1 is a clip without an event. The 1s of a row are one run.
+    margin : int
+        Frames before the onset and after the offset that count as well; cut at the clip's edges.
+
+    Returns
+    -------
+    (B, T) ndarray, dtype of `frame_labels`
+        Rows sum to 1 (event) or 0 (none).
+    """
+    weights = np.zeros_like(frame_labels)
+    for row, labels in zip(weights, frame_labels, strict=True):
+        active = np.flatnonzero(labels)
+        if active.size:
+            window = slice(max(active[0] - margin, 0), active[-1] + 1 + margin)
+            row[window] = 1.0 / row[window].size
+    return weights

@@ -1,0 +1,196 @@
+"""Every hand-written gradient against finite differences: inputs and parameters, in float64.
+
+The upstream gradient is random, all dimensions are different (a transpose cannot pass) and lengths are odd.
+"""
+
+import numpy as np
+import pytest
+
+from minirsed import attention, gru, losses, multires
+from minirsed.detector import ModelConfig, init_params, loss_and_grads
+from minirsed.gradcheck import compare, gradcheck, report
+
+TOLERANCE = 1e-6
+B, T, D, H = 3, 7, 5, 4
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)
+
+
+def assert_gradients(f, grads, arrays, rng, modes=("direction", "element")):
+    """Check every array along random directions and element by element; the message is the readable report."""
+    for mode in modes:
+        rows = compare(f, grads, arrays, rng, mode)
+        assert max(row.error for row in rows) <= TOLERANCE, f"\n{report(rows, TOLERANCE)}"
+
+
+def random_layer(rng, n_inputs=D, n_units=H):
+    """Layer parameters of a size at which the gates leave their linear range."""
+    shapes = {"W": (n_inputs, 3 * n_units), "U": (n_units, 3 * n_units), "b": (3 * n_units,)}
+    return {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+
+
+@pytest.mark.parametrize("recurrence", ["numpy", "numba"])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("n_frames", [1, T])
+def test_grad_gru_layer(rng, reverse, n_frames, recurrence):
+    loop = gru.NUMPY if recurrence == "numpy" else gru.numba_recurrence()
+    params = random_layer(rng)
+    x, h0 = rng.standard_normal((B, n_frames, D)), rng.standard_normal((B, H))
+    upstream = rng.standard_normal((B, n_frames, H))
+
+    def loss(a):
+        layer = {name: a[name] for name in params}
+        return np.vdot(upstream, gru.gru_forward(layer, a["x"], a["h0"], reverse=reverse)[0])
+
+    _, cache = gru.gru_forward(params, x, h0, reverse=reverse, recurrence=loop)
+    dx, dh0, grads = gru.gru_backward(upstream, cache)
+    assert_gradients(loss, {"x": dx, "h0": dh0, **grads}, {"x": x, "h0": h0, **params}, rng)
+
+
+@pytest.mark.parametrize("arch", multires.ARCHITECTURES)
+@pytest.mark.parametrize(("n_layers", "n_frames"), [(1, 1), (3, 7), (4, 5)])
+def test_grad_encoder(rng, arch, n_layers, n_frames):
+    params = multires.init_encoder(arch, n_layers, D, H, rng, np.float64)
+    params = {name: value + 0.3 * rng.standard_normal(value.shape) for name, value in params.items()}
+    x = rng.standard_normal((B, n_frames, D))
+    upstream = rng.standard_normal((B, n_frames, H if arch == "uni" else 2 * H))
+
+    def loss(a):
+        return np.vdot(upstream, multires.encoder_forward(a, a["x"], arch, n_layers)[0])
+
+    dx, grads = multires.encoder_backward(upstream, multires.encoder_forward(params, x, arch, n_layers)[1])
+    assert_gradients(loss, {"x": dx, **grads}, {"x": x, **params}, rng)
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 7])
+def test_grad_average_pairs(rng, n_frames):
+    x = rng.standard_normal((B, n_frames, D))
+    upstream = rng.standard_normal((B, (n_frames + 1) // 2, D))
+    grads = {"x": multires.average_pairs_backward(upstream, n_frames)}
+    assert_gradients(lambda a: np.vdot(upstream, multires.average_pairs(a["x"])), grads, {"x": x}, rng)
+
+
+@pytest.mark.parametrize("rate", [2, 8])
+def test_grad_replicate(rng, rate):
+    x = rng.standard_normal((B, -(-T // rate), D))
+    upstream = rng.standard_normal((B, T, D))
+    grads = {"x": multires.replicate_backward(upstream, rate)}
+    assert_gradients(lambda a: np.vdot(upstream, multires.replicate(a["x"], rate, T)), grads, {"x": x}, rng)
+
+
+@pytest.mark.parametrize("n_frames", [1, T])
+def test_grad_attention(rng, n_frames):
+    arrays = {"w": rng.standard_normal(D), "h": rng.standard_normal((B, n_frames, D))}
+    up_frames, up_clip = rng.standard_normal((B, n_frames)), rng.standard_normal(B)
+
+    def loss(a):
+        frame_logits, clip_logit, _ = attention.attention_forward(a["w"], a["h"])
+        return np.vdot(up_frames, frame_logits) + np.vdot(up_clip, clip_logit)
+
+    dh, dw = attention.attention_backward(up_frames, up_clip, attention.attention_forward(**arrays)[2])
+    assert_gradients(loss, {"w": dw, "h": dh}, arrays, rng)
+
+
+def test_grad_utterance_loss(rng):
+    logit, has_event, upstream = 3 * rng.standard_normal(B), np.array([1, 0, 1]), rng.standard_normal(B)
+    _, cache = losses.utterance_loss_forward(logit, has_event)
+    grads = {"logit": losses.utterance_loss_backward(upstream, cache)}
+    assert_gradients(
+        lambda a: np.vdot(upstream, losses.utterance_loss_forward(a["logit"], has_event)[0]),
+        grads,
+        {"logit": logit},
+        rng,
+    )
+
+
+def random_labels(n_frames):
+    """Three clips: an event in the middle, none, one that touches the end."""
+    labels = np.zeros((B, n_frames))
+    labels[0, n_frames // 3 : n_frames // 2 + 1] = 1
+    labels[2, -1:] = 1
+    return labels
+
+
+def test_grad_frame_loss(rng):
+    logits, labels, upstream = 3 * rng.standard_normal((B, T)), random_labels(T), rng.standard_normal(B)
+    weights = losses.frame_loss_weights(labels, margin=2)
+    _, cache = losses.frame_loss_forward(logits, labels, weights)
+    grads = {"logits": losses.frame_loss_backward(upstream, cache)}
+    assert_gradients(
+        lambda a: np.vdot(upstream, losses.frame_loss_forward(a["logits"], labels, weights)[0]),
+        grads,
+        {"logits": logits},
+        rng,
+    )
+
+
+@pytest.mark.parametrize("arch", multires.ARCHITECTURES)
+@pytest.mark.parametrize("alpha", [0.1, 1.0, 10.0])
+def test_grad_whole_model(rng, arch, alpha):
+    """Mean loss of a batch: three layers, both losses, the frame loss cut by its margin."""
+    config = ModelConfig(arch, n_layers=3, n_units=H, n_inputs=D)
+    params = init_params(config, rng, np.float64)
+    x, labels = rng.standard_normal((B, 11, D)), random_labels(11)
+
+    def loss(a):
+        return loss_and_grads(a, config, a["x"], labels, alpha, margin=2)[0].total.mean()
+
+    _, grads, dx = loss_and_grads(params, config, x, labels, alpha, margin=2)
+    modes = ("direction", "element") if alpha == 1.0 else ("direction",)
+    assert_gradients(loss, {"x": dx, **grads}, {"x": x, **params}, rng, modes)
+
+
+@pytest.mark.parametrize("arch", multires.ARCHITECTURES)
+def test_grad_backward_twice_gives_the_same(rng, arch):
+    """Gradients are returned, not accumulated, and nothing that `backward` needs is overwritten by it."""
+    config = ModelConfig(arch, n_layers=2, n_units=H, n_inputs=D)
+    params = init_params(config, rng, np.float64)
+    h, cache = multires.encoder_forward(params, rng.standard_normal((B, T, D)), arch, 2, gru.numba_recurrence())
+    upstream = rng.standard_normal(h.shape)
+    first, second = multires.encoder_backward(upstream, cache), multires.encoder_backward(upstream, cache)
+    assert np.array_equal(first[0], second[0])
+    assert all(np.array_equal(first[1][name], second[1][name]) for name in first[1])
+
+
+class TestGradcheckItself:
+    """The tool must find planted errors, or none of the tests above means anything."""
+
+    arrays = {"a": np.array([[0.5, -1.0, 2.0]]), "b": np.array([3.0, 4.0])}
+
+    @staticmethod
+    def f(arrays):
+        return float((arrays["a"] ** 3).sum() * arrays["b"][0] + arrays["b"][1] ** 2)
+
+    def grads(self):
+        a, b = self.arrays["a"], self.arrays["b"]
+        return {"a": 3 * a**2 * b[0], "b": np.array([(a**3).sum(), 2 * b[1]])}
+
+    @pytest.mark.parametrize("mode", ["direction", "element"])
+    def test_grad_correct_passes(self, rng, mode):
+        assert gradcheck(self.f, self.grads(), self.arrays, rng, mode=mode) < 1e-8
+
+    @pytest.mark.parametrize("mode", ["direction", "element"])
+    def test_grad_planted_error_is_found_and_located(self, rng, mode):
+        grads = self.grads()
+        grads["a"][0, 2] *= 1.001
+        rows = {row.name: row for row in compare(self.f, grads, self.arrays, rng, mode)}
+        assert rows["a"].error > 1e-4 and rows["b"].error < 1e-8
+        assert rows["a"].index == ((0, 2) if mode == "element" else None)
+        assert "WRONG" in report(list(rows.values())).splitlines()[1]
+
+    @pytest.mark.parametrize("mode", ["direction", "element"])
+    def test_grad_nan_is_an_error_not_a_pass(self, rng, mode):
+        grads = self.grads() | {"b": np.array([np.nan, 8.0])}
+        assert not gradcheck(self.f, grads, self.arrays, rng, mode=mode) <= TOLERANCE
+
+    def test_grad_refuses_what_it_cannot_check(self, rng):
+        single = {name: value.astype(np.float32) for name, value in self.arrays.items()}
+        with pytest.raises(ValueError, match="a must be float64"):
+            gradcheck(self.f, self.grads(), single, rng)
+        with pytest.raises(ValueError, match=r"different arrays: \['b'\]"):
+            gradcheck(self.f, {"a": self.grads()["a"]}, self.arrays, rng)
+        with pytest.raises(ValueError, match="mode must be"):
+            gradcheck(self.f, self.grads(), self.arrays, rng, mode="both")
