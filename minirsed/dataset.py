@@ -1,0 +1,269 @@
+"""Recipes → features on disk → minibatches (paper, Sec. 4.1): what training reads instead of sound.
+
+Data flow: `data_tools.mixing` renders a recipe, `features` turns it into LFBE, the row goes to disk (`store_files`
+says how); `training` takes the rows back from a memory map, ten at a time, half of them with an event.
+"""
+
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from data_tools.errors import InputError
+from data_tools.mixing import render
+from minirsed import store_files
+from minirsed.features import N_MELS, lfbe
+from minirsed.store_files import CHUNK_CLIPS
+
+MIN_STD = 0.1  # natural-log units, 0.4 dB of power
+
+
+class FeatureStore:
+    """A complete store, opened for reading; `prepare` returns one.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder of one store (not the root that holds several).
+
+    Attributes
+    ----------
+    features : (N, T, 64) float32 or float16
+        Read-only memory map; nothing is read until it is indexed.
+    recipes : list of Recipe
+    has_event : (N,) bool
+    onset_s, offset_s : (N,) float64
+        Seconds from the start of the clip, NaN without an event.
+    ebr_db : (N,) float64
+        Event-to-background ratio in dB, -inf without an event.
+    scene : (N,) str
+
+    Raises
+    ------
+    InputError
+        The store is not complete, or one of its files is missing, damaged or of another store.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        index = store_files.read_index(self.folder)
+        if index is None or not index["done"]:
+            raise InputError(f"{self.folder}: not a complete feature store")
+        self.features = store_files.open_features(self.folder, index)
+        self.recipes = store_files.read_recipes(self.folder, len(self.features))
+        self.has_event = np.array([recipe.has_event for recipe in self.recipes])
+        self.onset_s = np.array([r.onset_s if r.has_event else np.nan for r in self.recipes], np.float64)
+        self.offset_s = np.array([r.offset_s if r.has_event else np.nan for r in self.recipes], np.float64)
+        self.ebr_db = np.array([recipe.ebr_db for recipe in self.recipes], np.float64)
+        self.scene = np.array([recipe.scene for recipe in self.recipes])
+
+    def __len__(self):
+        return len(self.features)
+
+
+def prepare(bank, recipes, folder, *, n_jobs=None, dtype="float32", progress=None):
+    """Render recipes and store their features, or open the store if that has been done before.
+
+    A preparation that was stopped, in whatever way, goes on where it was; only chunks in work are done again. The
+    bytes of `features.npy` depend neither on `n_jobs` nor on interruptions. Memory: one clip per worker at a time.
+
+    Parameters
+    ----------
+    bank : data_tools.soundbank.SoundBank
+        Or anything picklable with its `event_audio`, `background_audio` and `fingerprint`.
+    recipes : list of Recipe
+        All mixtures of one length.
+    folder : str or Path
+        Root of the stores; this one gets a folder in it (`store_files`). Made if missing.
+    n_jobs : int, optional
+        Worker processes; by default one for every core. They start only if more than one chunk is to be done.
+    dtype : {"float32", "float16"}
+        float16 halves the disk space; its step is at most 0.008 at the values of LFBE, which lie within ±24.
+    progress : callable, optional
+        `progress(n_done, n_total)`, in clips: called once before any work with what an earlier run has left, then
+        after each chunk. For a bar with the time left, give the first `n_done` to `tqdm(initial=…)`.
+
+    Returns
+    -------
+    FeatureStore
+
+    Raises
+    ------
+    InputError
+        No recipes; a sound cannot be read or gives NaN or Inf; not enough disk space; another process prepares this
+        store; a file of the store is damaged; a worker was killed.
+    ValueError
+        `dtype` or `n_jobs` out of range; a mixture of another length than the first.
+    OSError
+        The folder cannot be written.
+    """
+    if dtype not in ("float32", "float16"):
+        raise ValueError(f"dtype is {dtype!r}: expected 'float32' or 'float16'")
+    if n_jobs is not None and n_jobs < 1:
+        raise ValueError(f"n_jobs is {n_jobs}: expected at least 1, or None for all cores")
+    if not recipes:
+        raise InputError("recipes: expected at least one, got none")
+    settings = store_files.store_settings(bank, recipes, dtype)
+    fingerprint = settings["fingerprint"]
+    store = Path(folder) / store_files.store_name(recipes, fingerprint)
+    if not store_files.is_done(store, fingerprint):
+        store.mkdir(parents=True, exist_ok=True)
+        with store_files.exclusive(store):
+            if not store_files.is_done(store, fingerprint):  # another process may just have finished it
+                _fill(store, bank, recipes, settings, n_jobs, progress or (lambda n_done, n_total: None))
+    return FeatureStore(store)
+
+
+def minibatches(has_event, batch_size, rng):
+    """Deal one epoch into minibatches with equal shares of clips with and without an event (paper, Sec. 4.1).
+
+    Both kinds are shuffled. The first k batches together hold `n · share` clips with an event, rounded to the
+    nearest (share: that of all clips), so a batch is within one clip of its share, and a set that is half events
+    gives every batch of ten five of them.
+
+    Parameters
+    ----------
+    has_event : (N,) bool
+    batch_size : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    list of (batch,) int64
+        Row numbers, each of 0 … N−1 once; the last batch may be smaller.
+
+    Raises
+    ------
+    ValueError
+        `has_event` is not one-dimensional and boolean, or `batch_size` is below 1.
+    """
+    has_event = np.asarray(has_event)
+    if has_event.dtype != bool or has_event.ndim != 1:
+        raise ValueError(f"has_event is {has_event.dtype} {has_event.shape}: expected bool (N,)")
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}: expected at least 1")
+    positive = rng.permutation(np.flatnonzero(has_event))
+    negative = rng.permutation(np.flatnonzero(~has_event))
+    n = len(has_event)
+    if n == 0:
+        return []
+    dealt = np.minimum(np.arange(0, n + batch_size, batch_size), n)  # clips in the first 0, 1, 2 … batches
+    dealt_positive = (2 * len(positive) * dealt + n) // (2 * n)  # ⌊share · dealt + ½⌋ in whole numbers
+    dealt_negative = dealt - dealt_positive
+    return [
+        np.concatenate([positive[p0:p1], negative[n0:n1]])
+        for p0, p1, n0, n1 in zip(
+            dealt_positive[:-1], dealt_positive[1:], dealt_negative[:-1], dealt_negative[1:], strict=True
+        )
+    ]
+
+
+def feature_stats(store):
+    """Mean and standard deviation of every band over all frames of all clips, to normalise with.
+
+    One pass in float64, a chunk of clips at a time in the order of the rows, chunks joined as in Chan, Golub and
+    LeVeque (1979): bounded memory, no cancellation, the same result whatever the machine's load.
+
+    Parameters
+    ----------
+    store : FeatureStore, or anything with `features` (N, T, 64)
+
+    Returns
+    -------
+    mean, std : (64,) float64
+        `std` is at least `MIN_STD`: a band that is (nearly) constant over the training set, such as one above the
+        bandwidth of all recordings, is centred but not blown up.
+
+    Raises
+    ------
+    ValueError
+        The store has no frames.
+    """
+    features = store.features
+    if features.size == 0:
+        raise ValueError(f"features is {features.shape}: expected at least one clip and one frame")
+    count, mean, squares = 0, 0.0, 0.0
+    for first in range(0, len(features), CHUNK_CLIPS):
+        x = features[first : first + CHUNK_CLIPS].reshape(-1, features.shape[-1]).astype(np.float64)
+        chunk_mean = x.mean(axis=0)
+        x -= chunk_mean
+        delta = chunk_mean - mean
+        squares = squares + np.einsum("ij,ij->j", x, x) + delta**2 * (count * len(x) / (count + len(x)))
+        mean = mean + delta * (len(x) / (count + len(x)))
+        count += len(x)
+    return mean, np.maximum(np.sqrt(squares / count), MIN_STD)
+
+
+def _fill(store, bank, recipes, settings, n_jobs, progress):
+    """Create the store or take it up where it was left, and do the chunks that lack."""
+    chunks = store_files.chunk_rows(recipes)
+    index = store_files.read_index(store)
+    is_begun = index and all((store / name).exists() for name in ("features.npy", "recipes.json", "chunks.done"))
+    if is_begun:
+        store_files.open_features(store, index)  # raises if damaged
+        done = store_files.read_marks(store, len(chunks))
+    else:
+        index = settings | {"shape": [len(recipes), len(_features(recipes[0], bank)), N_MELS], "done": False}
+        done = np.zeros(len(chunks), bool)
+    tasks = [(store, c, rows, [recipes[i] for i in rows], bank) for c, rows in enumerate(chunks) if not done[c]]
+    n_left = sum(len(rows) for _, _, rows, _, _ in tasks)
+    _check_disk(store, n_left, index)
+    if not is_begun:
+        store_files.create_files(store, recipes, index)
+    progress(len(recipes) - n_left, len(recipes))
+    for n_clips in _run(tasks, n_jobs):
+        n_left -= n_clips
+        progress(len(recipes) - n_left, len(recipes))
+    store_files.write_index(store, index | {"done": True})
+    (store / "chunks.done").unlink()
+
+
+def _check_disk(store, n_clips, index):
+    needed = n_clips * math.prod(index["shape"][1:]) * np.dtype(index["dtype"]).itemsize
+    free = shutil.disk_usage(store).free
+    if needed > free:
+        raise InputError(
+            f"{store}: {needed / 1e9:.2f} GB needed for the features of {n_clips} clips, {free / 1e9:.2f} GB free"
+        )
+
+
+def _run(tasks, n_jobs):
+    """Do the chunks in this process or in workers; yield the number of clips of each."""
+    import joblib  # here, so that opening a store that is done stays quick
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    n_jobs = min(n_jobs or joblib.cpu_count(), len(tasks))
+    if n_jobs <= 1:  # spares the second that workers take to start
+        yield from (_do_chunk(*task) for task in tasks)
+        return
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        parallel = joblib.Parallel(n_jobs, return_as="generator", batch_size=1, max_nbytes=None)
+    try:
+        yield from parallel(joblib.delayed(_do_chunk)(*task) for task in tasks)
+    except InputError as error:
+        raise error from None  # its message says all; joblib would show the worker's traceback on top
+    except TerminatedWorkerError as error:
+        reason = "a worker was killed, most likely for lack of memory; fewer (n_jobs) need less, finished chunks stay"
+        raise InputError(f"{tasks[0][0]}: {reason}") from error
+
+
+def _do_chunk(store, chunk, rows, recipes, bank):
+    """Render some recipes into their rows; return the number of clips."""
+    # One thread each: the last bits of a matrix product may depend on their number.
+    with threadpool_limits(1), store_files.chunk_writer(store, chunk) as write:
+        for row, recipe in zip(rows, recipes, strict=True):
+            write(row, _features(recipe, bank))
+    return len(rows)
+
+
+def _features(recipe, bank):
+    """One clip, (T, 64) float32, checked."""
+    y = render(recipe, bank)
+    if np.isfinite(y).all():
+        features = lfbe(y)
+        if np.isfinite(features).all():
+            return features
+    event = f" with event {recipe.event}" if recipe.has_event else ""
+    raise InputError(f"{recipe.name}: background {recipe.background}{event} gives NaN or infinite features")
