@@ -1,0 +1,47 @@
+"""What the commands share at the terminal: a progress bar, a score table, the number of cores."""
+
+import os
+
+
+def available_cores():
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def score_table(label, scores):
+    """Counts, ER and F1, in two lines."""
+    heading = f"{'class':12} {'events':>6} {'found':>6} {'hits':>6} {'misses':>6} {'false':>6}  {'ER':>5}  {'F1':>5}"
+    values = f"{label:12} {scores.n_ref:6} {scores.n_sys:6} {scores.n_tp:6} {scores.n_fn:6} {scores.n_fp:6}"
+    return f"{heading}\n{values}  {scores.error_rate:5.2f}  {scores.f1:5.2f}"
+
+
+class Progress:
+    """A tqdm bar behind the `progress(n_done, n_total)` that the library calls; gone when it is done."""
+
+    def __init__(self, description, unit):
+        self.description, self.unit, self.bar = description, unit, None
+
+    def __call__(self, n_done, n_total):
+        """Show that `n_done` of `n_total` are done."""
+        from tqdm import tqdm
+
+        if self.bar is None and n_done < n_total:
+            self.bar = tqdm(
+                total=n_total, initial=n_done, desc=self.description, unit=self.unit, leave=False, disable=None
+            )
+        if self.bar is not None:
+            self.bar.update(n_done - self.bar.n)
+
+    def close(self):
+        """Take the bar away; the next call starts a new one."""
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+    def __enter__(self):
+        """Nothing to set up."""
+        return self
+
+    def __exit__(self, *exception):
+        """Take the bar away."""
+        self.close()

@@ -1,0 +1,110 @@
+"""Every setting of a training run: its default, its unit, its check; the command line is made from it."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data_tools.errors import InputError
+from minirsed.multires import ARCHITECTURES
+
+GENERATORS = ("minirsed", "official")
+DTYPES = ("float32", "float16")
+
+
+def _setting(default, help_text, *, low=None, high=None, choices=None, unit=None):
+    """A dataclass field with what `-h` says of it and the range that `TrainSettings` accepts."""
+    about = {"help": help_text, "low": low, "high": high, "choices": choices, "unit": unit}
+    return field(default=default, metadata=about)
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Settings of `python -m minirsed.train`; defaults are those of the preset `quick`.
+
+    Raises
+    ------
+    InputError
+        A value out of range, named with what was expected.
+    """
+
+    label: str = _setting("babycry", "class to detect: babycry, glassbreak, gunshot, or a class folder of --data")
+    data: str = _setting("builtin", "builtin, a TUT Rare Sound Events 2017 folder, or a folder of your own sounds")
+    arch: str = _setting("multires", "architecture of the recurrent layers (paper, Sec. 3)", choices=ARCHITECTURES)
+    layers: int = _setting(3, "recurrent layers", low=1, unit="layers")
+    units: int = _setting(64, "units of each direction of a layer", low=1, unit="units")
+    alpha: float = _setting(1.0, "weight of the frame loss against the clip loss (paper: α)", low=0.0)
+    clips: int = _setting(500, "training mixtures, half of them with an event", low=2, unit="clips")
+    dev_clips: int = _setting(200, "development mixtures, on which the best epoch is chosen", low=2, unit="clips")
+    epochs: int = _setting(25, "passes over the training mixtures", low=1, unit="epochs")
+    batch_size: int = _setting(10, "mixtures per update", low=1, unit="clips")
+    learning_rate: float = _setting(2e-3, "step size of Adam", low=1e-12, high=1.0)
+    clip_norm: float = _setting(1.0, "gradients of a larger joint norm are scaled down to it; 0: never", low=0.0)
+    seed: int = _setting(0, "of the mixtures, the initial weights and the order of the clips", low=0)
+    generator: str = _setting(
+        "minirsed",
+        "how training mixtures are drawn: independently (minirsed) or as the challenge did (official)",
+        choices=GENERATORS,
+    )
+    feature_dtype: str = _setting("float32", "features on disk; float16 takes half the space", choices=DTYPES)
+
+    def __post_init__(self):
+        """Check ranges and choices."""
+        for setting in dataclasses.fields(self):
+            check(setting, getattr(self, setting.name))
+
+
+def check(setting, value):
+    """Refuse a value out of a field's range or choices, in one line with the option's name."""
+    about, option = setting.metadata, option_name(setting.name)
+    if about["choices"] and value not in about["choices"]:
+        raise InputError(f"{option} is {value!r}: expected one of {', '.join(about['choices'])}")
+    if about["low"] is not None and not value >= about["low"]:
+        raise InputError(f"{option} is {value}: expected at least {about['low']:g}")
+    if about["high"] is not None and not value <= about["high"]:
+        raise InputError(f"{option} is {value}: expected at most {about['high']:g}")
+
+
+def option_name(name):
+    """`batch_size` → `--batch-size`; the class is positional and keeps its name."""
+    return name if name == "label" else "--" + name.replace("_", "-")
+
+
+# The paper's own settings (Sec. 4.1, 4.2); it says nothing of gradient clipping and so has none.
+_PAPER = {"units": 256, "learning_rate": 1e-4, "dev_clips": 500, "clip_norm": 0.0}
+PRESETS = {
+    "quick": {},  # the defaults above: minutes on two cores
+    "paper-5k": {**_PAPER, "clips": 5000, "epochs": 15, "layers": 3},
+    "paper-15k": {**_PAPER, "clips": 15000, "epochs": 10, "layers": 4},
+}
+
+
+def add_arguments(parser):
+    """Give an `argparse` parser one option for each setting; unset ones stay out of the namespace."""
+    import argparse
+
+    for setting in dataclasses.fields(TrainSettings):
+        about = setting.metadata
+        unit = f" {about['unit']}" if about["unit"] else ""
+        options = {"help": about["help"], "type": type(setting.default)}
+        if setting.name == "label":
+            parser.add_argument("label", metavar="CLASS", **options)
+            continue
+        options["help"] += (
+            f" (default: {setting.default:g}{unit})"
+            if unit or isinstance(setting.default, float)
+            else (f" (default: {setting.default})")
+        )
+        if about["choices"]:
+            options["choices"] = about["choices"]
+        else:
+            options["metavar"] = {int: "N", float: "X", str: "PATH"}[options["type"]]
+        parser.add_argument(option_name(setting.name), default=argparse.SUPPRESS, **options)
+
+
+def from_arguments(namespace, preset):
+    """Settings of a preset, overruled by whatever options were given."""
+    names = {setting.name for setting in dataclasses.fields(TrainSettings)}
+    given = {name: value for name, value in vars(namespace).items() if name in names}
+    if given.get("data", "builtin") != "builtin":
+        given["data"] = str(Path(given["data"]).resolve())  # a run must find its data again from any folder
+    return TrainSettings(**{**PRESETS[preset], **given})

@@ -1,0 +1,265 @@
+"""Train a detector: `python -m minirsed.train CLASS`.
+
+Draws mixtures, computes their features once, trains, and leaves a run folder that evaluate and detect read.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+from data_tools.errors import InputError, exit_on_input_error
+from minirsed.console import Progress, available_cores, score_table
+from minirsed.settings import PRESETS, add_arguments, from_arguments
+
+RESUMED = ("epochs",)  # settings that may change when a run goes on
+
+
+def parse_arguments(argv=None):
+    """Command line → namespace; settings that were not given are absent from it."""
+    parser = argparse.ArgumentParser(
+        prog="python -m minirsed.train",
+        description="Train a detector of one class of rare sound events and keep the epoch with the lowest "
+        "development error rate. With the built-in sounds and the quick preset this takes minutes on two cores.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=100),
+    )
+    parser.add_argument(
+        "--preset",
+        default="quick",
+        choices=PRESETS,
+        help="settings to start from; options overrule it (default: quick). "
+        + "; ".join(f"{name}: {describe_preset(name)}" for name in PRESETS if PRESETS[name]),
+    )
+    add_arguments(parser)
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        help="run folder to write (default: the first free of runs/CLASS, runs/CLASS-2, …)",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --out (default: the newest of runs/CLASS…), "
+        "with its own settings; only --epochs, --threads and --workers may be given anew",
+    )
+    parser.add_argument(
+        "--features",
+        metavar="DIR",
+        type=Path,
+        default=Path("features"),
+        help="folder that keeps computed features for the next run: 0.33 MB a clip (default: ./features)",
+    )
+    cores = available_cores()
+    parser.add_argument(
+        "--threads",
+        metavar="N",
+        type=int,
+        default=cores,
+        help=f"training threads; the result does not depend on them (default: {cores} threads, one a core)",
+    )
+    parser.add_argument(
+        "--workers",
+        metavar="N",
+        type=int,
+        default=cores,
+        help=f"processes that prepare mixtures; likewise (default: {cores} processes, one a core)",
+    )
+    return parser.parse_args(argv)
+
+
+def describe_preset(name):
+    """`clips 5000, epochs 15, …`."""
+    return ", ".join(f"{key.replace('_', '-')} {value:g}" for key, value in PRESETS[name].items())
+
+
+@exit_on_input_error
+def main(argv=None):
+    """Run the command."""
+    arguments = parse_arguments(argv)
+    for name in ("threads", "workers"):
+        if getattr(arguments, name) < 1:
+            raise InputError(f"--{name} is {getattr(arguments, name)}: expected at least 1")
+    try:
+        train(arguments)
+    except KeyboardInterrupt:
+        print("\nstopped; whole epochs are kept: the same command with --resume goes on", file=sys.stderr)
+        sys.exit(130)
+
+
+def train(arguments):
+    """Prepare, train, report."""
+    settings = resumed_settings(arguments) if arguments.resume else from_arguments(arguments, arguments.preset)
+    from data_tools.soundbank import open_bank
+    from minirsed.dataset import prepare
+    from minirsed.training import Training, recipes_of, worker_threads
+
+    bank = open_bank(settings.data)
+    recipes = {subset: recipes_of(bank, settings, subset) for subset in ("train", "dev")}
+    folder = arguments.out if arguments.resume else make_run_folder(arguments, settings)
+    print(f"{settings.label}, {settings.arch}, {settings.layers} × {settings.units} units, run folder {folder}")
+    stores = {}
+    for subset, drawn in recipes.items():
+        with Progress(f"{subset} mixtures", "clip") as progress:
+            stores[subset] = prepare(
+                bank,
+                drawn,
+                arguments.features,
+                n_jobs=arguments.workers,
+                dtype=settings.feature_dtype,
+                progress=progress,
+            )
+        print(
+            f"{subset}: {len(stores[subset])} mixtures of {settings.data} sounds, features in {stores[subset].folder}"
+        )
+
+    with worker_threads(arguments.threads) as executor:
+        if arguments.resume:
+            run = Training.resume(folder, settings)
+            run.write_metrics()
+            print(f"going on after epoch {len(run.history)} of {settings.epochs}")
+        else:
+            run = Training.start(folder, settings, stores["train"])
+        warm_up(run.detector)
+        print("epoch  train loss (clip + α·frame)  dev loss  dev ER  dev F1  seconds")
+        epochs = run.epochs(stores["train"], stores["dev"], executor, progress := Progress("epoch", "clip"))
+        for row in epochs:
+            progress.close()
+            print(epoch_line(row, settings.alpha, run.best_epoch), flush=True)
+        report(run, stores["dev"], executor)
+
+
+def warm_up(detector):
+    """Compile the kernels, or read them from Numba's cache, before the clock of the first epoch starts."""
+    import time
+
+    import numpy as np
+
+    from minirsed.detector import loss_and_grads
+    from minirsed.gru import numba_recurrence
+
+    started = time.perf_counter()
+    print("compiling kernels (once after installation) …", end=" ", flush=True)
+    x = np.zeros((1, 2, detector.config.n_inputs), detector.mean.dtype)
+    loss_and_grads(detector.params, detector.config, x, np.ones((1, 2), x.dtype), recurrence=numba_recurrence())
+    print(f"{time.perf_counter() - started:.1f} s")
+
+
+def epoch_line(row, alpha, best_epoch):
+    """One epoch, in the columns of the heading."""
+    er = "   -" if row["dev_error_rate"] is None else f"{row['dev_error_rate']:.2f}"
+    f1 = "   -" if row["dev_f1"] is None else f"{row['dev_f1']:.2f}"
+    parts = f"({row['train_utterance_loss']:.3f} + {alpha:g}·{row['train_frame_loss']:.3f})"
+    best = "  best so far" if best_epoch == row["epoch"] else ""
+    return (
+        f"{row['epoch']:5}  {row['train_loss']:7.3f} {parts:>20}  {row['dev_loss']:8.3f}  {er:>6}  {f1:>6}  "
+        f"{row['seconds']:7.1f}{best}"
+    )
+
+
+def report(run, dev_store, executor):
+    """Run the best epoch's detector once more on the development set; table, event list, pictures."""
+    from minirsed import plots
+    from minirsed.detector import Detector
+    from minirsed.evaluation import evaluate
+    from minirsed.event_lists import write_event_list
+    from minirsed.gru import numba_recurrence
+
+    best = run.best_epoch
+    if not best:
+        raise InputError("the development error rate is undefined in every epoch: no development mixture has an event")
+    detector = Detector.load(run.folder / "best.npz")
+    dev = evaluate(detector, dev_store, executor, numba_recurrence(), alpha=run.settings.alpha)
+    label, scores = run.settings.label, dev.scores
+    write_event_list(run.folder / "events_dev.csv", dev.estimated)
+    plots.curves(run.history, run.folder / "curves.png", f"{label}, {run.settings.arch}, best epoch {best}")
+    plots.examples(
+        dev_store,
+        dev,
+        run.folder / "examples.png",
+        f"{label}: four development clips",
+        plots.telling_clips(dev_store, dev),
+    )
+    print(f"\nbest epoch {best} on {len(dev_store)} development mixtures (onset within 0.5 s)")
+    print(score_table(label, scores))
+    print(f"\n{run.folder}: best.npz (detector), metrics.csv, events_dev.csv, curves.png, examples.png")
+
+
+def make_run_folder(arguments, settings):
+    """A new run folder with its `config.json`; an older run is never touched."""
+    from data_tools.files import atomic_write
+
+    folder = arguments.out
+    if folder is None:
+        folder = next(path for path in run_folders(settings.label) if not path.exists())
+    elif (folder / "config.json").exists():
+        raise InputError(
+            f"--out {folder}: holds a run already; --resume goes on with it, another --out leaves it alone"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_write(folder / "config.json", "w") as file:
+        json.dump({"settings": dataclasses.asdict(settings), **provenance()}, file, indent=2)
+        file.write("\n")
+    return folder
+
+
+def run_folders(label):
+    """runs/LABEL, runs/LABEL-2, runs/LABEL-3, …"""
+    yield Path("runs") / label
+    number = 2
+    while True:
+        yield Path("runs") / f"{label}-{number}"
+        number += 1
+
+
+def resumed_settings(arguments):
+    """Settings of the run to go on with; also sets `arguments.out` where it was not given."""
+    from minirsed.settings import TrainSettings
+    from minirsed.training import read_settings
+
+    if arguments.out is None:
+        existing = []
+        for path in run_folders(arguments.label):
+            if not path.exists():
+                break
+            existing.append(path)
+        if not existing:
+            raise InputError(
+                f"--resume: there is no run in {Path('runs') / arguments.label}; name its folder with --out"
+            )
+        arguments.out = existing[-1]
+    settings = read_settings(arguments.out)
+    for setting in dataclasses.fields(TrainSettings):
+        given = getattr(arguments, setting.name, getattr(settings, setting.name))
+        if given != getattr(settings, setting.name) and setting.name not in RESUMED:
+            raise InputError(
+                f"--resume: {arguments.out} has {setting.name} {getattr(settings, setting.name)}, not {given}"
+            )
+    return dataclasses.replace(settings, epochs=getattr(arguments, "epochs", settings.epochs))
+
+
+def provenance():
+    """What else determines or explains a run: versions, command line, machine, time."""
+    import datetime
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    from minirsed import __version__
+
+    versions = {"minirsed": __version__, "python": platform.python_version()}
+    for package in ("numpy", "numba", "scipy", "soxr", "soundfile"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = None
+    return {
+        "versions": versions,
+        "command": [Path(sys.executable).name, *sys.orig_argv[1:]],
+        "machine": f"{platform.platform()}, {platform.processor() or platform.machine()}, {available_cores()} cores",
+        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+if __name__ == "__main__":
+    main()
