@@ -20,8 +20,9 @@ def exit_on_input_error(main):
         try:
             return main(*args, **kwargs)
         except (InputError, OSError) as error:
-            message = " ".join(str(error).split())  # one line, whatever a library put into its message
-            sys.exit(_fail(f"{_program_name(main)}: error: {message}"))
+            message = " ".join(_message(error).split())  # one line, whatever a library put into its message
+            print(f"{_program_name(main)}: error: {message}", file=sys.stderr)
+            sys.exit(2)
 
     return wrapped
 
@@ -32,6 +33,8 @@ def _program_name(main):
     return spec.name if spec else main.__module__
 
 
-def _fail(line):
-    print(line, file=sys.stderr)
-    return 2
+def _message(error):
+    """`file/run: Not a directory` rather than `[Errno 20] Not a directory: 'file/run'`."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)

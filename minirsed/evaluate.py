@@ -77,7 +77,8 @@ def run_on_subset(arguments):
     from minirsed.evaluation import evaluate
     from minirsed.event_lists import write_event_list
     from minirsed.gru import numba_recurrence
-    from minirsed.training import read_settings, recipes_of, worker_threads
+    from minirsed.run_folder import read_settings
+    from minirsed.training import recipes_of, worker_threads
 
     settings = read_settings(arguments.run)
     detector = Detector.load(arguments.run)

@@ -5,8 +5,8 @@ Draws mixtures, computes their features once, trains, and leaves a run folder th
 
 import argparse
 import dataclasses
-import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from data_tools.errors import InputError, exit_on_input_error
@@ -84,50 +84,60 @@ def main(argv=None):
     try:
         train(arguments)
     except KeyboardInterrupt:
-        print("\nstopped; whole epochs are kept: the same command with --resume goes on", file=sys.stderr)
+        print("\nstopped; if an epoch was done, the same command with --resume goes on after it", file=sys.stderr)
         sys.exit(130)
 
 
 def train(arguments):
     """Prepare, train, report."""
-    settings = resumed_settings(arguments) if arguments.resume else from_arguments(arguments, arguments.preset)
     from data_tools.soundbank import open_bank
-    from minirsed.dataset import prepare
-    from minirsed.training import Training, recipes_of, worker_threads
+    from minirsed.run_folder import new_run_folder
+    from minirsed.training import recipes_of
 
+    settings = resumed_settings(arguments) if arguments.resume else from_arguments(arguments, arguments.preset)
     bank = open_bank(settings.data)
     recipes = {subset: recipes_of(bank, settings, subset) for subset in ("train", "dev")}
-    folder = arguments.out if arguments.resume else make_run_folder(arguments, settings)
-    print(f"{settings.label}, {settings.arch}, {settings.layers} × {settings.units} units, run folder {folder}")
-    stores = {}
-    for subset, drawn in recipes.items():
-        with Progress(f"{subset} mixtures", "clip") as progress:
-            stores[subset] = prepare(
-                bank,
-                drawn,
-                arguments.features,
-                n_jobs=arguments.workers,
-                dtype=settings.feature_dtype,
-                progress=progress,
-            )
-        print(
-            f"{subset}: {len(stores[subset])} mixtures of {settings.data} sounds, features in {stores[subset].folder}"
-        )
+    opened = nullcontext(arguments.out) if arguments.resume else new_run_folder(arguments.out, settings)
+    with opened as folder:
+        print(f"{settings.label}, {settings.arch}, {settings.layers} × {settings.units} units, run folder {folder}")
+        stores = [prepared(arguments, settings, bank, subset, recipes[subset]) for subset in ("train", "dev")]
+        train_epochs(arguments, settings, folder, *stores)
 
-    with worker_threads(arguments.threads) as executor:
+
+def prepared(arguments, settings, bank, subset, recipes):
+    """The feature store of a subset, computed or found."""
+    from minirsed.dataset import prepare
+
+    with Progress(f"{subset} mixtures", "clip") as progress:
+        store = prepare(
+            bank,
+            recipes,
+            arguments.features,
+            n_jobs=arguments.workers,
+            dtype=settings.feature_dtype,
+            progress=progress,
+        )
+    print(f"{subset}: {len(store)} mixtures of {settings.data} sounds, features in {store.folder}")
+    return store
+
+
+def train_epochs(arguments, settings, folder, train_store, dev_store):
+    """Start or resume; a line for each epoch; then the report."""
+    from minirsed.training import Training, worker_threads
+
+    with worker_threads(arguments.threads) as executor, Progress("epoch", "clip") as progress:
         if arguments.resume:
             run = Training.resume(folder, settings)
             run.write_metrics()
             print(f"going on after epoch {len(run.history)} of {settings.epochs}")
         else:
-            run = Training.start(folder, settings, stores["train"])
+            run = Training.start(folder, settings, train_store)
         warm_up(run.detector)
         print("epoch  train loss (clip + α·frame)  dev loss  dev ER  dev F1  seconds")
-        epochs = run.epochs(stores["train"], stores["dev"], executor, progress := Progress("epoch", "clip"))
-        for row in epochs:
+        for row in run.epochs(train_store, dev_store, executor, progress):
             progress.close()
             print(epoch_line(row, settings.alpha, run.best_epoch), flush=True)
-        report(run, stores["dev"], executor)
+        report(run, dev_store, executor)
 
 
 def warm_up(detector):
@@ -186,79 +196,17 @@ def report(run, dev_store, executor):
     print(f"\n{run.folder}: best.npz (detector), metrics.csv, events_dev.csv, curves.png, examples.png")
 
 
-def make_run_folder(arguments, settings):
-    """A new run folder with its `config.json`; an older run is never touched."""
-    from data_tools.files import atomic_write
-
-    folder = arguments.out
-    if folder is None:
-        folder = next(path for path in run_folders(settings.label) if not path.exists())
-    elif (folder / "config.json").exists():
-        raise InputError(
-            f"--out {folder}: holds a run already; --resume goes on with it, another --out leaves it alone"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_write(folder / "config.json", "w") as file:
-        json.dump({"settings": dataclasses.asdict(settings), **provenance()}, file, indent=2)
-        file.write("\n")
-    return folder
-
-
-def run_folders(label):
-    """runs/LABEL, runs/LABEL-2, runs/LABEL-3, …"""
-    yield Path("runs") / label
-    number = 2
-    while True:
-        yield Path("runs") / f"{label}-{number}"
-        number += 1
-
-
 def resumed_settings(arguments):
     """Settings of the run to go on with; also sets `arguments.out` where it was not given."""
-    from minirsed.settings import TrainSettings
-    from minirsed.training import read_settings
+    from minirsed.run_folder import newest_run, read_settings
 
-    if arguments.out is None:
-        existing = []
-        for path in run_folders(arguments.label):
-            if not path.exists():
-                break
-            existing.append(path)
-        if not existing:
-            raise InputError(
-                f"--resume: there is no run in {Path('runs') / arguments.label}; name its folder with --out"
-            )
-        arguments.out = existing[-1]
+    arguments.out = arguments.out or newest_run(arguments.label)
     settings = read_settings(arguments.out)
-    for setting in dataclasses.fields(TrainSettings):
-        given = getattr(arguments, setting.name, getattr(settings, setting.name))
-        if given != getattr(settings, setting.name) and setting.name not in RESUMED:
-            raise InputError(
-                f"--resume: {arguments.out} has {setting.name} {getattr(settings, setting.name)}, not {given}"
-            )
+    for name, value in dataclasses.asdict(settings).items():
+        given = getattr(arguments, name, value)
+        if given != value and name not in RESUMED:
+            raise InputError(f"--resume: {arguments.out} has {name} {value}, not {given}")
     return dataclasses.replace(settings, epochs=getattr(arguments, "epochs", settings.epochs))
-
-
-def provenance():
-    """What else determines or explains a run: versions, command line, machine, time."""
-    import datetime
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
-
-    from minirsed import __version__
-
-    versions = {"minirsed": __version__, "python": platform.python_version()}
-    for package in ("numpy", "numba", "scipy", "soxr", "soundfile"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = None
-    return {
-        "versions": versions,
-        "command": [Path(sys.executable).name, *sys.orig_argv[1:]],
-        "machine": f"{platform.platform()}, {platform.processor() or platform.machine()}, {available_cores()} cores",
-        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-    }
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ be reached again with the same result.
 """
 
 import csv
-import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,7 +30,6 @@ from minirsed.dataset import feature_stats, minibatches
 from minirsed.detector import Detector, ModelConfig, batch_loss_and_grads, init_params
 from minirsed.evaluation import batch_labels, evaluate
 from minirsed.gru import numba_recurrence
-from minirsed.settings import TrainSettings
 
 FORMAT = "minirsed-checkpoint-1"
 METRICS = (
@@ -210,20 +208,3 @@ class Training:
 def finite(value):
     """None for an undefined score (NaN), which JSON cannot hold."""
     return float(value) if np.isfinite(value) else None
-
-
-def read_settings(folder):
-    """The settings of a run, from its `config.json`.
-
-    Raises
-    ------
-    InputError
-        Missing, damaged, or of another version.
-    """
-    path = Path(folder) / "config.json"
-    try:
-        return TrainSettings(**json.loads(path.read_text(encoding="utf-8"))["settings"])
-    except FileNotFoundError:
-        raise InputError(f"{folder}: no run folder of minirsed's (it has no config.json)") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: damaged, or of another version: {error}") from error

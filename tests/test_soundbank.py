@@ -329,6 +329,11 @@ def test_tut2017_evaluation_mixtures_are_ready_made(tut):
     stored, _ = soundfile.read(first.rendered, dtype="int32")
     assert np.array_equal(quantize24(render(first, bank)), stored >> 8)
     assert draw_recipes(bank, "gunshot", "eval", 1, 7, generator="official") == [first]
+    # of several parameter folders, that of the released data (seed 13) counts
+    released = Path(first.rendered).parents[2] / "bbb81504db15a03680a0044474633b67"
+    shutil.copytree(Path(first.rendered).parents[1], released)
+    Path(first.rendered).parents[1].rename(released.with_name("aaa"))
+    assert draw_recipes(open_bank(tut), "gunshot", "eval", 1, 0)[0].rendered == str(released / "audio" / "m0.wav")
     only_evaluation = open_bank(tut / "TUT-rare-sound-events-2017-evaluation")
     assert draw_recipes(only_evaluation, "gunshot", "eval", 2, 0)[1].name == "m1.wav"
     with pytest.raises(InputError, match="no source sounds"):

@@ -1,0 +1,199 @@
+"""Which thresholds? Scores over a grid of (thres0, thres1), and what thres0 alone trades (paper, Sec. 2.1).
+
+Data flow: evaluation's p and p_t → **thresholds** → `minirsed.evaluate`. The paper uses 0.5 for both thresholds; this
+module says what other values would give. They may be chosen on development mixtures only: the lowest error rate of
+a grid on the evaluation mixtures is no estimate of anything.
+
+thres1 alone decides *where* the event of a clip is, thres0 only lets the clip pass or not. So each thres1 is decoded
+once for all clips, and all thres0 follow from counting.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minirsed.decode import decode
+from minirsed.features import run_to_seconds
+from minirsed.scoring import FileCounts, scores_from_counts
+
+PAPER = (0.5, 0.5)  # thres0, thres1 (Sec. 2.1)
+GRID = np.arange(1, 20) / 20  # 0.05 … 0.95
+COLLAR_S = 0.5  # allowed distance of onsets, seconds (Sec. 4)
+
+
+class ThresholdGrid(NamedTuple):
+    """Event counts of one set of mixtures for I values of thres0 and J of thres1."""
+
+    thres0: np.ndarray  # (I,)
+    thres1: np.ndarray  # (J,)
+    n_ref: int  # true events
+    n_sys: np.ndarray  # (I, J) int, detected events
+    n_tp: np.ndarray  # (I, J) int, hits: onset within the collar
+
+    def scores(self, i, j):
+        """`minirsed.scoring.Scores` at thres0[i], thres1[j]."""
+        counts = np.array([[self.n_ref, self.n_sys[i, j], self.n_tp[i, j], 0]])
+        return scores_from_counts(FileCounts((), counts, {}))
+
+    def figure(self, name):
+        """(I, J) float64 of one figure of `Scores`, e.g. "error_rate"; NaN where it is undefined."""
+        shape = self.n_sys.shape
+        return np.array([getattr(self.scores(*index), name) for index in np.ndindex(shape)], float).reshape(shape)
+
+
+class DetCurve(NamedTuple):
+    """Decision by clip, p > thres0, for K rising thresholds: detection error trade-off."""
+
+    thres0: np.ndarray  # (K,)
+    false_alarms_per_hour: np.ndarray  # (K,) alarms on clips without an event, per hour of such clips
+    miss_rate: np.ndarray  # (K,) share of the clips with an event that raise none
+
+
+class ClipRates(NamedTuple):
+    """Decision by clip at one threshold; a rate without any clip of its kind is NaN."""
+
+    n_events: int  # clips with an event
+    n_misses: int
+    miss_rate: float
+    n_quiet: int  # clips without an event
+    n_false_alarms: int
+    false_alarms_per_hour: float
+
+
+def threshold_grid(probabilities, frame_probabilities, onset_s, thres0=GRID, thres1=GRID, collar_s=COLLAR_S):
+    """Count detections and hits for every pair of thresholds.
+
+    The same as `minirsed.decode.decode` and `minirsed.scoring.score` at each point, for clips of one class with one
+    event at most.
+
+    Parameters
+    ----------
+    probabilities : (N,) array_like in [0, 1]
+        `p` of each clip.
+    frame_probabilities : (N, T) array_like in [0, 1]
+        `p_t` of each frame.
+    onset_s : (N,) array_like
+        True onset in seconds, NaN without an event.
+    thres0, thres1 : (I,) and (J,) array_like
+        Thresholds of the clip and of its frames.
+    collar_s : float
+        Seconds.
+
+    Returns
+    -------
+    ThresholdGrid
+
+    Raises
+    ------
+    ValueError
+        Lengths disagree, no clips or thresholds, a probability outside [0, 1], a threshold that is NaN.
+    """
+    probabilities, onset_s = _clips(probabilities, "onset_s", np.asarray(onset_s, float))
+    frame_probabilities = np.asarray(frame_probabilities)
+    if frame_probabilities.ndim != 2 or len(frame_probabilities) != len(probabilities):
+        raise ValueError(f"frame_probabilities is {frame_probabilities.shape}: expected ({len(probabilities)}, T)")
+    thres0, thres1 = _thresholds("thres0", thres0), _thresholds("thres1", thres1)
+    detected, hits = np.empty((2, len(probabilities), len(thres1)), np.int64)
+    for j, threshold in enumerate(thres1.tolist()):
+        runs = [decode(1.0, p_t, -np.inf, threshold) for p_t in frame_probabilities]  # -inf: every clip passes
+        found_s = np.array([np.nan if run is None else run_to_seconds(*run)[0] for run in runs])
+        detected[:, j] = ~np.isnan(found_s)
+        hits[:, j] = np.abs(onset_s - found_s) <= collar_s  # NaN, no event or no run, is no hit
+    passes = (probabilities > thres0[:, None]).astype(np.int64)  # (I, N)
+    return ThresholdGrid(thres0, thres1, int((~np.isnan(onset_s)).sum()), passes @ detected, passes @ hits)
+
+
+def lowest_error(grid):
+    """The pair of thresholds with the fewest errors, and so the lowest error rate.
+
+    Of equals the one nearest to the paper's (0.5, 0.5), of equally near ones that of the lowest thres0, then thres1.
+
+    Returns
+    -------
+    (thres0, thres1) : tuple of float
+
+    Raises
+    ------
+    ValueError
+        The mixtures hold no event: the error rate is undefined.
+    """
+    if grid.n_ref == 0:
+        raise ValueError("n_ref is 0; expected mixtures with events, without any the error rate is undefined")
+    errors = grid.n_ref + grid.n_sys - 2 * grid.n_tp
+    distance = np.hypot(grid.thres0[:, None] - PAPER[0], grid.thres1 - PAPER[1]).round(9)  # equal in spite of rounding
+    i, j = np.unravel_index(np.lexsort((distance.ravel(), errors.ravel()))[0], errors.shape)  # a stable sort
+    return float(grid.thres0[i]), float(grid.thres1[j])
+
+
+def det_curve(probabilities, has_event, clip_s):
+    """Misses against false alarms for every thres0 that makes a difference, from 0 to the largest p.
+
+    Parameters
+    ----------
+    probabilities : (N,) array_like in [0, 1]
+        `p` of each clip.
+    has_event : (N,) array_like of bool
+    clip_s : float
+        Length of a clip, seconds.
+
+    Returns
+    -------
+    DetCurve
+
+    Raises
+    ------
+    ValueError
+        Lengths disagree, no clips, a probability outside [0, 1], `clip_s` not positive.
+    """
+    probabilities, has_event = _clips(probabilities, "has_event", np.asarray(has_event, bool))
+    thres0 = np.unique(np.concatenate([[0.0], probabilities]))
+    n_misses = np.searchsorted(np.sort(probabilities[has_event]), thres0, side="right")  # of clips with p ≤ thres0
+    n_below = np.searchsorted(np.sort(probabilities[~has_event]), thres0, side="right")
+    n_quiet = int((~has_event).sum())
+    return DetCurve(
+        thres0,
+        _rate(n_quiet - n_below, n_quiet * _hours(clip_s)),
+        _rate(n_misses, len(probabilities) - n_quiet),
+    )
+
+
+def clip_rates(probabilities, has_event, clip_s, thres0=PAPER[0]):
+    """Misses and false alarms of the decision by clip, p > thres0; arguments and errors as for `det_curve`.
+
+    Returns
+    -------
+    ClipRates
+    """
+    probabilities, has_event = _clips(probabilities, "has_event", np.asarray(has_event, bool))
+    alarm = probabilities > thres0
+    n_events, n_quiet = int(has_event.sum()), int((~has_event).sum())
+    n_misses, n_false_alarms = int((has_event & ~alarm).sum()), int((~has_event & alarm).sum())
+    per_hour = float(_rate(n_false_alarms, n_quiet * _hours(clip_s)))
+    return ClipRates(n_events, n_misses, float(_rate(n_misses, n_events)), n_quiet, n_false_alarms, per_hour)
+
+
+def _clips(probabilities, name, values):
+    """`p` in float64 and one other value a clip, checked."""
+    probabilities = np.asarray(probabilities, float)
+    if probabilities.ndim != 1 or len(probabilities) == 0 or values.shape != probabilities.shape:
+        raise ValueError(f"probabilities is {probabilities.shape}, {name} {values.shape}: expected (N,) both, N > 0")
+    if not ((probabilities >= 0) & (probabilities <= 1)).all():
+        raise ValueError("probabilities holds a value outside [0, 1]")
+    return probabilities, values
+
+
+def _thresholds(name, values):
+    values = np.asarray(values, float)
+    if values.ndim != 1 or len(values) == 0 or np.isnan(values).any():
+        raise ValueError(f"{name} is {values}: expected one row of numbers")
+    return values
+
+
+def _hours(clip_s):
+    if not clip_s > 0:
+        raise ValueError(f"clip_s is {clip_s}: expected a length in seconds above 0")
+    return clip_s / 3600
+
+
+def _rate(count, total):
+    return np.asarray(count) / total if total else np.full(np.shape(count), np.nan)
