@@ -39,7 +39,8 @@ def read_audio(path, sr=SAMPLE_RATE, *, resampler="soxr", start_s=0.0, duration_
     Raises
     ------
     InputError
-        Missing, a folder, no audio, cut short, without samples, NaN or Inf; the message names the file.
+        Missing, a folder, no audio, damaged, without samples, NaN or Inf; the message names the file. (A WAV, MP3 or
+        Ogg file whose end is missing counts as that much shorter, as everywhere in libsndfile.)
     """
     y, sr_native = read_audio_native(path, start_s=start_s, duration_s=duration_s)
     return y if sr is None else resample(y, sr_native, sr, resampler=resampler)
@@ -57,9 +58,8 @@ def read_audio_native(path, *, start_s=0.0, duration_s=None):
         if wanted <= 0:
             raise InputError(f"{path}: no samples" + (f" from {start_s} s on" if start_s else ""))
         y = _decode(file, path, first, wanted)
-    # An MP3 header may promise a few frames more than the stream holds; elsewhere a lack means a damaged file.
-    if len(y) < wanted and not (file.format == "MP3" and len(y) > 0):
-        raise InputError(f"{path}: cut short, {len(y)} of {wanted} samples could be read")
+    if len(y) == 0:
+        raise InputError(f"{path}: no samples could be decoded")
     y = y[:, 0] if y.shape[1] == 1 else y.mean(axis=1)
     if not np.isfinite(y).all():
         raise InputError(f"{path}: has NaN or infinite samples")

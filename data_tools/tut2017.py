@@ -13,6 +13,7 @@ data since June 2017) they do not serve as backgrounds for that class. Without t
 
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from data_tools import official
@@ -161,8 +162,6 @@ def _ready_recipes(root, label):
     audio = root / "audio"
     recipe_file = root / "meta" / f"mixture_recipes_evaltest_{label}.yaml"
     if recipe_file.is_file():
-        from dataclasses import replace
-
         return [replace(recipe, rendered=str(audio / recipe.name)) for recipe in read_recipes(recipe_file)]
     recipes = []
     event_list = root / "meta" / f"event_list_evaltest_{label}.csv"

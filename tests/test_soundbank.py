@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from data_tools.audio import SAMPLE_RATE
 from data_tools.errors import InputError
 from data_tools.folder import split_by_hash
 from data_tools.mixing import quantize24, render
-from data_tools.recipes import draw_recipes
+from data_tools.recipes import draw_recipes, write_recipes
 from data_tools.soundbank import Background, EventClip, SoundBank, open_bank
 
 GOLDEN = Path(__file__).parent / "golden-mixtures"
@@ -338,6 +339,20 @@ def test_tut2017_evaluation_mixtures_are_ready_made(tut):
     assert draw_recipes(only_evaluation, "gunshot", "eval", 2, 0)[1].name == "m1.wav"
     with pytest.raises(InputError, match="no source sounds"):
         only_evaluation.backgrounds("train")
+
+
+def test_tut2017_evaluation_recipes_are_preferred_to_the_event_list(tut):
+    """They tell more: scene, ratio, event. The audio is still the rendered file; two events in a line are refused."""
+    (meta,) = tut.rglob("meta")
+    drawn = draw_recipes(open_bank(tut), "gunshot", "train", 2, 0)
+    write_recipes(meta / "mixture_recipes_evaltest_gunshot.yaml", drawn)
+    ready = draw_recipes(open_bank(tut), "gunshot", "eval", 2, 0)
+    assert [replace(recipe, rendered=None) for recipe in ready] == drawn
+    assert [recipe.rendered for recipe in ready] == [str(meta.parent / "audio" / recipe.name) for recipe in drawn]
+    (meta / "mixture_recipes_evaltest_gunshot.yaml").unlink()
+    (meta / "event_list_evaltest_gunshot.csv").write_text("m0.wav\t1\t2\tgunshot\nm0.wav\t3\t4\tgunshot\n")
+    with pytest.raises(InputError, match="m0.wav has 2 events"):
+        draw_recipes(open_bank(tut), "gunshot", "eval", 2, 0)
 
 
 @pytest.mark.parametrize(
