@@ -19,7 +19,7 @@ SCENES = (
     "library", "metro_station", "office", "park", "residential_area", "train", "tram",
 )  # fmt: skip
 EVENTS_PER_CLASS = {"train": 240, "dev": 60, "eval": 60}
-BACKGROUNDS_PER_SCENE = {"train": 12, "dev": 4, "eval": 4}
+BACKGROUNDS_PER_SCENE = {"train": 40, "dev": 8, "eval": 8}
 
 
 def event_keys(label, subset):

@@ -1,9 +1,17 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files so that a reader never sees half of one, and no two processes write the same."""
 
 import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
+
+from data_tools.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows: no lock there, so do not start two processes on one folder
+    fcntl = None
 
 
 @contextlib.contextmanager
@@ -38,7 +46,7 @@ def atomic_write(path, mode="wb"):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _umask():
@@ -47,7 +55,7 @@ def _umask():
     return mask
 
 
-def _sync_folder(folder):
+def sync_folder(folder):
     """Make the rename itself survive a power cut (POSIX; Windows has no folder handles to sync)."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
@@ -55,3 +63,32 @@ def _sync_folder(folder):
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+@contextlib.contextmanager
+def exclusive(lock, doing):
+    """Hold a lock file; the operating system frees it when the process ends, however it ends.
+
+    Parameters
+    ----------
+    lock : Path
+        Made if missing, and left there.
+    doing : str
+        What the holder does to the folder, for the message: "preparing".
+
+    Raises
+    ------
+    InputError
+        Another process holds it.
+    """
+    with open(lock, "a") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                reason = f"another process is {doing} it; start again when it is done"
+                raise InputError(f"{lock.parent}: {reason}") from None
+            except OSError as error:
+                if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+                    raise  # those three: a network file system without locks, to be treated like Windows
+        yield

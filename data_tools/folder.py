@@ -53,9 +53,7 @@ class FolderBank(SoundBank):
         files = [file for group in by_class.values() for file in group] + backgrounds
         listed = _read_split(self.root, files)
         active_parts = _read_active_parts(event_root)
-        self._clips = {
-            (label, subset): [] for label in self.classes for subset in SUBSETS
-        }
+        self._clips = {(label, subset): [] for label in self.classes for subset in SUBSETS}
         for label, group in by_class.items():
             subsets = self._assign(group, listed)
             for file in group:
@@ -116,8 +114,7 @@ def split_by_hash(names, listed=()):
     listed = dict(listed)
     share = {name: int.from_bytes(hashlib.md5(name.encode()).digest()[:8], "big") / 2.0**64 for name in names}
     subsets = {
-        name: listed.get(name) or ("train" if u < 0.70 else "dev" if u < 0.85 else "eval")
-        for name, u in share.items()
+        name: listed.get(name) or ("train" if u < 0.70 else "dev" if u < 0.85 else "eval") for name, u in share.items()
     }
     if all(name in listed for name in names):
         return subsets

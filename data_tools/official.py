@@ -27,10 +27,10 @@ class Draws:
     """
 
     background: np.ndarray  # (n,) int, position in the background list
-    has_event: np.ndarray   # (n,) bool
-    event: np.ndarray       # (instances,) int, position in the class's event list
+    has_event: np.ndarray  # (n,) bool
+    event: np.ndarray  # (instances,) int, position in the class's event list
     onset_share: np.ndarray  # (instances,) float64 in [0, 1): onset = (30 s - length) * share
-    ebr: np.ndarray         # (instances,) int, position in the list of ratios
+    ebr: np.ndarray  # (instances,) int, position in the list of ratios
 
 
 def draw_stream(seed, n_backgrounds, n_events, n, event_presence_prob, n_ebrs):

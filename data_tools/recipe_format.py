@@ -23,19 +23,19 @@ class Recipe:
     Without an event, `label` and all that follows up to `scaling_factor` keep their defaults.
     """
 
-    name: str                               # file name of the mixture
-    background: str                         # key in the bank
+    name: str  # file name of the mixture
+    background: str  # key in the bank
     scene: str
     background_start_s: float = 0.0
-    label: str | None = None                # class of the event; None: no event
-    event: str | None = None                # key in the bank
-    segment_onset_s: float | None = None    # part of the event recording that is used
+    label: str | None = None  # class of the event; None: no event
+    event: str | None = None  # key in the bank
+    segment_onset_s: float | None = None  # part of the event recording that is used
     segment_offset_s: float | None = None
-    onset_s: float | None = None            # in the mixture
+    onset_s: float | None = None  # in the mixture
     ebr_db: float = -math.inf
-    scaling_factor: float | None = None     # of the event's amplitude; None: from `ebr_db` when rendered
-    duration_s: float | None = None         # of the mixture; None: as long as the background recording
-    rendered: str | None = None             # path of the mixture itself, where it came ready-made
+    scaling_factor: float | None = None  # of the event's amplitude; None: from `ebr_db` when rendered
+    duration_s: float | None = None  # of the mixture; None: as long as the background recording
+    rendered: str | None = None  # path of the mixture itself, where it came ready-made
 
     @property
     def has_event(self):

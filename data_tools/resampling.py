@@ -10,10 +10,10 @@ from functools import lru_cache
 import numpy as np
 
 ZERO_CROSSINGS = 64
-TABLE_STEPS = 512            # table entries per zero crossing
-BETA = 14.769656459379492    # of the Kaiser window
+TABLE_STEPS = 512  # table entries per zero crossing
+BETA = 14.769656459379492  # of the Kaiser window
 ROLLOFF = 0.9475937167399596  # cut-off as a share of the Nyquist rate
-BLOCK = 4096                 # outputs computed at a time: keeps the working arrays in the cache
+BLOCK = 4096  # outputs computed at a time: keeps the working arrays in the cache
 
 
 def kaiser_best(y, sr_in, sr_out):

@@ -17,7 +17,7 @@ from data_tools.audio import SAMPLE_RATE
 from data_tools.errors import InputError
 
 SUBSETS = ("train", "dev", "eval")
-CLIP_S = 30.0          # length of a background piece, seconds
+CLIP_S = 30.0  # length of a background piece, seconds
 SHORTEST_PIECE_S = 10.0  # a recording's last piece counts from this length on; it is looped
 
 

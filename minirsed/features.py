@@ -265,9 +265,7 @@ def tables(n_mels, win):
         digits //= radix
     angle = 2 * np.pi * np.arange(n_fft) / n_fft
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(win) / win)
-    return Tables(
-        window, bank, first_bin, first_bin + filled.sum(axis=1), row_of_bin, np.cos(angle), np.sin(angle)
-    )
+    return Tables(window, bank, first_bin, first_bin + filled.sum(axis=1), row_of_bin, np.cos(angle), np.sin(angle))
 
 
 def band_energies_numpy(samples, T, hop, constants):

@@ -79,9 +79,7 @@ def parse_arguments(argv):
     figures.add_argument(
         "--zero-score-empty", action="store_true", help="without any estimate, precision is 0, not undefined"
     )
-    figures.add_argument(
-        "--compare", metavar="OTHER.csv", help="another system's list: paired test of the error rates"
-    )
+    figures.add_argument("--compare", metavar="OTHER.csv", help="another system's list: paired test of the error rates")
     figures.add_argument(
         "--confidence", metavar="X", type=_number(float, 0, 1), default=0.95, help="of the intervals, 0 to 1"
     )

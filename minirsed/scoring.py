@@ -320,8 +320,7 @@ def _check_events(name, events):
         label = label[0] if valid and label else None
         if not (valid and (label is None or isinstance(label, str))):
             raise ValueError(
-                f"{name} holds {event!r}; "
-                "expected (onset_s, offset_s) or (onset_s, offset_s, label) with finite times"
+                f"{name} holds {event!r}; expected (onset_s, offset_s) or (onset_s, offset_s, label) with finite times"
             )
         checked.append((float(onset_s), float(offset_s), label))
     return checked

@@ -35,7 +35,7 @@ class TrainSettings:
     alpha: float = _setting(1.0, "weight of the frame loss against the clip loss (paper: α)", low=0.0)
     clips: int = _setting(500, "training mixtures, half of them with an event", low=2, unit="clips")
     dev_clips: int = _setting(200, "development mixtures, on which the best epoch is chosen", low=2, unit="clips")
-    epochs: int = _setting(25, "passes over the training mixtures", low=1, unit="epochs")
+    epochs: int = _setting(20, "passes over the training mixtures", low=1, unit="epochs")
     batch_size: int = _setting(10, "mixtures per update", low=1, unit="clips")
     learning_rate: float = _setting(2e-3, "step size of Adam", low=1e-12, high=1.0)
     clip_norm: float = _setting(1.0, "gradients of a larger joint norm are scaled down to it; 0: never", low=0.0)

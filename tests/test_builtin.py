@@ -31,7 +31,7 @@ def all_keys():
 
 def test_subsets_are_large_enough_and_share_no_key():
     events, backgrounds = all_keys()
-    assert len(events) == 3 * (240 + 60 + 60) and len(backgrounds) == 15 * (12 + 4 + 4)
+    assert len(events) == 3 * (240 + 60 + 60) and len(backgrounds) == 15 * (40 + 8 + 8)
     keys = events + backgrounds
     assert len(set(keys)) == len(keys)
     assert len({zlib.crc32(key.encode()) for key in keys}) == len(keys), "two keys would share a random stream"

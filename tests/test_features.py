@@ -105,9 +105,7 @@ def test_paper_shape():
     assert lfbe(np.zeros(30 * SR, np.float32)).shape == (1303, 64)
 
 
-@pytest.mark.parametrize(
-    "n, T", [(1, 1), (WIN - 1, 1), (WIN, 1), (WIN + HOP - 1, 1), (WIN + HOP, 2), (30 * SR, 1303)]
-)
+@pytest.mark.parametrize("n, T", [(1, 1), (WIN - 1, 1), (WIN, 1), (WIN + HOP - 1, 1), (WIN + HOP, 2), (30 * SR, 1303)])
 def test_n_frames(n, T):
     """30 s: 1 + ⌊(1323000 − 2029) / 1014⌋ = 1 + 1302."""
     assert n_frames(n) == T

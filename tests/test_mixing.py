@@ -109,9 +109,7 @@ def test_measured_ratio_equals_the_requested_one(bank, ebr_db):
         under = slice(first, first + len(bank.event_audio(recipe.event)))
         event = mixture - background
         assert not event[: under.start].any() and not event[under.stop :].any()
-        measured_db = 20 * math.log10(
-            np.sqrt(np.mean(event[under] ** 2)) / np.sqrt(np.mean(background[under] ** 2))
-        )
+        measured_db = 20 * math.log10(np.sqrt(np.mean(event[under] ** 2)) / np.sqrt(np.mean(background[under] ** 2)))
         assert measured_db == pytest.approx(ebr_db, abs=1e-6)
 
 

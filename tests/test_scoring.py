@@ -214,16 +214,15 @@ def test_files_are_independent(lists, matching):
     reference, estimated = lists
     counts = count_events(reference, estimated, labels=list("abc"), matching=matching)
     for row, file in enumerate(reference):
-        alone = count_events(
-            {file: reference[file]}, {file: estimated[file]}, labels=list("abc"), matching=matching
-        )
+        alone = count_events({file: reference[file]}, {file: estimated[file]}, labels=list("abc"), matching=matching)
         assert counts.overall[row].tolist() == alone.overall[0].tolist()
 
 
 def same(a, b):
-    return all(
-        same_figure(getattr(a, name), getattr(b, name)) for name in OUR_NAMES.values()
-    ) and a.per_class.keys() == b.per_class.keys()
+    return (
+        all(same_figure(getattr(a, name), getattr(b, name)) for name in OUR_NAMES.values())
+        and a.per_class.keys() == b.per_class.keys()
+    )
 
 
 def same_figure(a, b):

@@ -1,0 +1,113 @@
+"""The house rules that a reader relies on: which way imports point, what an import costs, what the README says."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("data_tools", "minirsed")
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+HEAVY = ("numba", "scipy", "matplotlib", "soundfile", "soxr", "joblib", "numpy")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def name_of(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(path, top_level_only=False):
+    """Modules of the two packages that a module imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    known = {name_of(module) for module in MODULES}
+    for node in tree.body if top_level_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            full = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in known else node.module for name in full)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_data_tools_know_nothing_of_models(path):
+    if name_of(path).startswith("data_tools"):
+        assert not [name for name in imports(path) if name.split(".")[0] == "minirsed"]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_kernels_import_numba(path):
+    if not name_of(path).startswith("minirsed.kernels"):
+        assert not [name for name in imports(path) if name.split(".")[0] == "numba"]
+
+
+def test_imports_form_no_loop():
+    """Nothing flows back: the modules can be put in one order in which each imports only earlier ones.
+
+    Of imports at the top of a file; `SoundBank.from_folder` and its like import what they make when they are called.
+    """
+    remaining = {name_of(path): set(imports(path, top_level_only=True)) for path in MODULES}
+    while remaining:
+        ready = [name for name, needs in remaining.items() if not needs & (remaining.keys() - {name})]
+        assert ready, f"import loop among {sorted(remaining)}"
+        for name in ready:
+            del remaining[name]
+
+
+UNSAFE = r"import pickle|allow_pickle=True|yaml\.(unsafe|full)_load|yaml\.load\((?!.*SafeLoader)|joblib\.(dump|load)\("
+COMMANDS = ("train", "evaluate", "score")
+
+
+def test_the_corridor_points_one_way():
+    """The order of the design: each module imports only what stands before it, commands come last."""
+    corridor = (
+        *("features", "losses", "gru", "multires", "attention", "archive", "decode", "detector", "adam", "dataset"),
+        *("evaluation", "training"),
+    )
+    place = {f"minirsed.{name}": number for number, name in enumerate(corridor)}
+    for name, number in place.items():
+        for needed in imports(ROOT / (name.replace(".", "/") + ".py")):
+            assert place.get(needed, -1) < number, f"{name} imports {needed}"
+            assert needed.removeprefix("minirsed.") not in COMMANDS, f"{name} imports the command {needed}"
+
+
+@pytest.mark.parametrize(
+    ("module", "allowed"),
+    [("minirsed", ()), ("data_tools", ()), ("minirsed.scoring", ("numpy",)), ("minirsed.decode", ("numpy",))],
+)
+def test_importing_loads_nothing_heavy(module, allowed):
+    code = f"import sys, {module}; print(*(name for name in {HEAVY} if name in sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(result.stdout.split()) <= set(allowed)
+
+
+def test_no_pickle_anywhere():
+    for path in MODULES:
+        source = path.read_text(encoding="utf-8")
+        assert not re.search(UNSAFE, source), path
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"python -m ((?:minirsed|data_tools)\.\w+)", README))))
+def test_commands_of_the_readme_exist(command):
+    result = subprocess.run([sys.executable, "-m", command, "-h"], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("usage:")
+
+
+def test_files_of_the_readme_exist():
+    """Every relative link leads somewhere, and the file map names every module and nothing else."""
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
+    listed = set(re.findall(r"\b(\w+\.py)\b", README))
+    assert listed == {path.name for path in MODULES if path.name != "__init__.py"}
+
+
+@pytest.mark.parametrize("module", ["minirsed.gradcheck", "minirsed.detector"])
+def test_examples_in_docstrings_run(module):
+    import doctest
+    import importlib
+
+    result = doctest.testmod(importlib.import_module(module))
+    assert result.attempted and not result.failed
