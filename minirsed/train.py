@@ -95,6 +95,7 @@ def train(arguments):
     from minirsed.training import recipes_of
 
     settings = resumed_settings(arguments) if arguments.resume else from_arguments(arguments, arguments.preset)
+    print(f"drawing mixtures of {settings.data} sounds …", flush=True)
     bank = open_bank(settings.data)
     recipes = {subset: recipes_of(bank, settings, subset) for subset in ("train", "dev")}
     opened = nullcontext(arguments.out) if arguments.resume else new_run_folder(arguments.out, settings)
@@ -117,7 +118,7 @@ def prepared(arguments, settings, bank, subset, recipes):
             dtype=settings.feature_dtype,
             progress=progress,
         )
-    print(f"{subset}: {len(store)} mixtures of {settings.data} sounds, features in {store.folder}")
+    print(f"{subset}: {len(store)} mixtures, features in {store.folder}")
     return store
 
 
