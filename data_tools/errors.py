@@ -1,6 +1,7 @@
 """One kind of error for what the user gave, and one way for commands to report it."""
 
 import functools
+import os
 import sys
 
 
@@ -19,6 +20,9 @@ def exit_on_input_error(main):
     def wrapped(*args, **kwargs):
         try:
             return main(*args, **kwargs)
+        except BrokenPipeError:  # the reader of our output has gone, as in `… | head`; nobody is left to tell
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its exit
+            sys.exit(1)
         except (InputError, OSError) as error:
             message = " ".join(_message(error).split())  # one line, whatever a library put into its message
             print(f"{_program_name(main)}: error: {message}", file=sys.stderr)

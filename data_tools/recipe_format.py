@@ -85,42 +85,11 @@ def recipes_text(recipes):
     return official.block_text(mappings)
 
 
-def write_event_list(path, recipes):
+def write_annotations(path, recipes):
     """Write the annotations of mixtures as an official event list, atomically."""
     with atomic_write(path, "w") as file:
         for recipe in recipes:
             file.write(official.annotation(recipe.name, recipe.onset_s, recipe.length_s, recipe.label) + "\n")
-
-
-def read_event_list(path):
-    """Read an event list: {file: [(onset_s, offset_s, label), …]}, an empty list for a file without events.
-
-    Raises
-    ------
-    InputError
-        No such file, not text, or a line that has neither one nor four columns; names file and line.
-    """
-    try:
-        with open(path, encoding="utf-8") as file:
-            lines = file.read().splitlines()
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file ({error})") from error
-    events = {}
-    for number, line in enumerate(lines, start=1):
-        columns = line.rstrip("\r\n").split("\t")
-        if columns == [""]:
-            continue
-        found = events.setdefault(columns[0], [])
-        if len(columns) == 1:
-            continue
-        try:
-            _, onset, offset, label = columns
-            found.append((float(onset), float(offset), label))
-        except ValueError as error:
-            raise InputError(f"{path}, line {number}: expected file, or file, onset, offset, class") from error
-    return events
 
 
 def to_yaml_fields(recipe):

@@ -17,11 +17,10 @@ from data_tools.clips import background_clip, event_clip, scaling_factor
 from data_tools.errors import InputError
 from data_tools.recipe_format import (
     Recipe,
-    read_event_list,
     read_recipes,
     recipes_text,
     to_yaml_fields,
-    write_event_list,
+    write_annotations,
     write_recipes,
 )
 from data_tools.soundbank import SUBSETS, check_subset
@@ -32,10 +31,9 @@ __all__ = [
     "Recipe",
     "draw_recipes",
     "drop_screened",
-    "read_event_list",
     "read_recipes",
     "recipes_text",
-    "write_event_list",
+    "write_annotations",
     "write_recipes",
 ]
 

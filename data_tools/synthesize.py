@@ -146,7 +146,7 @@ def _draw_sets(args, bank):
 def _write_lists(folder, recipe_file, text, recipes):
     """Recipe file and event list; refuses a folder with other mixtures under the same name, but lets a set grow."""
     from data_tools.files import atomic_write
-    from data_tools.recipes import write_event_list
+    from data_tools.recipes import write_annotations
 
     path = folder / recipe_file
     if path.exists() and not text.startswith(path.read_text(encoding="utf-8")):
@@ -154,7 +154,7 @@ def _write_lists(folder, recipe_file, text, recipes):
     with atomic_write(path, "w") as file:
         file.write(text)
     stem = path.stem.removeprefix("mixture_recipes_")
-    write_event_list(folder / f"event_list_{stem}.csv", recipes)
+    write_annotations(folder / f"event_list_{stem}.csv", recipes)
 
 
 def count(text):

@@ -19,8 +19,9 @@ from pathlib import Path
 from data_tools import official
 from data_tools.audio import read_audio
 from data_tools.errors import InputError
+from data_tools.event_lists import read_event_list
 from data_tools.folder import path_of
-from data_tools.recipe_format import Recipe, read_event_list, read_recipes
+from data_tools.recipe_format import Recipe, read_recipes
 from data_tools.soundbank import Background, EventClip, SoundBank, files_digest
 
 CLASSES = ("babycry", "glassbreak", "gunshot")
@@ -169,7 +170,8 @@ def _ready_recipes(root, label):
         if len(events) > 1:
             raise InputError(f"{event_list}: {name} has {len(events)} events; a mixture holds at most one")
         event = {}
-        for onset_s, offset_s, found in events:
+        for onset_s, offset_s, *found in events:
+            found = found[0] if found else label
             event = {"label": found, "onset_s": onset_s, "segment_onset_s": 0.0, "segment_offset_s": offset_s - onset_s}
         recipes.append(Recipe(name, background="", scene="", rendered=str(audio / name), **event))
     return recipes

@@ -1,27 +1,33 @@
 """Score a trained run on mixtures that it has not seen: `python -m minirsed.evaluate RUN`.
 
-Writes `events_SUBSET.csv`, `reference_SUBSET.csv` and `examples_SUBSET.png` into the run folder.
+Prints what a reviewer asks for; `minirsed.evaluation_report` leaves all of it in the run folder. The headline has
+the run's own thresholds, 0.5 and 0.5 as in the paper; those tuned on the development mixtures have a row of their
+own below it. Nothing is ever tuned on evaluation mixtures.
 """
 
 import argparse
 import json
-import math
+import textwrap
 from pathlib import Path
 
 from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console import Progress, available_cores, score_table
+from minirsed.console import Progress, available_cores
 
-RESAMPLES = 10_000  # bootstrap resamples of the mixtures
+WIDTH = 100  # columns of what is printed
 
 
 def parse_arguments(argv=None):
     """Command line → namespace."""
     parser = argparse.ArgumentParser(
         prog="python -m minirsed.evaluate",
-        description="Run the best detector of a run over development or evaluation mixtures: counts, error rate and "
-        "F1 with 95 % intervals, and by event-to-background ratio (EBR). An event counts as found if its onset is "
-        "within 0.5 s.",
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=100),
+        description="Run the best detector of a run over development or evaluation mixtures: counts, error rate (ER) "
+        "and F1 with 95 % intervals, by event-to-background ratio (EBR) and by scene, misses and false alarms by "
+        "clip, with the thresholds of the paper and with tuned ones. An event counts as found if its onset is within "
+        "0.5 s.",
+        epilog="Left in RUN: figures_SUBSET.json, event lists, thresholds_SUBSET.csv (scores over a grid of both "
+        "thresholds), det_SUBSET.csv (misses against false alarms per hour), pictures of these, of some clips and of "
+        "the ten worst mistakes.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=WIDTH),
     )
     cores = available_cores()
     parser.add_argument("run", metavar="RUN", type=Path, help="run folder that minirsed.train has written")
@@ -32,6 +38,19 @@ def parse_arguments(argv=None):
         type=int,
         help="mixtures, half of them with an event (default: as in training, --dev-clips)",
     )
+    parser.add_argument(
+        "--tune",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="also report thresholds chosen for the lowest ER on the dev mixtures of the same sounds, as many as in "
+        "training (default: --tune)",
+    )
+    parser.add_argument(
+        "--compare",
+        metavar="OTHER_RUN",
+        type=Path,
+        help="run of the same class to test against on the same mixtures, paired (default: none)",
+    )
     parser.add_argument("--data", metavar="PATH", help="sounds, as for minirsed.train (default: those of the run)")
     parser.add_argument(
         "--features",
@@ -40,7 +59,7 @@ def parse_arguments(argv=None):
         default=Path("features"),
         help="folder that keeps computed features (default: ./features)",
     )
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
+    parser.add_argument("--json", action="store_true", help="print figures_SUBSET.json instead of tables")
     parser.add_argument(
         "--threads",
         metavar="N",
@@ -58,90 +77,135 @@ def main(argv=None):
     for name in ("clips", "threads"):
         if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
             raise InputError(f"--{name} is {getattr(arguments, name)}: expected at least 1")
-    settings, store, evaluation = run_on_subset(arguments)
-    overall, by_ebr = figures(store, evaluation)
-    if arguments.json:
-        print(
-            json.dumps({"subset": arguments.subset, "label": settings.label, **overall, "by_ebr_db": by_ebr}, indent=2)
-        )
-    else:
-        print_tables(arguments, settings, store, evaluation, overall, by_ebr)
+    from minirsed.evaluation_report import write_report
+
+    figures = write_report(run_detectors(arguments))
+    print(json.dumps(figures, indent=2) if arguments.json else tables(figures))
 
 
-def run_on_subset(arguments):
-    """Prepare the mixtures, run the detector, leave its event list and a picture in the run folder."""
+def run_detectors(arguments):
+    """Prepare the mixtures, run the detector over them, tune its thresholds on dev, run the other detector."""
     from data_tools.soundbank import open_bank
-    from minirsed import plots
     from minirsed.dataset import prepare
     from minirsed.detector import Detector
     from minirsed.evaluation import evaluate
-    from minirsed.event_lists import write_event_list
+    from minirsed.evaluation_report import Results, grid_of
     from minirsed.gru import numba_recurrence
     from minirsed.run_folder import read_settings
+    from minirsed.thresholds import lowest_error
     from minirsed.training import recipes_of, worker_threads
 
-    settings = read_settings(arguments.run)
-    detector = Detector.load(arguments.run)
+    settings, detector = read_settings(arguments.run), Detector.load(arguments.run)
+    other = Detector.load(arguments.compare) if arguments.compare else None
+    if other and other.label != detector.label:
+        raise InputError(f"--compare {arguments.compare}: detects {other.label}, not {detector.label}")
     bank = open_bank(arguments.data or settings.data)
-    recipes = recipes_of(bank, settings, arguments.subset, arguments.clips)
-    with Progress(f"{arguments.subset} mixtures", "clip") as progress:
-        store = prepare(
-            bank, recipes, arguments.features, n_jobs=arguments.threads, dtype=settings.feature_dtype, progress=progress
+
+    def mixtures(subset, n_clips=None):
+        recipes = recipes_of(bank, settings, subset, n_clips)
+        with Progress(f"{subset} mixtures", "clip") as progress:
+            options = {"n_jobs": arguments.threads, "dtype": settings.feature_dtype, "progress": progress}
+            return prepare(bank, recipes, arguments.features, **options)
+
+    def detect(detector, store, title="detecting"):
+        with worker_threads(arguments.threads) as executor, Progress(title, "clip") as progress:
+            return evaluate(detector, store, executor, numba_recurrence(), alpha=settings.alpha, progress=progress)
+
+    store = mixtures(arguments.subset, arguments.clips)
+    results = Results(arguments.run, arguments.subset, detector, store, detect(detector, store))
+    if arguments.tune:
+        results.dev_store, results.dev_evaluation = store, results.evaluation
+        if arguments.subset != "dev":
+            results.dev_store = mixtures("dev")
+            results.dev_evaluation = detect(detector, results.dev_store, "detecting, dev")
+        if results.dev_store.has_event.any():
+            results.tuned_thresholds = lowest_error(grid_of(detector, results.dev_store, results.dev_evaluation))
+        else:
+            results.notes.append("thresholds not tuned: no dev mixture has an event")
+    if other:
+        results.other_run, results.other_detector = arguments.compare, other
+        results.other = detect(other, store, "detecting, other run")
+    return results
+
+
+def tables(figures):
+    """The report for people."""
+    rows = {"thresholds": figures}
+    rows |= {name: figures[name] for name in ("tuned", "other") if figures[name]}
+    names = [(f"{name:10} {row['thres0']:4g}, {row['thres1']:4g}", row) for name, row in rows.items()]
+    hours = figures["n_clips"] * figures["clip_s"] / 3600
+    lines = [
+        f"{figures['run']}: {figures['n_clips']} {figures['subset']} mixtures, {hours:.2f} hours of sound; a hit is an "
+        "onset within 0.5 s",
+        "",
+        f"{figures['label']:22} events  found   hits misses  false    ER  95 % interval    F1  95 % interval",
+        *(score_line(name, row) for name, row in names),
+        *remarks(figures),
+        "",
+        "by clip, p > thres0    events missed  false alarms in clips without an event",
+        *(clip_line(name, row["by_clip"]) for name, row in names),
+        "",
+        f"{'':22}  clips events   hits  false  recall  95 % interval",
+        *(group_line(f"EBR {'0' if ebr == '+0' else ebr:>3} dB", group) for ebr, group in figures["by_ebr_db"].items()),
+        *(group_line(scene, group) for scene, group in figures["by_scene"].items()),
+        "",
+        "mistakes: miss {miss}, wrong place {wrong place} (counts as a miss and a false alarm), "
+        "false alarm {false alarm}".format(**figures["mistakes"]),
+        *figures["notes"],
+        *textwrap.wrap(f"{figures['run']}: {', '.join(figures['files'])}", WIDTH, subsequent_indent="    "),
+    ]
+    return "\n".join(lines)
+
+
+def remarks(figures):
+    """How the thresholds were tuned, and what the paired test says."""
+    if figures["tuned"]:
+        dev, untuned = figures["tuned"]["dev"], figures["tuned"]["dev_untuned"]
+        these = " (these very mixtures, so the row flatters)" if figures["subset"] == "dev" else ""
+        yield (
+            f"tuned: lowest ER on {dev['n_clips']} dev mixtures, {rate(dev['error_rate'])} there instead of "
+            f"{rate(untuned['error_rate'])}{these}"
         )
-    with worker_threads(arguments.threads) as executor, Progress("detecting", "clip") as progress:
-        evaluation = evaluate(detector, store, executor, numba_recurrence(), alpha=settings.alpha, progress=progress)
-    write_event_list(arguments.run / f"events_{arguments.subset}.csv", evaluation.estimated)
-    write_event_list(arguments.run / f"reference_{arguments.subset}.csv", evaluation.reference)
-    plots.examples(
-        store,
-        evaluation,
-        arguments.run / f"examples_{arguments.subset}.png",
-        f"{settings.label}: four clips of {arguments.subset}",
-        plots.telling_clips(store, evaluation),
+    if figures["other"]:
+        other = figures["other"]
+        yield f"other: {other['run']}"
+        yield (
+            f"ER minus that of the other: {rate(other['error_rate_difference'])}, 95 % interval "
+            f"{span(other['error_rate_difference_95'])}, p = {other['p_value']:.2g} (paired sign-flip test)"
+        )
+
+
+def score_line(name, row):
+    """Counts, ER and F1 with intervals."""
+    counts = " ".join(f"{row[count]:6}" for count in ("n_ref", "n_sys", "n_tp", "n_fn", "n_fp"))
+    figures = "  ".join(f"{rate(row[figure]):>4}  {span(row[f'{figure}_95']):13}" for figure in ("error_rate", "f1"))
+    return f"{name:22} {counts}  {figures}".rstrip()
+
+
+def clip_line(name, rates):
+    """Misses and false alarms of the decision by clip."""
+    missed = f"{rates['n_misses']} of {rates['n_events']}, {rate(rates['miss_rate'])}"
+    per_hour = rates["false_alarms_per_hour"]
+    alarms = f"{rates['n_false_alarms']} of {rates['n_quiet']}, " + (
+        "-" if per_hour is None else f"{per_hour:.1f} an hour"
     )
-    return settings, store, evaluation
+    return f"{name.partition(',')[0]:22} {missed:14} {alarms}"
 
 
-def figures(store, evaluation):
-    """Counts and rates with their 95 % intervals overall, and counts and recall for each EBR."""
-    import numpy as np
-
-    from minirsed.scoring import count_events, score
-    from minirsed.uncertainty import bootstrap_intervals
-
-    scores = evaluation.scores
-    overall = {name: getattr(scores, name) for name in ("n_ref", "n_sys", "n_tp", "n_fp", "n_fn")}
-    overall |= {name: none_if_nan(getattr(scores, name)) for name in ("error_rate", "f1", "precision", "recall")}
-    counts = count_events(evaluation.reference, evaluation.estimated).overall
-    intervals = bootstrap_intervals(counts, np.random.default_rng(0), n_resamples=RESAMPLES)
-    overall |= {f"{name}_95": [none_if_nan(edge) for edge in getattr(intervals, name)] for name in ("error_rate", "f1")}
-    by_ebr = {}
-    for ebr_db in sorted(set(store.ebr_db[store.has_event].tolist())):
-        names = [recipe.name for recipe in store.recipes if recipe.ebr_db == ebr_db]
-        part = score(
-            *({name: events[name] for name in names} for events in (evaluation.reference, evaluation.estimated))
-        )
-        by_ebr[f"{ebr_db:+g}"] = {"n_ref": part.n_ref, "n_tp": part.n_tp, "recall": part.recall}
-    return overall, by_ebr
+def group_line(name, group):
+    """Recall and false alarms at one ratio or in one scene."""
+    counts = " ".join(f"{group[count]:6}" for count in ("n_clips", "n_ref", "n_tp", "n_fp"))
+    return f"{name:22} {counts}    {rate(group['recall']):>4}  {span(group['recall_95'])}".rstrip()
 
 
-def none_if_nan(value):
-    """JSON has no NaN."""
-    return None if math.isnan(value) else float(value)
+def rate(value):
+    """Two digits, or a dash where it is undefined."""
+    return "-" if value is None else f"{value:.2f}"
 
 
-def print_tables(arguments, settings, store, evaluation, overall, by_ebr):
-    """What `figures` gave, for people."""
-    print(f"{arguments.run}, {len(store)} {arguments.subset} mixtures (onset within 0.5 s)")
-    print(score_table(settings.label, evaluation.scores))
-    for title, name in (("ER", "error_rate"), ("F1", "f1")):
-        low, high = overall[f"{name}_95"]
-        if low is not None:
-            print(f"{title} {overall[name]:.2f}, 95 % interval {low:.2f} … {high:.2f} ({RESAMPLES} resamples)")
-    for ebr, part in by_ebr.items():
-        print(f"EBR {ebr:>3} dB: {part['n_tp']} of {part['n_ref']} events found")
-    written = f"events_{arguments.subset}.csv, reference_{arguments.subset}.csv, examples_{arguments.subset}.png"
-    print(f"{arguments.run}: {written}")
+def span(edges):
+    """An interval, or a dash."""
+    return "-" if None in edges else f"{edges[0]:.2f} … {edges[1]:.2f}"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Pictures of a run: its curves by epoch, and what the detector does on a few clips."""
+"""Pictures of a run: its curves by epoch, what its thresholds trade, and what the detector does on a few clips."""
 
 import numpy as np
 
+from minirsed.breakdown import outcome
 from minirsed.features import frame_to_seconds
 
 TRUTH, FOUND = "#1b9e77", "#d95f02"  # told apart by colour-blind eyes and in grey print (ColorBrewer Dark2)
@@ -78,53 +79,99 @@ def examples(store, evaluation, path, title, rows):
     figure.suptitle(title)
     axes = figure.subplots(2 * len(rows), 1, sharex=True, height_ratios=[2, 1] * len(rows), squeeze=False)[:, 0]
     for row, mel, probability in zip(rows, axes[0::2], axes[1::2], strict=True):
-        found = evaluation.detections[row]
-        features = np.asarray(store.features[row], np.float32)
-        seconds = frame_to_seconds(np.arange(len(features)))
-        low, high = np.percentile(features, (2, 99.8))
-        mel.imshow(
-            features.T,
-            origin="lower",
-            aspect="auto",
-            cmap="magma",
-            vmin=low,
-            vmax=high,
-            extent=(seconds[0], seconds[-1], 0, features.shape[1]),
-        )
-        mel.set(ylabel="mel band", title=caption(store, evaluation, row))
-        mel.title.set_fontsize("medium")
-        probability.plot(seconds, found.frame_probabilities, color="k", linewidth=1)
-        probability.set(ylabel="$p_t$", ylim=(-0.02, 1.02), xlim=(seconds[0], seconds[-1]))
-        if store.has_event[row]:
-            span = store.onset_s[row], store.offset_s[row]
-            probability.axvspan(*span, color=TRUTH, alpha=0.35, label="true event")
-            for edge in span:
-                mel.axvline(edge, color="w", linewidth=0.8, linestyle="--")
-        if found.onset_s is not None:
-            probability.plot((found.onset_s, found.offset_s), (0.5, 0.5), color=FOUND, linewidth=5, label="detected")
+        _draw_clip(mel, probability, store, evaluation, row)
+        mel.set_title(caption(store, evaluation, row), fontsize="medium")
         if probability.get_legend_handles_labels()[0]:
             probability.legend(loc="upper right", fontsize="small")
     axes[-1].set_xlabel("seconds")
     figure.savefig(path, dpi=90)
 
 
-def outcome(store, evaluation, row):
-    """One clip in a word: hit, miss, wrong place, false alarm or quiet (rightly nothing)."""
-    name = store.recipes[row].name
-    truth, found = evaluation.reference[name], evaluation.estimated[name]
-    if not truth:
-        return "false alarm" if found else "quiet"
-    if not found:
-        return "miss"
-    return "hit" if abs(truth[0][0] - found[0][0]) <= 0.5 else "wrong place"
+def mistakes(store, evaluation, path, title, rows):
+    """Wrong clips in two columns, the worst first, drawn as in `examples` and described in words; written as PNG.
+
+    Parameters
+    ----------
+    store, evaluation, path, title : as for `examples`
+    rows : list of int
+        Clips of the store, in the order of `minirsed.breakdown.mistakes`.
+    """
+    n_columns = min(2, len(rows))
+    n_rows = -(-len(rows) // n_columns)
+    figure = _figure(figsize=(8.5 * n_columns, 2.6 * n_rows + 1.0), layout="constrained")
+    figure.suptitle(f"{title}\np: probability that the clip holds the event; $p_t$: that frame t does")
+    axes = figure.subplots(2 * n_rows, n_columns, sharex=True, height_ratios=[2, 1] * n_rows, squeeze=False)
+    pairs = [(axes[i, j], axes[i + 1, j]) for i in range(0, 2 * n_rows, 2) for j in range(n_columns)]
+    legend = {}
+    for number, (row, (mel, probability)) in enumerate(zip(rows, pairs, strict=False), 1):
+        _draw_clip(mel, probability, store, evaluation, row)
+        mel.set_title(f"{number}. {mistake_caption(store, evaluation, row)}", fontsize="medium", loc="left")
+        handles, labels = probability.get_legend_handles_labels()
+        legend |= dict(zip(labels, handles, strict=True))
+        probability.set_xlabel("seconds" if number > len(rows) - n_columns else None)
+        probability.tick_params(labelbottom=number > len(rows) - n_columns)
+    for unused in (place for pair in pairs[len(rows) :] for place in pair):
+        unused.set_visible(False)
+    figure.legend(legend.values(), legend.keys(), loc="outside lower center", ncols=len(legend))
+    figure.savefig(path, dpi=90)
+
+
+def _draw_clip(mel, probability, store, evaluation, row):
+    """One clip on two axes: log-mel with the true event's edges, p_t with the true and the detected event."""
+    found = evaluation.detections[row]
+    features = np.asarray(store.features[row], np.float32)
+    seconds = frame_to_seconds(np.arange(len(features)))
+    low, high = np.percentile(features, (2, 99.8))
+    mel.imshow(
+        features.T,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        vmin=low,
+        vmax=high,
+        extent=(seconds[0], seconds[-1], 0, features.shape[1]),
+    )
+    mel.set(ylabel="mel band")
+    probability.plot(seconds, found.frame_probabilities, color="k", linewidth=1)
+    probability.set(ylabel="$p_t$", ylim=(-0.02, 1.02), xlim=(seconds[0], seconds[-1]))
+    if store.has_event[row]:
+        span = store.onset_s[row], store.offset_s[row]
+        probability.axvspan(*span, color=TRUTH, alpha=0.35, label="true event")
+        for edge in span:
+            mel.axvline(edge, color="w", linewidth=0.8, linestyle="--")
+    if found.onset_s is not None:
+        probability.plot((found.onset_s, found.offset_s), (0.5, 0.5), color=FOUND, linewidth=5, label="detected")
 
 
 def caption(store, evaluation, row):
     """Scene, EBR, p and outcome of a clip, as a line."""
     recipe = store.recipes[row]
-    event = f"{recipe.label} at {recipe.ebr_db:+.0f} dB" if recipe.has_event else "no event"
     p = evaluation.detections[row].probability
-    return f"{recipe.scene}, {event}:  p = {p:.3f}  →  {outcome(store, evaluation, row)}"
+    return f"{_scene(recipe)}, {_event(recipe)}:  p = {p:.3f}  →  {outcome(store, evaluation, row)}"
+
+
+def mistake_caption(store, evaluation, row):
+    """What went wrong with a clip, as a line."""
+    recipe, found = store.recipes[row], evaluation.detections[row]
+    kind = outcome(store, evaluation, row)
+    if kind == "wrong place":
+        late_s = found.onset_s - store.onset_s[row]
+        kind += f", {abs(late_s):.1f} s too {'late' if late_s > 0 else 'early'}"
+    return f"{kind}: p = {found.probability:.3f}, {_event(recipe)}, {_scene(recipe)}"
+
+
+def _event(recipe):
+    if not recipe.has_event:
+        return "no event"
+    return recipe.label + (f" at {_ratio(recipe.ebr_db)} dB" if np.isfinite(recipe.ebr_db) else "")
+
+
+def _ratio(ebr_db):
+    return f"{ebr_db:+.0f}" if round(ebr_db) else "0"
+
+
+def _scene(recipe):
+    return recipe.scene or "unknown scene"
 
 
 def telling_clips(store, evaluation, n=4):
@@ -139,3 +186,87 @@ def telling_clips(store, evaluation, n=4):
     mistakes.sort(key=lambda row: -evaluation.loss[row])
     wanted = hits[:1] + quiet[:1] + hits[-1:] + mistakes[:1]
     return sorted(list(dict.fromkeys(wanted + mistakes + hits + quiet))[:n])
+
+
+def det(curves, points, path, title):
+    """Detection error trade-off of the decision by clip: misses against false alarms per hour; written as PNG.
+
+    Both axes are logarithmic down to the rate of a single clip and linear from there to 0, which a finite set of clips
+    can reach.
+
+    Parameters
+    ----------
+    curves : list of (str, minirsed.thresholds.DetCurve)
+        One or two, of the same clips, of which some have an event and some have none.
+    points : list of (str, minirsed.thresholds.ClipRates)
+        Operating points to mark on the first curve, one or two.
+    path : str or Path
+    title : str
+    """
+    figure = _figure(figsize=(7, 5.2), layout="constrained")
+    axes = figure.subplots()
+    for (name, curve), colour in zip(curves, ("k", "#7570b3"), strict=False):
+        axes.plot(curve.false_alarms_per_hour, 100 * curve.miss_rate, color=colour, linewidth=1.6, label=name)
+    marks = {"marker": "o", "markersize": 14, "color": FOUND}, {"marker": "D", "markersize": 7, "color": TRUTH}
+    for (name, rates), mark in zip(points, marks, strict=False):
+        at = rates.false_alarms_per_hour, 100 * rates.miss_rate
+        label = f"{name}: {at[0]:.1f} an hour, {at[1]:.0f} % missed"
+        axes.plot(*at, **mark, linestyle="", label=label, zorder=3)
+    curve, rates = curves[0][1], points[0][1]
+    one_alarm, one_miss = curve.false_alarms_per_hour[0] / rates.n_quiet, 100 / rates.n_events
+    for axis, one, most, set_scale, set_limits in (
+        (axes.xaxis, one_alarm, curve.false_alarms_per_hour[0], axes.set_xscale, axes.set_xlim),
+        (axes.yaxis, one_miss, 100.0, axes.set_yscale, axes.set_ylim),
+    ):
+        set_scale("symlog", linthresh=one, linscale=0.4)
+        set_limits(-0.3 * one, 1.2 * most)
+        steps = [digit * 10.0**power for power in range(-3, 3) for digit in (1, 2, 5)]
+        ticks = [0.0, *(step for step in steps if one <= step <= most * 1.01)]
+        axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.set_ticks([], minor=True)
+    axes.set(
+        xlabel=f"false alarms per hour of sound without an event ({rates.n_quiet} clips)",
+        ylabel=f"events missed, % ({rates.n_events} clips)",
+        title=f"{title}\ndecision by clip, p > thres0; the lower left is better",
+    )
+    axes.grid(which="major", alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=110)
+
+
+def threshold_map(grids, points, path, title):
+    """Error rate over both thresholds as heat maps side by side; written as PNG.
+
+    Parameters
+    ----------
+    grids : list of (str, minirsed.thresholds.ThresholdGrid)
+        Name and grid, at least one; all of them with events.
+    points : list of (str, (thres0, thres1))
+        To mark on every map.
+    path : str or Path
+    title : str
+    """
+    figure = _figure(figsize=(5.6 * len(grids) + 1.0, 5.4), layout="constrained")
+    figure.suptitle(title)
+    rates = [grid.figure("error_rate") for _, grid in grids]
+    low = min(rate.min() for rate in rates)
+    high = min(max(rate.max() for rate in rates), max(1.0, 2 * low))
+    all_axes = figure.subplots(1, len(grids), squeeze=False)[0]
+    for axes, (name, grid), rate in zip(all_axes, grids, rates, strict=True):
+        image = axes.pcolormesh(grid.thres1, grid.thres0, rate, cmap="viridis_r", vmin=low, vmax=high)
+        for (label, (thres0, thres1)), marker in zip(points, "oD", strict=False):
+            i, j = (int(np.abs(values - t).argmin()) for values, t in ((grid.thres0, thres0), (grid.thres1, thres1)))
+            axes.plot(
+                thres1,
+                thres0,
+                marker,
+                color="w",
+                markeredgecolor="k",
+                markersize=11,
+                label=f"{label}: {rate[i, j]:.2f}",
+            )
+        axes.set(xlabel="thres1, of the frames", ylabel="thres0, of the clip", title=name, aspect="equal")
+        axes.legend(loc="lower left")
+    extend = "max" if any(rate.max() > high for rate in rates) else "neither"
+    figure.colorbar(image, ax=all_axes, label="error rate (lower is better)", extend=extend)
+    figure.savefig(path, dpi=110)

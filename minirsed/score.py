@@ -1,7 +1,7 @@
 """Score event lists: python -m minirsed.score REFERENCE.csv ESTIMATED.csv.
 
 Only files of the reference count, as in the official evaluation; one without a row in the estimates counts as
-empty. `minirsed.event_lists` says what a list may look like, `minirsed.scoring` how it is scored.
+empty. `data_tools.event_lists` says what a list may look like, `minirsed.scoring` how it is scored.
 """
 
 import argparse
@@ -165,7 +165,7 @@ def score_pair(args, reference_path, estimated_path):
 
 def _read(args, path, needs_label=False):
     """Read a list, with files named and labels chosen as asked."""
-    from minirsed.event_lists import read_event_list
+    from data_tools.event_lists import read_event_list
 
     events, path_of = {}, {}
     for file, of_file in read_event_list(path).items():

@@ -171,10 +171,10 @@ def epoch_line(row, alpha, best_epoch):
 
 def report(run, dev_store, executor):
     """Run the best epoch's detector once more on the development set; table, event list, pictures."""
+    from data_tools.event_lists import write_event_list
     from minirsed import plots
     from minirsed.detector import Detector
     from minirsed.evaluation import evaluate
-    from minirsed.event_lists import write_event_list
     from minirsed.gru import numba_recurrence
 
     best = run.best_epoch

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_tools.errors import InputError
-from minirsed.event_lists import read_event_list, write_event_list
+from data_tools.event_lists import read_event_list, write_event_list
 
 # The made-up example of the official format.
 EVENTS = {"mix_000.wav": [(3.25, 4.5, "gunshot")], "mix_001.wav": [], "mix_002.wav": [(0.5, 1e-05, "gunshot")]}

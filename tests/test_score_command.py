@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minirsed.event_lists import write_event_list
+from data_tools.event_lists import write_event_list
 from minirsed.score import main
 
 REPOSITORY = Path(__file__).parents[1]

@@ -12,9 +12,10 @@ import pytest
 import soundfile
 
 from data_tools.errors import InputError
+from data_tools.event_lists import read_event_list
 from data_tools.mixing import quantize24, render
 from data_tools.mixture_files import is_complete, write_mixtures, write_wav24
-from data_tools.recipes import Recipe, draw_recipes, read_event_list, read_recipes
+from data_tools.recipes import Recipe, draw_recipes, read_recipes
 from data_tools.soundbank import open_bank
 from data_tools.synthesize import main
 

@@ -1,0 +1,239 @@
+"""All that an evaluation leaves in the run folder: figures as JSON, lists and curves as CSV, pictures.
+
+Data flow: evaluation → thresholds, breakdown, plots → **report** → `minirsed.evaluate` prints it. The files of a
+subset SUBSET:
+
+    figures_SUBSET.json         the dict of `figures_of`
+    events_SUBSET.csv           detected events; events_SUBSET_tuned.csv with the tuned thresholds
+    reference_SUBSET.csv        true events
+    thresholds_SUBSET.csv, .png scores over the grid of thresholds, also for dev where they are tuned on it
+    det_SUBSET.csv, .png        misses against false alarms by clip
+    examples_SUBSET.png         some clips of all kinds
+    mistakes_SUBSET.png         the worst mistakes
+"""
+
+import csv
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_tools.event_lists import write_event_list
+from data_tools.files import atomic_write
+from minirsed import breakdown, plots
+from minirsed.features import frame_to_seconds
+from minirsed.thresholds import GRID, PAPER, clip_rates, det_curve, threshold_grid
+
+N_WORST = 10  # mistakes to show
+GRID_COLUMNS = ("n_ref", "n_sys", "n_tp", "n_fp", "n_fn", "error_rate", "f1", "precision", "recall")
+
+
+@dataclass
+class Results:
+    """What a detector, and perhaps another one, make of the mixtures of a store."""
+
+    run: Path
+    subset: str
+    detector: Any  # minirsed.detector.Detector
+    store: Any  # minirsed.dataset.FeatureStore
+    evaluation: Any  # minirsed.evaluation.Evaluation with the detector's own thresholds
+    tuned_thresholds: tuple | None = None  # (thres0, thres1)
+    dev_store: Any = None  # on which they were tuned, and its Evaluation
+    dev_evaluation: Any = None
+    other_run: Path | None = None
+    other_detector: Any = None
+    other: Any = None  # Evaluation of the other detector on `store`
+    notes: list = field(default_factory=list)  # what there is not, and why
+
+    @property
+    def thresholds(self):
+        """The detector's own (thres0, thres1)."""
+        return self.detector.thres0, self.detector.thres1
+
+    @property
+    def tuned(self):
+        """Evaluation with the tuned thresholds, None without them."""
+        if self.tuned_thresholds is None:
+            return None
+        return breakdown.with_thresholds(self.evaluation, self.store, self.detector, *self.tuned_thresholds)
+
+    def points(self):
+        """Name and (thres0, thres1) of the operating points."""
+        own = "as in the paper" if self.thresholds == PAPER else "the run's own"
+        named = [(f"{own} ({self.thresholds[0]:g}, {self.thresholds[1]:g})", self.thresholds)]
+        if self.tuned_thresholds:
+            named.append(("tuned ({:g}, {:g})".format(*self.tuned_thresholds), self.tuned_thresholds))
+        return named
+
+
+def grid_of(detector, store, evaluation):
+    """`ThresholdGrid` of an evaluation, the detector's own thresholds among those of `minirsed.thresholds.GRID`."""
+    return threshold_grid(
+        _probabilities(evaluation),
+        np.stack([found.frame_probabilities for found in evaluation.detections]),
+        store.onset_s,
+        np.union1d(GRID, detector.thres0),
+        np.union1d(GRID, detector.thres1),
+    )
+
+
+def figures_of(results):
+    """Everything that is known, as JSON-able values; undefined figures are None.
+
+    Top level: the detector's own thresholds, overall; then "tuned", "by_ebr_db", "by_scene", "mistakes" (how many of
+    each kind), "worst_mistakes", "other" (another run's figures and the paired test) and "notes".
+    """
+    store, evaluation = results.store, results.evaluation
+    wrong = breakdown.mistakes(store, evaluation)
+    kinds = [breakdown.outcome(store, evaluation, row) for row in wrong]
+    tuned = other = None
+    if results.tuned_thresholds:
+        tuned = _figures(results, results.tuned, *results.tuned_thresholds)
+        for name, thresholds in (("dev", results.tuned_thresholds), ("dev_untuned", results.thresholds)):
+            on_dev = breakdown.with_thresholds(
+                results.dev_evaluation, results.dev_store, results.detector, *thresholds
+            ).scores
+            tuned[name] = {"n_clips": len(results.dev_store), "error_rate": on_dev.error_rate, "f1": on_dev.f1}
+    if results.other:
+        other = {"run": str(results.other_run)}
+        other |= _figures(results, results.other, results.other_detector.thres0, results.other_detector.thres1)
+        other |= breakdown.comparison(evaluation, results.other)
+    return {
+        "run": str(results.run),
+        "subset": results.subset,
+        "label": results.detector.label,
+        "clip_s": _clip_s(store),
+        **_figures(results, evaluation, *results.thresholds),
+        "resamples": breakdown.RESAMPLES,
+        "tuned": tuned,
+        "by_ebr_db": breakdown.by_ebr(store, evaluation),
+        "by_scene": breakdown.by_scene(store, evaluation),
+        "mistakes": {kind: kinds.count(kind) for kind in breakdown.MISTAKES},
+        "worst_mistakes": [
+            breakdown.describe(store, evaluation, row) for row in breakdown.distinct(store, wrong)[:N_WORST]
+        ],
+        "other": other,
+        "notes": results.notes,
+    }
+
+
+def write_report(results):
+    """Write all files; those of an earlier evaluation of the subset that have no successor now are removed.
+
+    Returns
+    -------
+    figures : dict
+        As `figures_of`, with the notes on what could not be drawn, and "files", the names of what was written.
+
+    Raises
+    ------
+    OSError
+        The run folder cannot be written.
+    """
+    subset, store, evaluation, label = results.subset, results.store, results.evaluation, results.detector.label
+    folder = _Folder(results.run)
+    write_event_list(folder / f"events_{subset}.csv", evaluation.estimated)
+    if results.tuned_thresholds:
+        write_event_list(folder / f"events_{subset}_tuned.csv", results.tuned.estimated)
+    write_event_list(folder / f"reference_{subset}.csv", evaluation.reference)
+    rows = plots.telling_clips(store, evaluation)
+    title = f"{label}: {len(rows)} clips of {subset}"
+    plots.examples(store, evaluation, folder / f"examples_{subset}.png", title, rows)
+    wrong = breakdown.mistakes(store, evaluation)
+    if wrong:
+        shown = breakdown.distinct(store, wrong)[:N_WORST]
+        title = f"{label}, {subset}: the worst {len(shown)} of {len(wrong)} mistakes in {len(store)} clips"
+        plots.mistakes(store, evaluation, folder / f"mistakes_{subset}.png", title, shown)
+    else:
+        results.notes.append(f"no mistakes_{subset}.png: no mistakes")
+    _write_thresholds(results, folder)
+    _write_det(results, folder)
+    folder.written.append(f"figures_{subset}.json")
+    figures = figures_of(results) | {"files": folder.written}
+    with atomic_write(results.run / folder.written[-1], "w") as file:
+        json.dump(figures, file, indent=2)
+        file.write("\n")
+    for name in ("events_{}_tuned.csv", "mistakes_{}.png", "thresholds_{}.png", "det_{}.png", "det_{}.csv"):
+        if name.format(subset) not in folder.written:
+            (results.run / name.format(subset)).unlink(missing_ok=True)
+    return figures
+
+
+class _Folder:
+    """A folder that remembers what is put into it."""
+
+    def __init__(self, path):
+        self.path, self.written = Path(path), []
+
+    def __truediv__(self, name):
+        self.written.append(name)
+        return self.path / name
+
+
+def _write_thresholds(results, folder):
+    """The grids as CSV and as one picture: dev first, where the thresholds are chosen, then the subset itself."""
+    grids = {results.subset: grid_of(results.detector, results.store, results.evaluation)}
+    if results.dev_store is not None:
+        grids = {"dev": grid_of(results.detector, results.dev_store, results.dev_evaluation)} | grids
+    for subset, grid in grids.items():
+        rows = []
+        for i, j in np.ndindex(grid.n_sys.shape):
+            scores = grid.scores(i, j)
+            row = {name: getattr(scores, name) for name in GRID_COLUMNS}
+            if grid.n_ref == 0:
+                row["error_rate"] = math.nan
+            rows.append([grid.thres0[i], grid.thres1[j], *("" if v != v else v for v in row.values())])  # NaN: empty
+        _write_csv(folder / f"thresholds_{subset}.csv", ("thres0", "thres1", *GRID_COLUMNS), rows)
+    if all(grid.n_ref for grid in grids.values()):
+        roles = {"dev": " (tuned on these)"} if results.tuned_thresholds else {}
+        named = [(f"{subset}, {grid.n_ref} events{roles.get(subset, '')}", grid) for subset, grid in grids.items()]
+        title = f"{results.detector.label}: error rate by threshold"
+        plots.threshold_map(named, results.points(), folder / f"thresholds_{results.subset}.png", title)
+    else:
+        results.notes.append(f"no thresholds_{results.subset}.png: no mixture has an event")
+
+
+def _write_det(results, folder):
+    """The curve as CSV, and with the other run's and the operating points as a picture."""
+    subset, store = results.subset, results.store
+    clips = store.has_event, _clip_s(store)
+    if store.has_event.all() or not store.has_event.any():
+        missing = "without" if store.has_event.all() else "with"
+        results.notes.append(f"no det_{subset}.png: no mixture {missing} an event")
+        return
+    curve = det_curve(_probabilities(results.evaluation), *clips)
+    _write_csv(folder / f"det_{subset}.csv", curve._fields, zip(*curve, strict=True))
+    curves = [(str(results.run), curve)]
+    if results.other:
+        curves.append((str(results.other_run), det_curve(_probabilities(results.other), *clips)))
+    points = [
+        (name, clip_rates(_probabilities(results.evaluation), *clips, thres0)) for name, (thres0, _) in results.points()
+    ]
+    title = f"{results.detector.label}, {subset}: is there an event in the clip?"
+    plots.det(curves, points, folder / f"det_{subset}.png", title)
+
+
+def _write_csv(path, columns, rows):
+    with atomic_write(path, "w") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def _figures(results, evaluation, thres0, thres1):
+    """Figures of one pair of thresholds."""
+    rates = clip_rates(_probabilities(evaluation), results.store.has_event, _clip_s(results.store), thres0)._asdict()
+    rates |= {name: breakdown.none_if_nan(rates[name]) for name in ("miss_rate", "false_alarms_per_hour")}
+    return {"thres0": thres0, "thres1": thres1, **breakdown.figures(evaluation), "by_clip": rates}
+
+
+def _probabilities(evaluation):
+    return [found.probability for found in evaluation.detections]
+
+
+def _clip_s(store):
+    """Sound that the frames of a clip cover, from the start of the first to the end of the last, seconds."""
+    return float(frame_to_seconds(0) + frame_to_seconds(store.features.shape[1] - 1))
