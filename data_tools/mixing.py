@@ -51,9 +51,9 @@ def render(recipe, bank):
     if factor is None:
         names = f"{recipe.name}: {recipe.event} in {recipe.background}"
         factor = scaling_factor(event, background, recipe.onset_s, recipe.ebr_db, names)
-    mixture = background.copy()
-    mixture[first : first + len(event)] += factor * event
-    mixture *= ANTICLIPPING_FACTOR
+    mixture = background * ANTICLIPPING_FACTOR
+    extent = slice(first, first + len(event))
+    mixture[extent] = (factor * event + background[extent]) * ANTICLIPPING_FACTOR
     peak = max(mixture.max(), -mixture.min())
     if peak >= 1:
         mixture /= peak

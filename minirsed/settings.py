@@ -39,6 +39,10 @@ class TrainSettings:
     batch_size: int = _setting(10, "mixtures per update", low=1, unit="clips")
     learning_rate: float = _setting(2e-3, "step size of Adam", low=1e-12, high=1.0)
     clip_norm: float = _setting(1.0, "gradients of a larger joint norm are scaled down to it; 0: never", low=0.0)
+    equaliser_db: float = _setting(
+        4.0, "random equaliser on training clips, standard deviation of its gains; 0: none", low=0.0, unit="dB"
+    )
+    mask_bands: int = _setting(12, "random mask over at most so many mel bands of a training clip", low=0, unit="bands")
     seed: int = _setting(0, "of the mixtures, the initial weights and the order of the clips", low=0)
     generator: str = _setting(
         "minirsed",
@@ -69,8 +73,10 @@ def option_name(name):
     return name if name == "label" else "--" + name.replace("_", "-")
 
 
-# The paper's own settings (Sec. 4.1, 4.2); it says nothing of gradient clipping and so has none.
-_PAPER = {"units": 256, "learning_rate": 1e-4, "dev_clips": 500, "clip_norm": 0.0}
+# The paper's own settings (Sec. 4.1, 4.2); it tells of no clipping of gradients and no augmentation.
+_PAPER = {
+    "units": 256, "learning_rate": 1e-4, "dev_clips": 500, "clip_norm": 0.0, "equaliser_db": 0.0, "mask_bands": 0,
+}  # fmt: skip
 PRESETS = {
     "quick": {},  # the defaults above: minutes on two cores
     "paper-5k": {**_PAPER, "clips": 5000, "epochs": 15, "layers": 3},

@@ -26,6 +26,7 @@ from data_tools.files import atomic_write
 from data_tools.recipes import draw_recipes
 from minirsed.adam import Adam, clip_by_global_norm
 from minirsed.archive import read_arrays, write_arrays
+from minirsed.augmentation import augment
 from minirsed.dataset import feature_stats, minibatches
 from minirsed.detector import Detector, ModelConfig, batch_loss_and_grads, init_params
 from minirsed.evaluation import batch_labels, evaluate
@@ -148,7 +149,8 @@ class Training:
         """One pass over the training mixtures; returns the means of its losses and gradient norm."""
         sums, n_done, norms = np.zeros(3), 0, []
         for rows in minibatches(store.has_event, self.settings.batch_size, self.rng):
-            x = self.detector.normalise(store.features[rows])
+            coloured = augment(store.features[rows], self.rng, self.settings.equaliser_db, self.settings.mask_bands)
+            x = self.detector.normalise(coloured)
             values, grads = batch_loss_and_grads(
                 executor,
                 self.detector.params,

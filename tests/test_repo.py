@@ -64,6 +64,7 @@ def test_the_corridor_points_one_way():
     """The order of the design: each module imports only what stands before it, commands come last."""
     corridor = (
         *("features", "losses", "gru", "multires", "attention", "archive", "decode", "detector", "adam", "dataset"),
+        "augmentation",
         *("evaluation", "training"),
     )
     place = {f"minirsed.{name}": number for number, name in enumerate(corridor)}
