@@ -1,0 +1,116 @@
+"""Command: download TUT Rare Sound Events 2017, the data of the paper (Sec. 4): `python -m data_tools.download DIR`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from data_tools.errors import exit_on_input_error
+from data_tools.packages import BASE_URL, COLLECTIONS, LICENCE
+
+
+def build_parser():
+    """The command's arguments."""
+    sizes = {
+        subset: sum(package.n_bytes or 0 for package in item.packages) / 1e9 for subset, item in COLLECTIONS.items()
+    }
+    parser = argparse.ArgumentParser(
+        prog="python -m data_tools.download",
+        description="Download TUT Rare Sound Events 2017 from Zenodo over https, check every file by size and MD5 sum\n"
+        "(no other sums are known), and unpack it into DIR, which --data then takes. Stopped in whatever way, the\n"
+        "same command goes on; a complete data set is left alone without a request.",
+        epilog=LICENCE,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=120),
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path, help="folder for the data, made if missing")
+    parser.add_argument(
+        "--subset",
+        nargs="+",
+        choices=list(COLLECTIONS),
+        default=list(COLLECTIONS),
+        help=f"development: events and backgrounds to mix train and dev from, {sizes['development']:.1f} GB; "
+        f"evaluation: the challenge's mixtures, {sizes['evaluation']:.1f} GB (default: both)",
+    )
+    parser.add_argument(
+        "--keep-zips",
+        action="store_true",
+        help="keep the zip files (default: each is deleted once unpacked, which saves their size on disk)",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the files, their sizes and the disk space needed; no network"
+    )
+    return parser
+
+
+@exit_on_input_error
+def main(argv=None):
+    """Print licence and plan; install unless it is a dry run."""
+    args = build_parser().parse_args(argv)
+    from data_tools import install
+
+    subsets = [subset for subset in COLLECTIONS if subset in args.subset]
+    plans = [install.plan(COLLECTIONS[subset], args.folder) for subset in subsets]
+    if args.dry_run:
+        print("\n".join(table(plans, args.folder)))
+    if any(plan.packages for plan in plans):
+        n_to_fetch = sum(plan.n_to_fetch for plan in plans) / 1e9
+        needed = install.disk_needed(plans, keep_zips=args.keep_zips) / 1e9
+        free = install.free_bytes(args.folder) / 1e9
+        print(f"{LICENCE}\n\n{args.folder}: {n_to_fetch:.2f} GB to fetch; disk space: ", end="")
+        print(f"about {needed:.1f} GB needed, {free:.1f} GB free", flush=True)
+    if not args.dry_run:
+        with Bars() as progress:
+            folders = install.install(
+                [plan.collection for plan in plans], args.folder, keep_zips=args.keep_zips, progress=progress
+            )
+        for folder in folders:
+            print(f"{folder}: complete")
+
+
+def table(plans, root):
+    """Lines: every package with its size and sum, and how much of it is there."""
+    for plan in plans:
+        lacking = dict(zip(plan.packages, plan.n_here, strict=True))
+        yield f"{plan.collection.subset}: {BASE_URL}/{plan.collection.record} → {root / plan.collection.folder}"
+        yield f"  {'bytes':>13}  {'MD5':32}  {'here':>5}  file"
+        for package in plan.collection.packages:
+            size = "not recorded" if package.n_bytes is None else f"{package.n_bytes:,}"
+            here = f"{lacking[package] / (package.n_bytes or 1):.0%}" if package in lacking else "done"
+            yield f"  {size:>13}  {package.md5}  {here:>5}  {package.name}"
+        total = sum(package.n_bytes or 0 for package in plan.collection.packages)
+        yield f"  {total:>13,}  in {len(plan.collection.packages)} files\n"
+
+
+class Bars:
+    """One tqdm bar for every file that is fetched or unpacked, behind `install`'s `progress`."""
+
+    def __init__(self):
+        self.what, self.bar = None, None
+
+    def __call__(self, what, n_done, n_total):
+        """Show that `n_done` of `n_total` bytes are done."""
+        from tqdm import tqdm
+
+        if what != self.what:
+            self.close()
+            self.what = what
+            self.bar = tqdm(
+                total=n_total, initial=n_done, desc=what, unit="B", unit_scale=True, leave=False, disable=None
+            )
+        self.bar.update(n_done - self.bar.n)
+
+    def close(self):
+        """Take the bar away."""
+        if self.bar is not None:
+            self.bar.close()
+
+    def __enter__(self):
+        """Nothing to set up."""
+        return self
+
+    def __exit__(self, *exception):
+        """Take the bar away."""
+        self.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
