@@ -53,6 +53,7 @@ def draw_recipes(
     event_presence_prob=0.5,
     duration_s=official.CLIP_S,
     screen=True,
+    first=0,
 ):
     """Draw the recipes of `n` mixtures for one class.
 
@@ -79,6 +80,8 @@ def draw_recipes(
     screen : bool
         Official generator: leave out the recipes that `drop_screened` does, as the released event lists do. False
         gives all `n`, as in the released recipe files.
+    first : int
+        minirsed generator: number of the first recipe, to draw `n` more where others ended; others start at 0.
 
     Raises
     ------
@@ -89,6 +92,8 @@ def draw_recipes(
     """
     check_subset(subset)
     _check_draw(n, seed, generator, ebr_db, event_presence_prob, duration_s)
+    if first and (generator != "minirsed" or first < 0):
+        raise ValueError(f"first must be 0 or, with the minirsed generator, more; not {first}")
     if label not in bank.classes:
         bank.events(label, subset)  # raises, naming the known classes
     ready = bank.ready_mixtures(label, subset)
@@ -97,10 +102,10 @@ def draw_recipes(
     if generator == "official":
         drawn = _draw_official(bank, label, subset, n, seed, ebr_db=ebr_db, event_presence_prob=event_presence_prob)
         return drop_screened(drawn, bank) if screen else drawn
-    return _draw_minirsed(bank, label, subset, n, seed, ebr_db, event_presence_prob, duration_s)
+    return _draw_minirsed(bank, label, subset, range(first, first + n), seed, ebr_db, event_presence_prob, duration_s)
 
 
-def _draw_minirsed(bank, label, subset, n, seed, ebr_db, event_presence_prob, duration_s):
+def _draw_minirsed(bank, label, subset, numbers, seed, ebr_db, event_presence_prob, duration_s):
     clips = bank.events(label, subset)
     backgrounds = bank.backgrounds(subset, label)
     for clip in clips:
@@ -108,7 +113,7 @@ def _draw_minirsed(bank, label, subset, n, seed, ebr_db, event_presence_prob, du
     stream = [seed, SUBSETS.index(subset), int.from_bytes(hashlib.md5(label.encode()).digest()[:8], "big")]
     phase = np.random.default_rng([*stream, 0]).random()
     recipes = []
-    for i in range(n):
+    for i in numbers:
         rng = np.random.default_rng([*stream, 1, i])
         background = backgrounds[rng.integers(len(backgrounds))]
         clip = clips[rng.integers(len(clips))]

@@ -12,6 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from data_tools.errors import InputError
+from data_tools.files import exclusive
 from data_tools.mixing import render
 from minirsed import store_files
 from minirsed.features import N_MELS, lfbe
@@ -63,11 +64,12 @@ class FeatureStore:
         return len(self.features)
 
 
-def prepare(bank, recipes, folder, *, n_jobs=None, dtype="float32", progress=None):
+def prepare(bank, recipes, folder, *, n_jobs=None, dtype="float32", progress=None, cluster=None):
     """Render recipes and store their features, or open the store if that has been done before.
 
     A preparation that was stopped, in whatever way, goes on where it was; only chunks in work are done again. The
-    bytes of `features.npy` depend neither on `n_jobs` nor on interruptions. Memory: one clip per worker at a time.
+    bytes of `features.npy` depend neither on `n_jobs`, `cluster` nor on interruptions. Memory: one clip per worker at a
+    time.
 
     Parameters
     ----------
@@ -93,7 +95,7 @@ def prepare(bank, recipes, folder, *, n_jobs=None, dtype="float32", progress=Non
     ------
     InputError
         No recipes; a sound cannot be read or gives NaN or Inf; not enough disk space; another process prepares this
-        store; a file of the store is damaged; a worker was killed.
+        store; a file of the store is damaged; a worker was killed; a cluster cannot be used.
     ValueError
         `dtype` or `n_jobs` out of range; a mixture of another length than the first.
     OSError
@@ -110,9 +112,9 @@ def prepare(bank, recipes, folder, *, n_jobs=None, dtype="float32", progress=Non
     store = Path(folder) / store_files.store_name(recipes, fingerprint)
     if not store_files.is_done(store, fingerprint):
         store.mkdir(parents=True, exist_ok=True)
-        with store_files.exclusive(store):
+        with exclusive(store / "lock", "preparing"):
             if not store_files.is_done(store, fingerprint):  # another process may just have finished it
-                _fill(store, bank, recipes, settings, n_jobs, progress or (lambda n_done, n_total: None))
+                _fill(store, bank, recipes, settings, n_jobs, cluster, progress or (lambda n_done, n_total: None))
     return FeatureStore(store)
 
 
@@ -196,7 +198,7 @@ def feature_stats(store):
     return mean, np.maximum(np.sqrt(squares / count), MIN_STD)
 
 
-def _fill(store, bank, recipes, settings, n_jobs, progress):
+def _fill(store, bank, recipes, settings, n_jobs, cluster, progress):
     """Create the store or take it up where it was left, and do the chunks that lack."""
     chunks = store_files.chunk_rows(recipes)
     index = store_files.read_index(store)
@@ -213,7 +215,7 @@ def _fill(store, bank, recipes, settings, n_jobs, progress):
     if not is_begun:
         store_files.create_files(store, recipes, index)
     progress(len(recipes) - n_left, len(recipes))
-    for n_clips in _run(tasks, n_jobs):
+    for n_clips in _run(tasks, n_jobs) if cluster is None else _run_on_cluster(tasks, cluster, index["dtype"]):
         n_left -= n_clips
         progress(len(recipes) - n_left, len(recipes))
     store_files.write_index(store, index | {"done": True})
@@ -247,6 +249,29 @@ def _run(tasks, n_jobs):
     except TerminatedWorkerError as error:
         reason = "a worker was killed, most likely for lack of memory; fewer (n_jobs) need less, finished chunks stay"
         raise InputError(f"{tasks[0][0]}: {reason}") from error
+
+
+def _run_on_cluster(tasks, address, dtype):
+    """Have the chunks computed elsewhere, write them here; yield the number of clips of each."""
+    from minirsed.cluster import features_from_cluster
+
+    if not tasks:
+        return
+    store, _, _, _, bank = tasks[0]
+    rows_of = {chunk: rows for _, chunk, rows, _, _ in tasks}
+    calls = [(chunk, recipes, bank) for _, chunk, _, recipes, _ in tasks]
+    settings = store_files.store_settings(bank, [], dtype)
+    for chunk, features in features_from_cluster(_compute_chunk, calls, address, settings):
+        with store_files.chunk_writer(store, chunk) as write:
+            for row, clip in zip(rows_of[chunk], features, strict=True):
+                write(row, clip)
+        yield len(features)
+
+
+def _compute_chunk(recipes, bank):
+    """List of (T, 64) float32; with one thread, for the last bits of a matrix product may depend on their number."""
+    with threadpool_limits(1):
+        return [_features(recipe, bank) for recipe in recipes]
 
 
 def _do_chunk(store, chunk, rows, recipes, bank):

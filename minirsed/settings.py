@@ -49,12 +49,15 @@ class TrainSettings:
         "how training mixtures are drawn: independently (minirsed) or as the challenge did (official)",
         choices=GENERATORS,
     )
+    redraw: bool = _setting(False, "draw new training mixtures for every epoch; their features are computed each time")
     feature_dtype: str = _setting("float32", "features on disk; float16 takes half the space", choices=DTYPES)
 
     def __post_init__(self):
         """Check ranges and choices."""
         for setting in dataclasses.fields(self):
             check(setting, getattr(self, setting.name))
+        if self.redraw and self.generator != "minirsed":
+            raise InputError("--redraw needs --generator minirsed: the official one knows one set of mixtures a seed")
 
 
 def check(setting, value):
@@ -100,6 +103,11 @@ def add_arguments(parser):
             if unit or isinstance(setting.default, float)
             else (f" (default: {setting.default})")
         )
+        if isinstance(setting.default, bool):
+            parser.add_argument(
+                option_name(setting.name), action="store_true", default=argparse.SUPPRESS, help=options["help"]
+            )
+            continue
         if about["choices"]:
             options["choices"] = about["choices"]
         else:

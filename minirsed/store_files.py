@@ -15,7 +15,6 @@ change, both by an atomic rename.
 
 import ast
 import contextlib
-import errno
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -32,11 +31,6 @@ from data_tools.files import atomic_write
 from data_tools.recipes import Recipe
 from minirsed.features import lfbe
 
-try:
-    import fcntl
-except ImportError:  # Windows: no lock there, so do not prepare one store from two processes at once
-    fcntl = None
-
 STORE_VERSION = 1  # of the layout above; part of the fingerprint
 CHUNK_CLIPS = 16  # about a second of work between two syncs; enough chunks for all cores in a store of 300 clips
 
@@ -46,6 +40,7 @@ CHUNK_CLIPS = 16  # about a second of work between two syncs; enough chunks for 
 SOURCES = (
     "data_tools.audio",
     "data_tools.clips",
+    "data_tools.event_lists",
     "data_tools.folder",
     "data_tools.mixing",
     "data_tools.resampling",
@@ -234,27 +229,6 @@ def chunk_writer(store, chunk):
         marks.write(b"\1")
         marks.flush()
         os.fsync(marks.fileno())
-
-
-@contextlib.contextmanager
-def exclusive(store):
-    """Hold the store's lock; the operating system frees it when the process ends, however it ends.
-
-    Raises
-    ------
-    InputError
-        Another process holds it.
-    """
-    with open(store / "lock", "a") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(f"{store}: another process is preparing it; start again when it is done") from None
-            except OSError as error:
-                if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
-                    raise  # those three: a network file system without locks, to be treated like Windows
-        yield
 
 
 def _damaged(path, reason):

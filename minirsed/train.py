@@ -66,6 +66,12 @@ def parse_arguments(argv=None):
         default=cores,
         help=f"processes that prepare mixtures; likewise (default: {cores} processes, one a core)",
     )
+    parser.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Dask scheduler whose workers prepare the mixtures instead, tcp://HOST:8786; they need minirsed[dask], "
+        "one thread each, and the sounds under the same absolute path (default: this machine alone)",
+    )
     return parser.parse_args(argv)
 
 
@@ -96,13 +102,17 @@ def train(arguments):
 
     settings = resumed_settings(arguments) if arguments.resume else from_arguments(arguments, arguments.preset)
     print(f"drawing mixtures of {settings.data} sounds …", flush=True)
-    bank = open_bank(settings.data)
+    data = settings.data
+    if arguments.cluster and data != "builtin":
+        data = Path(data).absolute()  # the workers have other working folders
+    bank = open_bank(data)
     recipes = {subset: recipes_of(bank, settings, subset) for subset in ("train", "dev")}
     opened = nullcontext(arguments.out) if arguments.resume else new_run_folder(arguments.out, settings)
     with opened as folder:
         print(f"{settings.label}, {settings.arch}, {settings.layers} × {settings.units} units, run folder {folder}")
         stores = [prepared(arguments, settings, bank, subset, recipes[subset]) for subset in ("train", "dev")]
-        train_epochs(arguments, settings, folder, *stores)
+        redraw = redrawing(arguments, settings, bank, stores[0]) if settings.redraw else None
+        train_epochs(arguments, settings, folder, *stores, redraw)
 
 
 def prepared(arguments, settings, bank, subset, recipes):
@@ -115,6 +125,7 @@ def prepared(arguments, settings, bank, subset, recipes):
             recipes,
             arguments.features,
             n_jobs=arguments.workers,
+            cluster=arguments.cluster,
             dtype=settings.feature_dtype,
             progress=progress,
         )
@@ -122,7 +133,25 @@ def prepared(arguments, settings, bank, subset, recipes):
     return store
 
 
-def train_epochs(arguments, settings, folder, train_store, dev_store):
+def redrawing(arguments, settings, bank, first_store):
+    """A function that makes the training store of an epoch and removes that of the epoch before."""
+    import shutil
+
+    from minirsed.training import recipes_of
+
+    last = first_store
+
+    def store_of(epoch):
+        nonlocal last
+        if last is not first_store:  # the first epoch's serves the feature statistics of other runs and of --resume
+            shutil.rmtree(last.folder)
+        last = prepared(arguments, settings, bank, "train", recipes_of(bank, settings, "train", epoch=epoch))
+        return last
+
+    return store_of
+
+
+def train_epochs(arguments, settings, folder, train_store, dev_store, redraw):
     """Start or resume; a line for each epoch; then the report."""
     from minirsed.training import Training, worker_threads
 
@@ -135,7 +164,7 @@ def train_epochs(arguments, settings, folder, train_store, dev_store):
             run = Training.start(folder, settings, train_store)
         warm_up(run.detector)
         print("epoch  train loss (clip + α·frame)  dev loss  dev ER  dev F1  seconds")
-        for row in run.epochs(train_store, dev_store, executor, progress):
+        for row in run.epochs(train_store, dev_store, executor, progress, redraw):
             progress.close()
             print(epoch_line(row, settings.alpha, run.best_epoch), flush=True)
         report(run, dev_store, executor)

@@ -42,13 +42,16 @@ METRICS = (
 HELD_OUT_SEED = 1  # of development and evaluation mixtures: the same for every run, so that runs can be compared
 
 
-def recipes_of(bank, settings, subset, n=None):
-    """Recipes of a run's mixtures: those of training follow its seed and generator, the others are always the same."""
-    if subset == "train":
-        n, seed, generator = n or settings.clips, settings.seed, settings.generator
-    else:
-        n, seed, generator = n or settings.dev_clips, HELD_OUT_SEED, "minirsed"
-    return draw_recipes(bank, settings.label, subset, n, seed, generator=generator)
+def recipes_of(bank, settings, subset, n=None, epoch=1):
+    """Recipes of a run's mixtures: those of training follow its seed and generator, the others are always the same.
+
+    With `settings.redraw`, training goes on in the endless row of recipes: epoch e has numbers (e − 1)·n … e·n − 1.
+    """
+    if subset != "train":
+        return draw_recipes(bank, settings.label, subset, n or settings.dev_clips, HELD_OUT_SEED)
+    first = (epoch - 1) * settings.clips if settings.redraw else 0
+    options = {"generator": settings.generator, "first": first}
+    return draw_recipes(bank, settings.label, subset, n or settings.clips, settings.seed, **options)
 
 
 @contextmanager
@@ -114,7 +117,7 @@ class Training:
         ranked = [row for row in self.history if row["dev_error_rate"] is not None]
         return min(ranked, key=lambda row: (row["dev_error_rate"], row["dev_loss"]))["epoch"] if ranked else 0
 
-    def epochs(self, train_store, dev_store, executor, progress=None):
+    def epochs(self, train_store, dev_store, executor, progress=None, redraw=None):
         """Train until `settings.epochs`; after each epoch save and yield its row of `metrics.csv`.
 
         Parameters
@@ -124,6 +127,8 @@ class Training:
             See `worker_threads`.
         progress : callable, optional
             `progress(n_done, n_total)`, in clips of the epoch, training and development together.
+        redraw : callable, optional
+            `redraw(epoch)` gives the epoch's own training store, from the second epoch on.
 
         Raises
         ------
@@ -133,6 +138,8 @@ class Training:
         recurrence = numba_recurrence()
         while len(self.history) < self.settings.epochs:
             started = time.perf_counter()
+            if redraw and self.history:
+                train_store = redraw(len(self.history) + 1)
             total = len(train_store) + len(dev_store)
             ahead = progress and (lambda done, _, total=total: progress(done, total))
             row = {"epoch": len(self.history) + 1, **self._train_epoch(train_store, executor, recurrence, ahead)}

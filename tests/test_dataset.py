@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_tools import files
 from data_tools.errors import InputError
 from data_tools.recipes import Recipe
 from data_tools.soundbank import SoundBank
@@ -355,7 +356,7 @@ def test_second_process_is_told_and_a_dead_one_blocks_nobody(bank, tmp_path):
         process.kill()
         process.wait()
     (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
-    with store_files.exclusive(folder):
+    with files.exclusive(folder / "lock", "preparing"):
         pass
 
 
@@ -363,8 +364,8 @@ def test_file_system_without_locks_is_used_without(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(store_files.fcntl, "flock", refuse)
-    with store_files.exclusive(tmp_path):
+    monkeypatch.setattr(files.fcntl, "flock", refuse)
+    with files.exclusive(tmp_path / "lock", "preparing"):
         pass
 
 

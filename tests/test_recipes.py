@@ -39,6 +39,14 @@ def test_recipe_i_does_not_depend_on_the_count():
     assert len({r.name for r in many}) == 300
 
 
+def test_recipes_can_be_drawn_on():
+    """Numbers 100 … 299 by themselves are those of the whole row; the official stream has no such thing."""
+    many = draw_recipes(BANK, "dog", "train", 300, 42)
+    assert draw_recipes(BANK, "dog", "train", 200, 42, first=100) == many[100:]
+    with pytest.raises(ValueError, match="first must be 0"):
+        draw_recipes(BANK, "dog", "train", 2, 42, generator="official", first=1)
+
+
 @pytest.mark.parametrize("other", [("cat", "train", 42), ("dog", "dev", 42), ("dog", "train", 43)])
 def test_class_subset_and_seed_each_give_other_recipes(other):
     label, subset, seed = other

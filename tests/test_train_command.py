@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -103,6 +104,17 @@ def test_resume_goes_on_to_the_same_end(finished, sounds, tmp_path):
     assert clash.returncode == 2 and "has units 4, not 5" in clash.stderr
 
 
+def test_redraw_trains_every_epoch_on_new_mixtures(sounds, tmp_path):
+    """Three epochs, three sets of mixtures; the first set and the last stay on disk, and it says what it drew."""
+    result = run("train", "glide", "--data", sounds, *TINY, "--epochs", "3", "--redraw", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    folders = re.findall(r"train: 8 mixtures, features in (\S+)", result.stdout)
+    assert len(set(folders)) == 3
+    assert [(tmp_path / folder).exists() for folder in folders] == [True, False, True]
+    official = run("train", "glide", "--data", sounds, "--redraw", "--generator", "official", cwd=tmp_path)
+    assert_one_line(official, "--redraw needs --generator minirsed")
+
+
 def assert_one_line(result, *words):
     """Exit code 2, nothing but one line on stderr, which holds the words."""
     assert result.returncode == 2, (result.stdout, result.stderr)
@@ -193,5 +205,7 @@ def test_help_is_quick_and_complete(module, tmp_path):
         text = " ".join(result.stdout.split())
         for setting in fields(TrainSettings):
             if setting.name != "label":
+                if isinstance(setting.default, bool):
+                    continue  # a switch, off unless given
                 default = f"{setting.default:g}" if isinstance(setting.default, (int, float)) else setting.default
                 assert option_name(setting.name) in text and f"default: {default}" in text, setting.name

@@ -1,0 +1,144 @@
+"""Chunks of features from a Dask cluster: the same work as in local processes, through joblib's Dask backend.
+
+The workers send rows back and `dataset` writes them, so the folder of the store need not be shared. Several machines
+that write one file of a network file system may undo each other's rows, for clients send whole pages of 4 kB.
+The sounds, unless they are built-in, are to be found under the same absolute path everywhere. A worker joins in only if
+sounds, code and libraries are those of the process that asks (their part of the store's fingerprint), which is what
+makes the bytes the same; on another kind of processor the last bits of sums may differ all the same.
+
+    pip install "minirsed[dask]"                                                      on every machine
+    dask scheduler                                                                    on one
+    dask worker tcp://HOST:8786 --nthreads 1 --nworkers CORES                         on the others
+    python -m minirsed.train babycry --cluster tcp://HOST:8786
+
+A worker that dies costs the chunks that it had in work: the scheduler gives them to others. While there is no worker
+left, everything waits for a new one.
+"""
+
+import concurrent.futures
+import contextlib
+import importlib.util
+
+from data_tools.errors import InputError
+from minirsed import store_files
+
+CONNECT_S = 10  # to reach the scheduler, and again for the first worker to turn up
+_checked = set()  # fingerprints that this process, a worker, has been found equal to
+
+
+def features_from_cluster(function, tasks, address, settings):
+    """Call `function(recipes, bank)` on the cluster for each task.
+
+    Parameters
+    ----------
+    function : callable
+        Importable on the workers; returns a list of arrays.
+    tasks : list of (number, recipes, bank)
+    address : str
+        Of the scheduler: tcp://HOST:8786.
+    settings : dict
+        `store_files.store_settings(bank, [], dtype)`, as the workers must find it too.
+
+    Yields
+    ------
+    number, arrays
+        As they come, in any order. They wait in memory if the caller takes them more slowly than they come.
+
+    Raises
+    ------
+    InputError
+        No library, no scheduler, no worker; minirsed is not installed on them; a worker that is not like this process;
+        work that killed one worker after another; the scheduler was lost.
+    Exception
+        Whatever `function` raises.
+    """
+    try:
+        import distributed
+    except ImportError:
+        raise InputError('a cluster needs the library distributed: pip install "minirsed[dask]"') from None
+    import joblib
+
+    try:
+        client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{address}: no Dask scheduler answers there ({error})") from error
+    with client, _explained(address, distributed):
+        _check_installed(client, address)
+        calls = [joblib.delayed(_on_worker)(function, *task, settings) for task in tasks]
+        with joblib.parallel_config(_backend(client)):
+            yield from joblib.Parallel(return_as="generator_unordered", batch_size=1)(calls)
+
+
+def _backend(client):
+    """The Dask backend of joblib that, where Dask itself fails (`KilledWorker`), raises instead of waiting for ever.
+
+    joblib 1.6 tells its caller of results, and of exceptions of the function as results, but not of such failures.
+    """
+    from joblib._dask import DaskDistributedBackend
+
+    class Backend(DaskDistributedBackend):
+        def submit(self, func, callback=None):
+            def tell(job):
+                if job.exception() is not None:
+                    callback(job.exception())
+
+            job = super().submit(func, callback)
+            job.add_done_callback(tell)
+            return job
+
+    return Backend(client=client)
+
+
+def _check_installed(client, address):
+    """InputError unless scheduler and workers can import minirsed; a worker that cannot dies of its first task."""
+    client.wait_for_workers(1, timeout=CONNECT_S)
+    found = {f"scheduler {address}": client.run_on_scheduler(importlib.util.find_spec, "minirsed")}
+    found |= {f"worker {name}": spec for name, spec in client.run(importlib.util.find_spec, "minirsed").items()}
+    for name, spec in found.items():
+        if spec is None:
+            raise InputError(f"{name}: minirsed is not installed there")
+
+
+@contextlib.contextmanager
+def _explained(address, distributed):
+    """What goes wrong with a cluster, in one line each."""
+    try:
+        yield
+    except InputError as error:
+        raise error from None  # its message says all; joblib would show the worker's traceback on top
+    except TimeoutError as error:
+        raise InputError(f"{address}: the scheduler has no workers") from error
+    except concurrent.futures.CancelledError as error:
+        raise InputError(f"{address}: lost the scheduler; finished chunks stay") from error
+    except distributed.KilledWorker as error:
+        reason = "a chunk killed one worker after another, most likely for lack of memory; finished chunks stay"
+        raise InputError(f"{address}: {reason}") from error
+
+
+def _on_worker(function, number, recipes, bank, settings):
+    _check_worker(bank, settings)
+    return number, function(recipes, bank)
+
+
+def _check_worker(bank, settings):
+    """InputError unless this worker is like the process that asked; once per process is enough."""
+    from distributed import get_worker
+
+    if settings["fingerprint"] in _checked:
+        return
+    worker = get_worker()
+    if worker.state.nthreads != 1:
+        reason = "start workers with --nthreads 1, and --nworkers N for N cores: numbers of threads may change bits"
+        raise InputError(f"worker {worker.address}: has {worker.state.nthreads} threads; {reason}")
+    try:
+        here = store_files.store_settings(bank, [], settings["dtype"])
+    except OSError as error:
+        raise InputError(f"worker {worker.address}: cannot read the sounds: {error}; share them") from error
+    for name, what in (("sources", "code"), ("versions", "library versions"), ("bank", "sounds")):
+        if here[name] != settings[name]:
+            if isinstance(here[name], dict):
+                what = ", ".join(key for key in here[name] if here[name][key] != settings[name].get(key))
+            raise InputError(f"worker {worker.address}: not the same {what} as here; results would differ")
+    if here["fingerprint"] != settings["fingerprint"]:
+        raise InputError(f"worker {worker.address}: not the same version of minirsed as here; results would differ")
+    _checked.add(settings["fingerprint"])

@@ -1,0 +1,277 @@
+"""Preparing on a cluster: a real Dask scheduler and real worker processes on this machine, some of which die.
+
+Needs distributed (`pip install "minirsed[dask]"`), which the test extra brings.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+
+from data_tools.errors import InputError
+from data_tools.recipes import draw_recipes
+from data_tools.soundbank import SoundBank
+from minirsed import cluster, dataset, store_files, train
+from minirsed.dataset import prepare
+from tests.test_dataset import RECIPES, NoiseBank, make_recipe
+
+distributed = pytest.importorskip("distributed")
+ROOT = Path(__file__).parents[1]
+SCHEDULER = ["-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+WORKER = ["--nthreads", "1", "--no-nanny", "--no-dashboard"]
+
+
+class PidBank(NoiseBank):
+    """Notes which process renders each clip."""
+
+    def background_audio(self, key, start_s=0.0, duration_s=None):
+        with open(f"{self.log}.pids", "a") as file:
+            file.write(f"{os.getpid()}\n")
+        return super().background_audio(key, start_s, duration_s)
+
+    def pids(self):
+        return list(map(int, Path(f"{self.log}.pids").read_text().split()))
+
+
+class FolderBank(NoiseBank):
+    """Its sounds are others in every working folder."""
+
+    def fingerprint(self):
+        return os.getcwd()
+
+
+def start(arguments, folder):
+    """A process of the cluster; its working folder is not ours."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "DASK_TEMPORARY_DIRECTORY": str(folder)}
+    return subprocess.Popen(
+        [sys.executable, *arguments], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True, bufsize=1
+    )
+
+
+def wait_for(process, words):
+    """Read its log up to a line with `words`; the last word of that line."""
+    for line in process.stderr:
+        if words in line:
+            return line.split()[-1]
+    raise AssertionError(f"{process.args} ended before {words!r}")
+
+
+@pytest.fixture(scope="module")
+def dask(tmp_path_factory):
+    """A scheduler's `address`; `workers` that the test may kill; `add()` starts one more."""
+    folder, processes = tmp_path_factory.mktemp("dask"), []
+
+    def add(code=("-m", "distributed.cli.dask_worker")):
+        processes.append(start([*code, address, *WORKER], folder))
+        return processes[-1]
+
+    scheduler = start(SCHEDULER, folder)
+    try:
+        address = wait_for(scheduler, "Scheduler at:")
+        for process in (add(), add()):
+            wait_for(process, "Registered to:")
+        yield SimpleNamespace(address=address, workers=processes, add=add)
+    finally:
+        for process in (*processes, scheduler):
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def bank(tmp_path):
+    (tmp_path / "log").touch()
+    return NoiseBank(tmp_path / "log")
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    """Bytes of `features.npy` prepared here, in one process."""
+    folder = tmp_path_factory.mktemp("local")
+    return (prepare(NoiseBank(folder / "log"), RECIPES, folder, n_jobs=1).folder / "features.npy").read_bytes()
+
+
+def stored_bytes(store):
+    return (store.folder / "features.npy").read_bytes()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_cluster_gives_the_same_store(bank, tmp_path, dask, dtype):
+    """Name, bytes, recipes; progress by chunks; the second time there is nothing to do and nobody is asked."""
+    here = prepare(bank, RECIPES, tmp_path / "here", n_jobs=1, dtype=dtype)
+    calls = []
+    settings = {"dtype": dtype, "progress": lambda *call: calls.append(call)}
+    there = prepare(bank, RECIPES, tmp_path / "there", cluster=dask.address, **settings)
+    assert there.folder.name == here.folder.name and there.recipes == here.recipes
+    assert stored_bytes(there) == stored_bytes(here)
+    done = [n_done for n_done, _ in calls]
+    assert done[0] == 0 and done[-1] == 70 and done == sorted(done) and len(done) == 6  # 5 chunks
+    again = prepare(bank, RECIPES, tmp_path / "there", cluster="tcp://127.0.0.1:1", dtype=dtype)
+    assert again.folder == there.folder
+
+
+def test_both_workers_share_the_work(tmp_path, dask, local):
+    bank = PidBank(tmp_path / "log", pause_s=0.01)
+    store = prepare(bank, RECIPES, tmp_path, cluster=dask.address)
+    assert set(bank.pids()) == {os.getpid()} | {
+        worker.pid for worker in dask.workers
+    }  # ours: the first clip, to learn T
+    assert stored_bytes(store) == local
+
+
+def test_worker_killed_in_the_middle(tmp_path, dask, local):
+    """SIGKILL while it renders: its chunk is done again by the other, nothing lacks, nothing else is done twice."""
+    bank, killed = PidBank(tmp_path / "log", pause_s=0.03), []  # a chunk takes half a second
+
+    def kill_one(n_done, n):
+        if n_done and not killed:
+            busy = bank.pids()[-1]
+            killed.extend(worker for worker in dask.workers if worker.pid == busy)
+            os.kill(busy, signal.SIGKILL)
+
+    store = prepare(bank, RECIPES, tmp_path, cluster=dask.address, progress=kill_one)
+    (worker,) = killed
+    assert worker.wait() == -signal.SIGKILL
+    assert stored_bytes(store) == local
+    pids = bank.pids()
+    last = len(pids) - pids[::-1].index(worker.pid)
+    assert set(pids[last:]) == {other.pid for other in dask.workers} - {worker.pid}
+    n_lost = len(pids) - 71  # 70 clips, and the first once more to learn T
+    assert 0 < n_lost <= 2 * 16  # what it had in work; it may have begun one more chunk before the signal came
+    worker.communicate()
+    dask.workers.remove(worker)
+    wait_for(dask.add(), "Registered to:")
+
+
+def test_stopped_on_the_cluster_goes_on_here(bank, tmp_path, dask, local):
+    with pytest.raises(ZeroDivisionError):
+        prepare(bank, RECIPES, tmp_path, cluster=dask.address, progress=lambda n_done, n: 1 // (n_done < 32))
+    calls = []
+    store = prepare(bank, RECIPES, tmp_path, n_jobs=1, progress=lambda n_done, n: calls.append(n_done))
+    assert stored_bytes(store) == local and calls[0] in (22, 32)  # two chunks, of 16 or the last one of 6
+
+
+@pytest.mark.parametrize(
+    "background, error, message",
+    [
+        ("missing", InputError, r"^missing\.wav: no such file$"),
+        ("long", ValueError, r"recipes\[3\]: features are \(42, 64\), those of recipes\[0\] \(20, 64\)"),
+    ],
+)
+def test_bad_clip_is_named_in_one_line(bank, tmp_path, dask, background, error, message):
+    recipes = [*RECIPES[:3], make_recipe(3, background=background), *RECIPES[4:40]]
+    with pytest.raises(error, match=message) as caught:
+        prepare(bank, recipes, tmp_path, cluster=dask.address)
+    assert caught.value.__cause__ is None  # no wall of a worker's traceback
+
+
+def test_chunk_that_kills_every_worker(bank, tmp_path, dask, monkeypatch):
+    """Dask gives a chunk to four workers before it gives up; here they are started as they die."""
+    recipes = [make_recipe(0), make_recipe(1, background="deadly")]
+    for _ in range(2):
+        dask.add()
+    try:
+        with pytest.raises(InputError, match=rf"^{dask.address}: a chunk killed one worker after another"):
+            prepare(bank, recipes, tmp_path, cluster=dask.address)
+    finally:
+        for worker in dask.workers:
+            worker.kill()
+            worker.communicate()
+        dask.workers.clear()
+        for worker in (dask.add(), dask.add()):
+            wait_for(worker, "Registered to:")
+
+
+# ---- clusters that cannot be used
+
+
+def test_sounds_must_be_seen_by_the_workers(tmp_path, dask, monkeypatch):
+    """A folder of files: fine by its absolute path; by a relative one the workers do not find it."""
+    rng = np.random.default_rng(0)
+    for folder, n, seconds in (("events/dog", 6, 0.5), ("backgrounds", 6, 31)):
+        (tmp_path / "sounds" / folder).mkdir(parents=True)
+        for i in range(n):
+            path = tmp_path / "sounds" / folder / f"{i}.wav"
+            soundfile.write(path, 0.1 * rng.standard_normal(int(8000 * seconds)), 8000)
+    bank = SoundBank.from_folder(tmp_path / "sounds")
+    recipes = draw_recipes(bank, "dog", "train", 4, seed=0)
+    here = prepare(bank, recipes, tmp_path / "here", n_jobs=1)
+    assert stored_bytes(prepare(bank, recipes, tmp_path / "there", cluster=dask.address)) == stored_bytes(here)
+    monkeypatch.chdir(tmp_path)
+    bank = SoundBank.from_folder("sounds")
+    with pytest.raises(InputError, match=r"^worker tcp://.*: cannot read the sounds: .*No such file.*sounds/"):
+        prepare(bank, recipes, tmp_path / "relative", cluster=dask.address)
+
+
+def test_other_sounds_or_code_there(tmp_path, dask, monkeypatch):
+    with pytest.raises(InputError, match=r"^worker tcp://.*: not the same sounds as here; results would differ"):
+        prepare(FolderBank(tmp_path / "log"), RECIPES[:2], tmp_path, cluster=dask.address)
+    with monkeypatch.context() as patch:
+        patch.setattr(store_files, "source_digest", lambda name: "edited" if name == "minirsed.features" else "")
+        with pytest.raises(InputError, match=r"^worker .*: not the same .*minirsed\.features.* as here"):
+            prepare(NoiseBank(tmp_path / "log"), RECIPES[:2], tmp_path, cluster=dask.address)
+    monkeypatch.setattr(store_files, "LIBRARIES", ("numba", "numpy"))
+    with pytest.raises(InputError, match=r"^worker tcp://.*: not the same"):
+        prepare(NoiseBank(tmp_path / "log"), RECIPES[:2], tmp_path, cluster=dask.address)
+
+
+def test_worker_with_several_threads(monkeypatch):
+    """The limit of one BLAS thread holds for a whole process, so chunks side by side in threads would undo it."""
+    worker = SimpleNamespace(address="tcp://w:1", state=SimpleNamespace(nthreads=4))
+    monkeypatch.setattr(distributed, "get_worker", lambda: worker)
+    with pytest.raises(InputError, match="worker tcp://w:1: has 4 threads; start workers with --nthreads 1"):
+        cluster._check_worker(None, {"fingerprint": "f00"})
+
+
+def test_no_scheduler(bank, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_S", 0.3)
+    for address in ("tcp://127.0.0.1:1", "nonsense", "http://127.0.0.1:1"):
+        with pytest.raises(InputError, match=f"^{address}: no Dask scheduler answers there"):
+            prepare(bank, RECIPES[:2], tmp_path, cluster=address)
+
+
+WITHOUT_MINIRSED = "import sys; sys.modules['minirsed'] = None; from distributed.cli.dask_worker import main; main()"
+
+
+def test_scheduler_without_workers_and_workers_without_minirsed(bank, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_S", 0.3)
+    scheduler = start(SCHEDULER, tmp_path)
+    worker = None
+    try:
+        address = wait_for(scheduler, "Scheduler at:")
+        with pytest.raises(InputError, match=f"^{address}: the scheduler has no workers$"):
+            prepare(bank, RECIPES[:2], tmp_path, cluster=address)
+        worker = start(["-c", WITHOUT_MINIRSED, address, *WORKER], tmp_path)
+        wait_for(worker, "Registered to:")
+        with pytest.raises(InputError, match="^worker tcp://.*: minirsed is not installed there$"):
+            prepare(bank, RECIPES[:2], tmp_path, cluster=address)
+    finally:
+        for process in filter(None, (worker, scheduler)):
+            process.kill()
+            process.communicate()
+
+
+def test_missing_library_is_one_line(bank, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(InputError, match=r'^a cluster needs the library distributed: pip install "minirsed\[dask\]"$'):
+        prepare(bank, RECIPES[:2], tmp_path, cluster="tcp://127.0.0.1:1")
+
+
+def test_train_prepares_on_the_cluster(tmp_path, dask, monkeypatch):
+    """The command, up to the training: clips of 30 s of built-in sounds, the bytes those of a preparation here."""
+    stores = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(dataset, "_run", lambda *_: pytest.fail("chunks are to be done by the cluster"))
+    monkeypatch.setattr(train, "train_epochs", lambda arguments, settings, folder, *given: stores.extend(given[:2]))
+    train.main(["glassbreak", "--cluster", dask.address, "--clips", "6", "--dev-clips", "4"])
+    monkeypatch.undo()
+    for store, n_clips in zip(stores, (6, 4), strict=True):
+        assert store.features.shape == (n_clips, 1303, 64)
+        here = prepare(SoundBank.builtin(seed=0), store.recipes, tmp_path / "here", n_jobs=1)
+        assert here.folder.name == store.folder.name
+        assert stored_bytes(here) == (tmp_path / store.folder / "features.npy").read_bytes()
