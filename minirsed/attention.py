@@ -85,10 +85,10 @@ def attention_backward(dframe_logits, dclip_logit, cache):
     dw : (K,) ndarray
     """
     w, h, a = cache.w, cache.h, cache.a
-    dpooled = dclip_logit[:, None] * w  # (B, K)
     da = dclip_logit[:, None] * cache.frame_logits  # dhᵀ h_t = de wᵀh_t = de e_t
     centred = da - (a * da).sum(axis=1, keepdims=True)
     de = dframe_logits + a * sigmoid(-cache.frame_logits) * centred  # (B, T); 1 − p_t = σ(−e_t)
-    dh = de[:, :, None] * w + a[:, :, None] * dpooled[:, None, :]
-    dw = dclip_logit @ cache.pooled + de.ravel() @ h.reshape(-1, h.shape[2])
+    # both parts of dh_t are multiples of w: (de_t + a_t de) w
+    dh = np.multiply((de + a * dclip_logit[:, None])[:, :, None], w, out=np.empty_like(h))
+    dw = dclip_logit @ cache.pooled + (de[:, None, :] @ h).sum(axis=(0, 1))
     return dh, dw

@@ -99,11 +99,11 @@ def forward(params, config, x, recurrence=None):
     return frame_logits, clip_logit, (encoder_cache, head_cache)
 
 
-def backward(dframe_logits, dclip_logit, cache):
-    """Differentiate `forward`: returns ∂L/∂x (B, T, D) and a dict of gradients, named like the parameters."""
+def backward(dframe_logits, dclip_logit, cache, *, with_dx=True):
+    """Differentiate `forward`: returns ∂L/∂x (B, T, D), None without `with_dx`, and a dict of gradients by name."""
     encoder_cache, head_cache = cache
     dh, dw = attention_backward(dframe_logits, dclip_logit, head_cache)
-    dx, grads = encoder_backward(dh, encoder_cache)
+    dx, grads = encoder_backward(dh, encoder_cache, with_dx=with_dx)
     return dx, {**grads, "head.w": dw}
 
 
@@ -143,7 +143,7 @@ def losses_backward(dtotal, cache):
 
 
 def loss_and_grads(
-    params, config, x, frame_labels, alpha=1.0, *, margin=FRAME_LOSS_MARGIN, recurrence=None, weight=None
+    params, config, x, frame_labels, alpha=1.0, *, margin=FRAME_LOSS_MARGIN, recurrence=None, weight=None, with_dx=True
 ):
     """Loss of each clip and the gradient of their weighted sum.
 
@@ -153,17 +153,20 @@ def loss_and_grads(
     frame_labels, alpha, margin : as in `losses`
     weight : float, optional
         Weight of every clip in the sum; 1/B by default, the mean of the batch.
+    with_dx : bool
+        Whether the gradient of x is wanted; training has no use for it.
 
     Returns
     -------
     losses : Losses
     grads : dict of ndarray
-    dx : (B, T, D) ndarray
+    dx : (B, T, D) ndarray, None without `with_dx`
     """
     frame_logits, clip_logit, cache = forward(params, config, x, recurrence)
     values, loss_cache = losses(frame_logits, clip_logit, frame_labels, alpha, margin)
     weight = 1 / len(x) if weight is None else weight
-    dx, grads = backward(*losses_backward(np.full(len(x), weight, x.dtype), loss_cache), cache)
+    dlogits = losses_backward(np.full(len(x), weight, x.dtype), loss_cache)
+    dx, grads = backward(*dlogits, cache, with_dx=with_dx)
     return values, grads, dx
 
 
@@ -181,7 +184,7 @@ def batch_loss_and_grads(executor: Executor, params, config, x, frame_labels, al
 
     def one_group(rows):
         values, grads, _ = loss_and_grads(
-            params, config, x[rows], frame_labels[rows], alpha, recurrence=recurrence, weight=1 / len(x)
+            params, config, x[rows], frame_labels[rows], alpha, recurrence=recurrence, weight=1 / len(x), with_dx=False
         )
         return values, grads
 

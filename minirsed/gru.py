@@ -19,6 +19,9 @@ The layer is split where its nature changes. What needs no past — x W + b for 
 W, U, b and x — is a few large matrix products. The rest is the *recurrence*, a loop over time that no matrix
 product can replace; `recurrence_forward` and `recurrence_backward` below define it in NumPy, and
 `minirsed.kernels.recurrence` holds the same mathematics as compiled loops.
+
+Callers see clips first, (B, T, ·). Inside, and in memory, time comes first, (T, B, ·): a step of the loop then works
+on one stretch of memory, and the states before all frames are a slice of the states, not a copy.
 """
 
 from typing import NamedTuple
@@ -36,7 +39,7 @@ class Recurrence(NamedTuple):
 
 
 class GRUCache(NamedTuple):
-    """What `gru_backward` needs of the forward pass; shapes as in `gru_forward`, gates (B, T, 3H) = [z | r | c]."""
+    """What `gru_backward` needs of the forward pass: x (T, B, D), h0 (B, H), h (T, B, H), gates (T, B, 3H) = [z | r | c]."""
 
     params: dict
     x: np.ndarray
@@ -104,18 +107,22 @@ def gru_forward(params, x, h0=None, *, reverse=False, recurrence=None):
         Shapes or dtypes disagree, or T = 0.
     """
     W, U, b = params["W"], params["U"], params["b"]
-    n_units = U.shape[0]
     _require_shapes(x, W, U, b, h0)
     recurrence = recurrence or NUMPY
+    x = time_first(x)
     if h0 is None:
-        h0 = np.zeros((x.shape[0], n_units), x.dtype)
-    projected = (x.reshape(-1, x.shape[2]) @ W).reshape(*x.shape[:2], 3 * n_units)  # (B, T, 3H)
-    projected += b
-    h, gates = recurrence.forward(projected, U, h0, reverse)
-    return h, GRUCache(params, x, h0, h, gates, reverse, recurrence)
+        h0 = np.zeros((x.shape[1], U.shape[0]), x.dtype)
+    projected = (x.reshape(-1, x.shape[2]) @ W).reshape(*x.shape[:2], -1)  # (T, B, 3H)
+    h, gates = recurrence.forward(projected, U, b, h0, reverse)
+    return h.swapaxes(0, 1), GRUCache(params, x, h0, h, gates, reverse, recurrence)
 
 
-def gru_backward(dh, cache):
+def time_first(x):
+    """(B, T, ·) → contiguous (T, B, ·); no copy where memory has that order already."""
+    return np.ascontiguousarray(x.swapaxes(0, 1))
+
+
+def gru_backward(dh, cache, *, with_dx=True):
     """Differentiate `gru_forward`.
 
     With da_t = ∂L/∂(argument of σ, σ, tanh) from the recurrence, everything else follows from x_t W + … + b:
@@ -128,63 +135,67 @@ def gru_backward(dh, cache):
     dh : (B, T, H) ndarray
         ∂L/∂h_t, without what reaches h_t through later states.
     cache : GRUCache
+    with_dx : bool
+        Whether dx is wanted: nothing lies below the first layer of a model.
 
     Returns
     -------
-    dx : (B, T, D) ndarray
+    dx : (B, T, D) ndarray, None without `with_dx`
     dh0 : (B, H) ndarray
     grads : dict
         `W`, `U`, `b`, shaped like the parameters.
     """
     W, U = cache.params["W"], cache.params["U"]
-    n_units = U.shape[0]
-    da, dh0 = cache.recurrence.backward(dh, cache.gates, cache.h, U, cache.h0, cache.reverse)  # (B, T, 3H)
-    flat_da = da.reshape(-1, 3 * n_units)
-    flat_x = cache.x.reshape(-1, W.shape[0])
-    dx = (flat_da @ W.T).reshape(cache.x.shape)
-    dU = np.zeros_like(U)
-    for clip in range(da.shape[0]):
-        h_prev = previous_states(cache.h[clip], cache.h0[clip], cache.reverse)  # (T, H)
-        reset = cache.gates[clip, :, n_units : 2 * n_units] * h_prev  # r_t ⊙ h_{t-1}
-        dU[:, : 2 * n_units] += h_prev.T @ da[clip, :, : 2 * n_units]
-        dU[:, 2 * n_units :] += reset.T @ da[clip, :, 2 * n_units :]
-    return dx, dh0, {"W": flat_x.T @ flat_da, "U": dU, "b": flat_da.sum(axis=0)}
+    n_units, h0 = U.shape[0], cache.h0
+    da, reset, dh0 = cache.recurrence.backward(time_first(dh), cache.gates, cache.h, U, h0, cache.reverse)
+    flat_da, flat_x = flatten(da), flatten(cache.x)  # (T B, 3H), (T B, D)
+    dx = (flat_da @ W.T).reshape(cache.x.shape).swapaxes(0, 1) if with_dx else None
+    # h_{t-1} beside da_t: the states but the last in the layer's order, all da but the first, then h0 beside the first
+    h_prev, da_next, da_first = (cache.h[1:], da[:-1], da[-1]) if cache.reverse else (cache.h[:-1], da[1:], da[0])
+    dU = np.empty_like(U)
+    dU[:, : 2 * n_units] = flatten(h_prev).T @ flatten(da_next)[:, : 2 * n_units]
+    dU[:, : 2 * n_units] += h0.T @ da_first[:, : 2 * n_units]
+    dU[:, 2 * n_units :] = flatten(reset).T @ flat_da[:, 2 * n_units :]
+    db = np.ones(len(flat_da), da.dtype) @ flat_da
+    return dx, dh0, {"W": flat_x.T @ flat_da, "U": dU, "b": db}
 
 
-def previous_states(h, h0, reverse):
-    """State before each frame of one clip, (T, H): `h` moved by one frame in its direction, `h0` put in front."""
-    return np.concatenate([h[1:], h0[None]]) if reverse else np.concatenate([h0[None], h[:-1]])
+def flatten(x):
+    """(T, B, ·) → (T B, ·), a view of a contiguous array."""
+    return x.reshape(-1, x.shape[2])
 
 
-def recurrence_forward(projected, U, h0, reverse):
+def recurrence_forward(projected, U, b, h0, reverse):
     """Loop over time, as defined in the module docstring: the NumPy twin of the compiled kernel.
 
     Parameters
     ----------
-    projected : (B, T, 3H) ndarray
-        x_t W + b for all frames.
+    projected : (T, B, 3H) ndarray
+        x_t W for all frames; the kernel reuses its memory for `gates`.
     U : (H, 3H) ndarray
+    b : (3H,) ndarray
     h0 : (B, H) ndarray
     reverse : bool
 
     Returns
     -------
-    h : (B, T, H) ndarray
-    gates : (B, T, 3H) ndarray
+    h : (T, B, H) ndarray
+    gates : (T, B, 3H) ndarray
         [z | r | c], for the backward pass.
     """
-    n_clips, n_frames, n_units = projected.shape[0], projected.shape[1], U.shape[0]
+    n_frames, n_clips, n_units = *projected.shape[:2], U.shape[0]
     U_zr, U_c = U[:, : 2 * n_units], U[:, 2 * n_units :]
-    h = np.empty((n_clips, n_frames, n_units), projected.dtype)
+    h = np.empty((n_frames, n_clips, n_units), projected.dtype)
     gates = np.empty_like(projected)
     h_prev = h0
     for t in frames_in_order(n_frames, reverse):
-        zr = sigmoid(projected[:, t, : 2 * n_units] + h_prev @ U_zr)  # (B, 2H)
+        a = projected[t] + b  # (B, 3H)
+        zr = sigmoid(a[:, : 2 * n_units] + h_prev @ U_zr)
         z, r = zr[:, :n_units], zr[:, n_units:]
-        c = np.tanh(projected[:, t, 2 * n_units :] + (r * h_prev) @ U_c)
-        h[:, t] = z * h_prev + (1 - z) * c
-        gates[:, t, : 2 * n_units], gates[:, t, 2 * n_units :] = zr, c
-        h_prev = h[:, t]
+        c = np.tanh(a[:, 2 * n_units :] + (r * h_prev) @ U_c)
+        h[t] = z * h_prev + (1 - z) * c
+        gates[t, :, : 2 * n_units], gates[t, :, 2 * n_units :] = zr, c
+        h_prev = h[t]
     return h, gates
 
 
@@ -201,7 +212,7 @@ def recurrence_backward(dh_out, gates, h, U, h0, reverse):
 
     Parameters
     ----------
-    dh_out : (B, T, H) ndarray
+    dh_out : (T, B, H) ndarray
     gates, h : as returned by `recurrence_forward`
     U : (H, 3H) ndarray
     h0 : (B, H) ndarray
@@ -210,27 +221,30 @@ def recurrence_backward(dh_out, gates, h, U, h0, reverse):
 
     Returns
     -------
-    da : (B, T, 3H) ndarray
+    da : (T, B, 3H) ndarray
         Gradient of the arguments of σ, σ, tanh, which is also that of `projected`.
+    reset : (T, B, H) ndarray
+        r_t ⊙ h_{t-1}, which the gradient of U_c needs.
     dh0 : (B, H) ndarray
     """
-    n_frames, n_units = h.shape[1], h.shape[2]
+    n_frames, n_units = h.shape[0], h.shape[2]
     U_zr, U_c = U[:, : 2 * n_units], U[:, 2 * n_units :]
-    da = np.empty_like(gates)
+    da, reset = np.empty_like(gates), np.empty_like(h)
     dh_next = np.zeros_like(h0)  # what the following state handed back
     order = list(frames_in_order(n_frames, reverse))
     for step in range(n_frames - 1, -1, -1):
         t = order[step]
-        h_prev = h[:, order[step - 1]] if step else h0
-        z, r, c = np.split(gates[:, t], 3, axis=1)
-        dh = dh_out[:, t] + dh_next
+        h_prev = h[order[step - 1]] if step else h0
+        z, r, c = np.split(gates[t], 3, axis=1)
+        dh = dh_out[t] + dh_next
         da_c = dh * (1 - z) * (1 - c * c)
         dreset = da_c @ U_c.T  # of r ⊙ h'
         da_z = dh * (h_prev - c) * z * (1 - z)
         da_r = dreset * h_prev * r * (1 - r)
-        da[:, t] = np.concatenate([da_z, da_r, da_c], axis=1)
-        dh_next = dh * z + dreset * r + da[:, t, : 2 * n_units] @ U_zr.T
-    return da, dh_next
+        da[t] = np.concatenate([da_z, da_r, da_c], axis=1)
+        reset[t] = r * h_prev
+        dh_next = dh * z + dreset * r + da[t, :, : 2 * n_units] @ U_zr.T
+    return da, reset, dh_next
 
 
 NUMPY = Recurrence(recurrence_forward, recurrence_backward)
@@ -240,20 +254,21 @@ def numba_recurrence():
     """The compiled recurrence; the first call imports Numba (0.3 s), the first use compiles (README: cold start)."""
     from minirsed.kernels import recurrence as kernels
 
-    def forward(projected, U, h0, reverse):
-        n_units = U.shape[0]
-        h = np.empty((*projected.shape[:2], n_units), projected.dtype)
-        U_zr, U_c = np.ascontiguousarray(U[:, : 2 * n_units]), np.ascontiguousarray(U[:, 2 * n_units :])
-        kernels.forward(projected, U_zr, U_c, np.ascontiguousarray(h0), reverse, h)
-        return h, projected  # the gates have taken the place of the projections
+    contiguous = np.ascontiguousarray
+
+    def forward(projected, U, b, h0, reverse):
+        n_units, gates = U.shape[0], contiguous(projected)
+        h = np.empty((*gates.shape[:2], n_units), gates.dtype)
+        panels = kernels.pack(U[:, : 2 * n_units]), kernels.pack(U[:, 2 * n_units :])
+        kernels.forward(gates, contiguous(b), *panels, contiguous(h0), reverse, h)
+        return h, gates  # the gates have taken the place of the projections
 
     def backward(dh_out, gates, h, U, h0, reverse):
         n_units = U.shape[0]
-        da, dh0 = np.empty_like(gates), np.zeros_like(h[:, 0])
-        U_zr_T, U_c_T = np.ascontiguousarray(U[:, : 2 * n_units].T), np.ascontiguousarray(U[:, 2 * n_units :].T)
-        h0, dh_out = np.ascontiguousarray(h0), np.ascontiguousarray(dh_out)
-        kernels.backward(dh_out, gates, h, U_zr_T, U_c_T, h0, reverse, da, dh0)
-        return da, dh0
+        da, reset, dh0 = np.empty_like(gates), np.empty_like(h), np.empty_like(h[0])
+        panels = kernels.pack(U[:, : 2 * n_units].T), kernels.pack(U[:, 2 * n_units :].T)
+        kernels.backward(contiguous(dh_out), gates, h, *panels, contiguous(h0), reverse, da, reset, dh0)
+        return da, reset, dh0
 
     return Recurrence(forward, backward)
 

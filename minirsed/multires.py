@@ -58,31 +58,43 @@ def encoder_forward(params, x, arch, n_layers, recurrence=None):
         K = H for `uni`, 2H otherwise.
     cache : tuple
     """
-    n_frames = x.shape[1]
-    caches, summed = [], 0.0
+    caches, pooled, lengths = [], [], []
     for layer in range(n_layers):
+        lengths.append(x.shape[1])
         x, layer_cache = layer_forward(params, layer, x, directions(arch), recurrence)
         caches.append(layer_cache)
         if arch == "multires":
             x = average_pairs(x)
-            summed = summed + replicate(x, 2 ** (layer + 1), n_frames)
-    return (summed if arch == "multires" else x), (caches, arch, n_frames)
+            pooled.append(x)
+    if arch == "multires":
+        # Σ_l replicate(s^l, 2^l), from the coarsest: replicated by 2, added to the next finer one, and so on
+        for finer, n_frames in zip([*pooled[-2::-1], None], lengths[::-1], strict=True):
+            x = replicate(x, 2, n_frames)
+            if finer is not None:
+                x += finer
+    return x, (caches, arch, lengths)
 
 
-def encoder_backward(dh, cache):
+def encoder_backward(dh, cache, *, with_dx=True):
     """Differentiate `encoder_forward`: from ∂L/∂h (B, T, K) to ∂L/∂x (B, T, D) and a dict of gradients.
+
+    Without `with_dx` the gradient of the input, which training has no use for, is None and costs nothing.
 
     In `multires` the output of layer l is used twice, so its gradient is a sum: what the layer above hands down
     plus what reaches it through the replicated copy.
     """
-    caches, arch, n_frames = cache
-    dx, grads = (None if arch == "multires" else dh), {}
+    caches, arch, lengths = cache
+    copies, grads = [], {}  # copies: gradients of s^1, s^2, … through their replicated copies
+    for _ in caches if arch == "multires" else ():
+        copies.append(replicate_backward(copies[-1] if copies else dh, 2))
+    dx = None if arch == "multires" else dh
     for layer in reversed(range(len(caches))):
         if arch == "multires":
-            dpooled = replicate_backward(dh, 2 ** (layer + 1))
-            dpooled = dpooled if dx is None else dpooled + dx
-            dx = average_pairs_backward(dpooled, -(-n_frames // 2**layer))
-        dx, layer_grads = layer_backward(dx, layer, caches[layer])
+            dpooled = copies.pop()
+            if dx is not None:
+                dpooled += dx
+            dx = average_pairs_backward(dpooled, lengths[layer])
+        dx, layer_grads = layer_backward(dx, layer, caches[layer], with_dx=with_dx or layer > 0)
         grads.update(layer_grads)
     return dx, grads
 
@@ -97,35 +109,57 @@ def layer_forward(params, layer, x, names, recurrence=None):
     return (outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=2)), caches
 
 
-def layer_backward(dh, layer, caches):
+def layer_backward(dh, layer, caches, *, with_dx=True):
     """Differentiate `layer_forward`: both directions read the same x, so their input gradients add up."""
-    dx, grads = 0.0, {}
+    dx, grads = None, {}
     for name, dh_own in zip(caches, np.split(dh, len(caches), axis=2), strict=True):
-        dx_own, _, own = gru_backward(dh_own, caches[name])
-        dx = dx + dx_own
+        dx_own, _, own = gru_backward(dh_own, caches[name], with_dx=with_dx)
+        dx = dx_own if dx is None else np.add(dx, dx_own, out=dx)
         grads.update({f"gru{layer}.{name}.{key}": value for key, value in own.items()})
     return dx, grads
 
 
+# The four functions below keep the order that memory has: time first, where a GRU layer made their input.
+
+
 def average_pairs(x):
     """Subsample in time at rate 2 by averaging neighbours: (B, T, K) → (B, ⌈T/2⌉, K); an odd last frame stays."""
-    pooled = np.add(x[:, 0::2], np.pad(x[:, 1::2], ((0, 0), (0, x.shape[1] % 2), (0, 0))))
-    pooled[:, : x.shape[1] // 2] *= x.dtype.type(0.5)
+    n_pairs = x.shape[1] // 2
+    pooled = like(x, n_pairs + x.shape[1] % 2)
+    np.add(x[:, 0 : 2 * n_pairs : 2], x[:, 1::2], out=pooled[:, :n_pairs])
+    pooled[:, :n_pairs] *= x.dtype.type(0.5)
+    pooled[:, n_pairs:] = x[:, 2 * n_pairs :]
     return pooled
 
 
 def average_pairs_backward(dpooled, n_frames):
     """Each of a pair gets half of its average's gradient, a lone last frame all of it; back to `n_frames` = T."""
-    dx = np.repeat(dpooled, 2, axis=1)[:, :n_frames]
-    dx[:, : n_frames - n_frames % 2] *= dpooled.dtype.type(0.5)
+    n_pairs, dx = n_frames // 2, like(dpooled, n_frames)
+    np.multiply(dpooled[:, :n_pairs], dpooled.dtype.type(0.5), out=dx[:, 0 : 2 * n_pairs : 2])
+    dx[:, 1::2] = dx[:, 0 : 2 * n_pairs : 2]
+    dx[:, 2 * n_pairs :] = dpooled[:, n_pairs:]
     return dx
 
 
 def replicate(x, rate, n_frames):
     """Upsample in time by copying each frame `rate` times, cut to `n_frames`: (B, T', K) → (B, T, K)."""
-    return np.repeat(x, rate, axis=1)[:, :n_frames]
+    y = like(x, n_frames)
+    for copy in range(min(rate, n_frames)):
+        own = y[:, copy::rate]
+        own[:] = x[:, : own.shape[1]]
+    return y
 
 
 def replicate_backward(dy, rate):
     """A frame's gradient is the sum over its copies: (B, T, K) → (B, ⌈T / rate⌉, K)."""
-    return np.add.reduceat(dy, np.arange(0, dy.shape[1], rate), axis=1)
+    dx = like(dy, -(-dy.shape[1] // rate))
+    dx[:] = dy[:, ::rate]
+    for copy in range(1, rate):
+        own = dy[:, copy::rate]
+        dx[:, : own.shape[1]] += own
+    return dx
+
+
+def like(x, n_frames):
+    """An uninitialised array like x, its axes in the same order in memory, of another number of frames."""
+    return np.empty_like(x, shape=(x.shape[0], n_frames, x.shape[2]))
