@@ -39,7 +39,7 @@ class Recurrence(NamedTuple):
 
 
 class GRUCache(NamedTuple):
-    """What `gru_backward` needs of the forward pass: x (T, B, D), h0 (B, H), h (T, B, H), gates (T, B, 3H) = [z | r | c]."""
+    """What `gru_backward` needs: x (T, B, D), h0 (B, H), h (T, B, H), gates (T, B, 3H) = [z | r | c]."""
 
     params: dict
     x: np.ndarray

@@ -1,0 +1,200 @@
+"""Time every stage on this machine: `python -m minirsed.bench [--against torch librosa sed_eval]`.
+
+The rows are those of `minirsed.bench_rows`. Runs alternate with those of the peers, so that a slow moment of the
+machine hits all of them, and with the machine's own matrix product (sgemm of 2048³ by NumPy's BLAS, as many threads),
+of which the share is given.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from data_tools.errors import InputError, exit_on_input_error
+from minirsed.console import available_cores
+
+PEERS = ("torch", "librosa", "sed_eval")
+SGEMM_SIZE = 2048
+ONE_THREAD = ("lfbe", "mixing", "head", "scoring")  # rows that use one thread
+
+
+def parse_arguments(argv=None):
+    """Command line → namespace."""
+    cores = available_cores()
+    parser = argparse.ArgumentParser(
+        prog="python -m minirsed.bench",
+        description="Time features, mixing, layers, training steps, inference and scoring on this machine; prints a "
+        "Markdown table of medians. The first run compiles the kernels (seconds).",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=100),
+    )
+    parser.add_argument(
+        "--against", metavar="PEER", nargs="+", default=[], choices=PEERS,
+        help=f"time these as well, in turn: {', '.join(PEERS)} (default: none); pip install 'minirsed[bench]'",
+    )  # fmt: skip
+    parser.add_argument("--runs", metavar="N", type=int, default=5, help="timed runs of each (default: 5 runs)")
+    parser.add_argument(
+        "--threads", metavar="N", type=int, default=cores, help=f"threads (default: {cores} threads, one a core)"
+    )
+    parser.add_argument(
+        "--only", metavar="TEXT", nargs="+", help="rows whose name contains one of these (default: all rows)"
+    )
+    parser.add_argument("--growth", action="store_true", help="instead: training steps with T, B, H and L doubled")
+    for name, default, what in (
+        ("batch", 10, "clips"), ("frames", 1303, "frames of a clip"), ("units", 256, "units of each direction"),
+    ):  # fmt: skip
+        parser.add_argument(
+            f"--{name}", metavar="N", type=int, default=default, help=f"{what} in the model's rows (default: {default})"
+        )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table; all times in seconds")
+    return parser.parse_args(argv)
+
+
+@exit_on_input_error
+def main(argv=None):
+    """Run the command."""
+    arguments = parse_arguments(argv)
+    for name in ("runs", "threads", "batch", "frames", "units"):
+        if getattr(arguments, name) < 1:
+            raise InputError(f"--{name} is {getattr(arguments, name)}: expected at least 1")
+    from minirsed import bench_rows
+
+    size = bench_rows.Size(arguments.batch, arguments.frames, arguments.units)
+    rows = bench_rows.growth_rows(size) if arguments.growth else bench_rows.rows(size)
+    rows = [row for row in rows if not arguments.only or any(text in row.name for text in arguments.only)]
+    if not rows:
+        raise InputError(f"--only {' '.join(arguments.only)}: no row has that in its name")
+    peers, machine = found_peers(arguments.against), about_machine(arguments)
+    if not arguments.json:
+        print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items()), end="\n\n")
+        print(heading(peers), flush=True)
+    results = []
+    for row in rows:
+        results.append(measure(row, peers, arguments))
+        if not arguments.json:
+            print(table_line(results[-1], peers), flush=True)
+    peak = peak_memory_gb()
+    if arguments.json:
+        print(json.dumps({"machine": machine, "rows": results, "peak_memory_gb": peak}, indent=1))
+    elif peak:
+        print(f"\nload {os.getloadavg()[0]:.1f} at the end, peak memory {peak:.2f} GB, all of the above together")
+
+
+def found_peers(names):
+    """Peers that are installed; a line on stderr for one that is not."""
+    import sys
+
+    from minirsed.bench_peers import peers
+
+    found = {name: peers(name)[0] for name in names}
+    for name in [name for name in found if found[name] is None]:
+        print(f"{name} is not installed and left out: pip install 'minirsed[bench]'", file=sys.stderr)
+        del found[name]
+    return found
+
+
+def about_machine(arguments):
+    """What the figures depend on."""
+    from importlib.metadata import version
+
+    from minirsed.bench_peers import peers
+
+    versions = {name: peers(name)[1] for name in arguments.against if peers(name)[1]}
+    load = {"load": round(os.getloadavg()[0], 1)} if hasattr(os, "getloadavg") else {}
+    return {
+        "machine": platform.machine(), "cores": available_cores(), "threads": arguments.threads, **load,
+        "runs": arguments.runs, "python": platform.python_version(), "numpy": version("numpy"),
+        "numba": version("numba"), **versions,
+    }  # fmt: skip
+
+
+def measure(row, peers, arguments):
+    """Medians of alternating runs of a row, its peers and sgemm."""
+    from minirsed.bench_peers import PAUSE_S
+
+    n_threads = 1 if row.key in ONE_THREAD else arguments.threads
+    with ThreadPoolExecutor(n_threads) as executor:
+        ours = row.prepare(executor)
+        timed(ours, 1)  # compiled, caches filled
+        rivals = {name: fastest(peer(row, n_threads), PAUSE_S.get(name, 0)) for name, peer in peers.items()}
+        rivals = {name: rival for name, rival in rivals.items() if rival}
+        own_s, sgemm_s, rival_s = [], [], {name: [] for name in rivals}
+        for _ in range(arguments.runs):
+            own_s.append(timed(ours, 1))
+            if row.gflop:
+                sgemm_s.append(timed(sgemm(), n_threads))
+            for name, (_, run) in rivals.items():
+                rival_s[name].append(timed(run))
+                time.sleep(PAUSE_S.get(name, 0))
+    result = {"row": row.name, "threads": n_threads, "seconds": statistics.median(own_s), "all_seconds": own_s}
+    if row.gflop:
+        rate, peak = row.gflop / result["seconds"], 2e-9 * SGEMM_SIZE**3 / statistics.median(sgemm_s)
+        result |= {"gflop": row.gflop, "gflop_per_s": rate, "sgemm_gflop_per_s": peak, "share_of_sgemm": rate / peak}
+    for name, (setting, _) in rivals.items():
+        median = statistics.median(rival_s[name])
+        result[name] = {"setting": setting, "seconds": median, "all_seconds": rival_s[name]}
+        result[name]["ratio"] = median / result["seconds"]
+    return result
+
+
+def timed(run, blas_threads=None):
+    """Seconds of one run, with a limit on the threads of BLAS where ours is meant."""
+    from contextlib import nullcontext
+
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(blas_threads, "blas") if blas_threads else nullcontext():
+        start = time.perf_counter()
+        run()
+        return time.perf_counter() - start
+
+
+def fastest(settings, pause_s):
+    """(name, run) of the fastest of a peer's settings, by the second run of each; None if it has none."""
+    seconds = {}
+    for name, run in settings.items():
+        timed(run)
+        seconds[name] = timed(run)
+        time.sleep(pause_s)
+    return (best := min(seconds, key=seconds.get), settings[best]) if seconds else None
+
+
+def sgemm():
+    """A product of two square float32 matrices, large enough for BLAS to be at its best."""
+    import numpy as np
+
+    a = np.ones((SGEMM_SIZE, SGEMM_SIZE), np.float32)
+    out = np.empty_like(a)
+    return lambda: np.matmul(a, a, out=out)
+
+
+def heading(peers):
+    """First two lines of the table."""
+    names = ["", "threads", "ms", "GFLOP/s", "of sgemm", *(part for name in peers for part in (f"{name} ms", "ratio"))]
+    return "| " + " | ".join(names) + " |\n|---|" + "--:|" * (len(names) - 1)
+
+
+def table_line(result, peers):
+    """A row of the table."""
+    cells = [result["row"], str(result["threads"]), f"{result['seconds'] * 1e3:.2f}"]
+    cells += [f"{result['gflop_per_s']:.0f}", f"{result['share_of_sgemm']:.0%}"] if "gflop" in result else ["", ""]
+    for name in peers:
+        found = result.get(name)
+        cells += [f"{found['seconds'] * 1e3:.2f}", f"{found['ratio']:.1f}×"] if found else ["", ""]
+    return "| " + " | ".join(cells) + " |"
+
+
+def peak_memory_gb():
+    """Largest resident memory of this process so far, GB; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1 if platform.system() == "Darwin" else 1024  # bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""The same work by others, for `python -m minirsed.bench --against`: PyTorch, librosa, sed_eval.
+
+`pip install "minirsed[bench]"` brings them; nothing else here needs them. A peer is a function of a row of
+`minirsed.bench_rows` and the number of threads; it returns the settings that it can run that work with, by name, each
+a function without arguments. The bench compares with the fastest of them.
+"""
+
+import importlib.metadata
+import importlib.util
+
+import numpy as np
+
+from minirsed.bench_rows import event_lists, features_and_labels, noise
+
+PAUSE_S = {"torch": 1.0}  # after a run: PyTorch's threads spin for a while and would slow whatever follows
+
+
+def peers(name):
+    """`peer(row, n_threads)` of a package, and its version; (None, None) where it is not installed."""
+    if importlib.util.find_spec(name) is None:
+        return None, None
+    version = importlib.metadata.version(name)
+    return {"torch": torch_settings, "librosa": librosa_settings, "sed_eval": sed_eval_settings}[name], version
+
+
+def librosa_settings(row, n_threads):
+    """Mel energies and their logarithm; librosa's transform uses one thread."""
+    if row.key != "lfbe":
+        return {}
+    import librosa
+
+    y = noise()
+
+    def lfbe():
+        energy = librosa.feature.melspectrogram(
+            y=y, sr=44100, n_fft=2048, win_length=2029, hop_length=1014, center=False, power=2.0, n_mels=64
+        )
+        return np.log(np.maximum(energy, 1e-10)).T
+
+    return {"librosa": lfbe}
+
+
+def sed_eval_settings(row, n_threads):
+    """Event-based metrics with the settings of DCASE 2017 task 2; the lists are in its own containers already."""
+    if row.key != "scoring":
+        return {}
+    import dcase_util
+    import sed_eval
+
+    def contained(events, file):
+        names = ("onset", "offset", "event_label")
+        return dcase_util.containers.MetaDataContainer(
+            [{"filename": file, **dict(zip(names, event, strict=True))} for event in events]
+        )
+
+    reference, estimated = (
+        {file: contained(events, file) for file, events in lists.items()} for lists in event_lists()
+    )
+
+    def score():
+        metrics = sed_eval.sound_event.EventBasedMetrics(
+            event_label_list=["gunshot"], t_collar=0.5, evaluate_onset=True, evaluate_offset=False
+        )
+        for file in reference:
+            metrics.evaluate(reference_event_list=reference[file], estimated_event_list=estimated[file])
+        return metrics.results_overall_metrics(), metrics.results_class_wise_metrics()
+
+    return {"sed_eval": score}
+
+
+def torch_settings(row, n_threads):
+    """The same model with nn.GRU, clips first or time first; Adam fused into one kernel."""
+    if row.key not in ("step", "inference"):
+        return {}
+    import torch
+
+    torch.set_num_threads(n_threads)
+    make = torch_step if row.key == "step" else torch_inference
+    return {f"torch, {order}": make(torch, row.shape, order == "time first") for order in ("clips first", "time first")}
+
+
+def torch_model(torch, arch, n_layers, size, time_first):
+    """The recurrent layers as nn.GRU, whose reset gate acts after the product: the same cost, other weights."""
+    bidirectional = arch != "uni"
+    n_states = size.units * (2 if bidirectional else 1)
+    time = 0 if time_first else 1
+
+    def gru(n_inputs, n_stacked):
+        return torch.nn.GRU(n_inputs, size.units, n_stacked, batch_first=not time_first, bidirectional=bidirectional)
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            if arch == "multires":
+                layers = [gru(n_states if layer else size.inputs, 1) for layer in range(n_layers)]
+            else:
+                layers = [gru(size.inputs, n_layers)]
+            self.layers = torch.nn.ModuleList(layers)
+            self.w = torch.nn.Parameter(0.05 * torch.randn(n_states))
+
+        def states(self, x):
+            if arch != "multires":
+                return self.layers[0](x)[0]
+            n_frames, total = x.shape[time], 0.0
+            for number, layer in enumerate(self.layers, 1):
+                x = layer(x)[0]
+                length = x.shape[time]
+                if length % 2:
+                    x = torch.cat([x, x.narrow(time, length - 1, 1)], time)
+                x = x.unflatten(time, (-1, 2)).mean(time + 1)
+                total = total + x.repeat_interleave(2**number, time).narrow(time, 0, n_frames)
+            return total
+
+        def forward(self, x):
+            h = self.states(x.transpose(0, 1).contiguous() if time_first else x)
+            logits = h @ self.w
+            p = torch.sigmoid(logits)
+            pooled = ((p / p.sum(time, keepdim=True)).unsqueeze(2) * h).sum(time)
+            return (logits.t() if time_first else logits), pooled @ self.w
+
+    return Model()
+
+
+def torch_step(torch, shape, time_first):
+    """Forward, backward and Adam of a batch."""
+    model = torch_model(torch, **shape, time_first=time_first)
+    adam = torch.optim.Adam(model.parameters(), 1e-4, fused=True)
+    x, labels = map(torch.from_numpy, features_and_labels(shape["size"]))
+    loss_of = torch.nn.functional.binary_cross_entropy_with_logits
+    weights = labels / labels.sum(1, keepdim=True).clamp(min=1)
+
+    def step():
+        frame_logits, clip_logit = model(x)
+        frame_loss = (weights * loss_of(frame_logits, labels, reduction="none")).sum(1).mean()
+        adam.zero_grad()
+        (loss_of(clip_logit, labels.amax(1)) + frame_loss).backward()
+        adam.step()
+
+    return step
+
+
+def torch_inference(torch, shape, time_first):
+    """Logits of all clips in batches of ten."""
+    model = torch_model(torch, **shape, time_first=time_first).eval()
+    batches = torch.from_numpy(features_and_labels(shape["size"])[0]).split(10)
+
+    def logits():
+        with torch.inference_mode():
+            return [model(x) for x in batches]
+
+    return logits

@@ -1,0 +1,228 @@
+"""What `python -m minirsed.bench` times: our work, prepared so that one call does it once.
+
+The peers that do the same work are in `minirsed.bench_peers`. GFLOP count the multiplications and additions of
+matrix products alone; gates, head, losses and Adam are a few per cent more.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from minirsed.adam import Adam
+from minirsed.attention import attention_forward
+from minirsed.detector import ModelConfig, batch_loss_and_grads, forward, groups, init_params
+from minirsed.gru import numba_recurrence
+from minirsed.multires import directions, init_encoder, layer_backward, layer_forward
+
+SR = 44100  # Hz
+CLIP_SAMPLES = 30 * SR
+HOUR_CLIPS = 120  # of 30 s
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes
+    ----------
+    name : str
+    key : str
+        Kind of work: lfbe, mixing, layer, step, inference or scoring; peers are found by it.
+    prepare : callable
+        `prepare(executor)` returns a function without arguments that does the work once.
+    gflop : float, optional
+        Of matrix products; None where there are none to speak of.
+    shape : dict
+        What a peer must know to do the same work.
+    """
+
+    name: str
+    key: str
+    prepare: callable
+    gflop: float | None = None
+    shape: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Size:
+    """Clips, frames and units of the model's rows."""
+
+    batch: int = 10
+    frames: int = 1303
+    units: int = 256
+    inputs: int = 64
+
+
+def rows(size):
+    """All rows of the table, in data-flow order."""
+    models = [("uni", 3), ("bi", 3), ("multires", 3), ("multires", 4)]
+    found = [Row("LFBE of a 30 s clip", "lfbe", prepare_lfbe), Row("mixing a 30 s clip", "mixing", prepare_mixing)]
+    for arch in ("uni", "bi"):
+        found += [layer_row(arch, size, step) for step in ("forward", "backward")]
+    found.append(Row("head forward", "head", lambda executor: prepare_head(executor, size)))
+    found += [step_row(arch, n_layers, size) for arch, n_layers in models]
+    found.append(step_row("multires", 3, Size(size.batch, size.frames, 32, size.inputs)))
+    for arch, n_layers in models:
+        found += [inference_row(arch, n_layers, size, clips) for clips in (1, size.batch)]
+    found.append(inference_row("multires", 3, size, HOUR_CLIPS))
+    found.append(Row("scoring 500 files", "scoring", prepare_scoring))
+    return found
+
+
+def growth_rows(size):
+    """Training steps of `multires` in which T, B, H or L is doubled, after the one they are compared with."""
+    doubled = [
+        Size(size.batch, 2 * size.frames, size.units),
+        Size(2 * size.batch, size.frames, size.units),
+        Size(size.batch, size.frames, 2 * size.units),
+    ]
+    return [
+        step_row("multires", 2, size),
+        *(step_row("multires", 2, s) for s in doubled),
+        step_row("multires", 4, size),
+    ]
+
+
+def layer_gflop(size, n_inputs, n_directions):
+    """Forward pass of a layer: (D + H) × 3H products and sums for each clip, frame and direction."""
+    products = size.batch * size.frames * n_directions * (n_inputs + size.units) * 3 * size.units
+    return 2e-9 * products
+
+
+def model_gflop(arch, n_layers, size):
+    """Forward pass of a model; the backward pass is twice as much, less the gradient of the features."""
+    n_directions, total, n_frames = len(directions(arch)), 0.0, size.frames
+    for layer in range(n_layers):
+        n_inputs = size.units * n_directions if layer else size.inputs
+        total += layer_gflop(Size(size.batch, n_frames, size.units), n_inputs, n_directions)
+        n_frames = -(-n_frames // 2) if arch == "multires" else n_frames
+    return total
+
+
+def step_row(arch, n_layers, size):
+    """Forward, backward and Adam of a batch."""
+    n_directions = len(directions(arch))
+    dx = 2e-9 * size.batch * size.frames * n_directions * size.inputs * 3 * size.units
+    name = f"training step, {arch}, {n_layers} × {size.units}, {size.batch} clips of {size.frames} frames"
+    shape = {"arch": arch, "n_layers": n_layers, "size": size}
+    work = 3 * model_gflop(arch, n_layers, size) - dx
+    return Row(name, "step", lambda executor: prepare_step(executor, arch, n_layers, size), work, shape)
+
+
+def prepare_step(executor, arch, n_layers, size):
+    """A training step as `minirsed.training` makes it."""
+    config = ModelConfig(arch, n_layers, size.units, size.inputs)
+    params, adam, recurrence = init_params(config, np.random.default_rng(0)), Adam(), numba_recurrence()
+    x, labels = features_and_labels(size)
+
+    def step():
+        _, grads = batch_loss_and_grads(executor, params, config, x, labels, 1.0, recurrence)
+        adam.update(params, grads)
+
+    return step
+
+
+def features_and_labels(size):
+    """Normal features (B, T, D); every other clip has an event a tenth of it long."""
+    x = np.random.default_rng(1).standard_normal((size.batch, size.frames, size.inputs), dtype=np.float32)
+    labels = np.zeros((size.batch, size.frames), np.float32)
+    labels[::2, size.frames // 3 : size.frames // 3 + max(size.frames // 10, 1)] = 1
+    return x, labels
+
+
+def inference_row(arch, n_layers, size, clips):
+    """Logits of some clips."""
+    batch = Size(clips, size.frames, size.units)
+    name = f"inference, {arch}, {n_layers} × {size.units}, " + (
+        "an hour" if clips == HOUR_CLIPS else "1 clip" if clips == 1 else f"{clips} clips"
+    )
+    work, shape = model_gflop(arch, n_layers, batch), {"arch": arch, "n_layers": n_layers, "size": batch}
+    return Row(name, "inference", lambda executor: prepare_inference(executor, arch, n_layers, batch), work, shape)
+
+
+def prepare_inference(executor, arch, n_layers, size):
+    """Groups of clips over the threads, as `minirsed.evaluation` does it."""
+    config, recurrence = ModelConfig(arch, n_layers, size.units, size.inputs), numba_recurrence()
+    params, x = init_params(config, np.random.default_rng(0)), features_and_labels(size)[0]
+
+    def logits(own):
+        return forward(params, config, x[own], recurrence)[:2]
+
+    return lambda: list(executor.map(logits, groups(size.batch)))
+
+
+def layer_row(arch, size, step):
+    """The second layer of a model, which reads what the first made."""
+    n_directions = len(directions(arch))
+    n_inputs = size.units * n_directions
+    work = layer_gflop(size, n_inputs, n_directions) * (1 if step == "forward" else 2)
+    name = f"{arch} layer {step}, {n_inputs} → {n_inputs}"
+    return Row(name, "layer", lambda executor: prepare_layer(executor, arch, size, step), work)
+
+
+def prepare_layer(executor, arch, size, step):
+    """One layer forward or backward, groups over the threads."""
+    names, recurrence, rng = directions(arch), numba_recurrence(), np.random.default_rng(0)
+    n_inputs = size.units * len(names)
+    params = init_encoder(arch, 1, n_inputs, size.units, rng)
+    inputs = [
+        rng.standard_normal((size.frames, len(range(size.batch)[own]), n_inputs), dtype=np.float32)
+        for own in groups(size.batch)
+    ]
+    inputs = [x.swapaxes(0, 1) for x in inputs]  # time first in memory, as a layer below leaves it
+    if step == "forward":
+        return lambda: list(executor.map(lambda x: layer_forward(params, 0, x, names, recurrence)[0], inputs))
+    outputs = [layer_forward(params, 0, x, names, recurrence) for x in inputs]
+    return lambda: list(executor.map(lambda output: layer_backward(output[0], 0, output[1]), outputs))
+
+
+def prepare_head(executor, size):
+    """Frame and clip logits of states (B, T, 2H)."""
+    h = np.random.default_rng(0).standard_normal((size.frames, size.batch, 2 * size.units), dtype=np.float32)
+    w = np.full(2 * size.units, 0.01, np.float32)
+    return lambda: attention_forward(w, h.swapaxes(0, 1))
+
+
+def prepare_lfbe(executor):
+    """Features of noise."""
+    from minirsed.features import lfbe
+
+    y = noise()
+    return lambda: lfbe(y)
+
+
+def noise():
+    """30 s of it, float64, at 44.1 kHz."""
+    return 0.1 * np.random.default_rng(0).standard_normal(CLIP_SAMPLES)
+
+
+def prepare_mixing(executor):
+    """A built-in event in a built-in scene; what is timed includes making both sounds."""
+    from data_tools.mixing import render
+    from data_tools.recipes import draw_recipes
+    from data_tools.soundbank import SoundBank
+
+    bank = SoundBank.builtin()
+    recipe = draw_recipes(bank, "babycry", "dev", 1, 0, event_presence_prob=1.0)[0]
+    return lambda: render(recipe, bank)
+
+
+def prepare_scoring(executor):
+    """Event lists of `event_lists`."""
+    from minirsed.scoring import score
+
+    reference, estimated = event_lists()
+    return lambda: score(reference, estimated)
+
+
+def event_lists(n_files=500):
+    """Half the files hold one event; the system hits most, misses some, adds false alarms."""
+    rng, reference, estimated = np.random.default_rng(0), {}, {}
+    for i in range(n_files):
+        file, onset_s = f"mixture_{i:03}.wav", rng.uniform(0.5, 27.0)
+        reference[file] = [(onset_s, onset_s + 1.5, "gunshot")] if i % 2 else []
+        estimated[file] = []
+        if rng.random() < (0.85 if reference[file] else 0.1):
+            onset_s += rng.normal(0.0, 0.3)
+            estimated[file] = [(onset_s, onset_s + 1.2, "gunshot")]
+    return reference, estimated
