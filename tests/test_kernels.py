@@ -1,5 +1,10 @@
 """The compiled recurrence against its NumPy twin, over odd sizes: float64 to 1e-12, float32 to 1e-5."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -76,3 +81,73 @@ def test_kernel_passes_nan_on(dtype):
     projected[2, 1, 0] = np.nan
     h, _ = gru.numba_recurrence().forward(projected, U, b, h0, False)
     assert np.isnan(h[2:, 1]).any() and np.isfinite(h[:, [0, 2]]).all() and np.isfinite(h[:2, 1]).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("n_rows", range(1, 12))
+@pytest.mark.parametrize(("n_sums", "n_columns"), [(1, 1), (3, 64), (17, 65), (40, 150)])
+def test_product_of_any_number_of_rows(n_rows, n_sums, n_columns, dtype):
+    """Tiles of five rows and what is left of them add to what `out` holds, and to no other row or column."""
+    from minirsed.kernels import recurrence as kernels
+
+    rng = np.random.default_rng([n_rows, n_sums, n_columns])
+    a, U = rng.standard_normal((n_rows, n_sums)).astype(dtype), rng.standard_normal((n_sums, n_columns)).astype(dtype)
+    panels = kernels.pack(U)
+    width = panels.shape[0] * panels.shape[2]
+    out = rng.standard_normal((n_rows + 2, width)).astype(dtype)  # a row above and one below, which must not change
+    expected = out.copy()
+    expected[1:-1, :n_columns] += a @ U
+    kernels.add_product(a, panels, out[1:-1])
+    assert panels.ctypes.data % 64 == 0 and width >= n_columns
+    assert_close(out, expected)
+
+
+def run_elsewhere(script, **environment):
+    """Standard output of a script in a process of its own, started from the project's folder."""
+    env = {**os.environ, **environment}
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).parents[1],
+        env=env,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+def test_kernel_runs_as_python():
+    """With NUMBA_DISABLE_JIT=1 the same file gives the same result, without vectors."""
+    script = """
+import numpy as np
+from minirsed import gru
+from tests.test_kernels import arrays, assert_close
+projected, U, b, h0, dh = arrays(6, 3, 17, np.float64)
+h, gates = gru.NUMPY.forward(projected.copy(), U, b, h0, True)
+kernel = gru.numba_recurrence()
+for found, expected in zip(kernel.forward(projected.copy(), U, b, h0, True), (h, gates), strict=True):
+    assert_close(found, expected)
+twin = gru.NUMPY.backward(dh, gates, h, U, h0, True)
+for found, expected in zip(kernel.backward(dh, gates, h, U, h0, True), twin, strict=True):
+    assert_close(found, expected)
+from minirsed.kernels.recurrence import COMPILED
+print(COMPILED)
+"""
+    assert run_elsewhere(script, NUMBA_DISABLE_JIT="1") == "False\n"
+
+
+def test_kernel_runs_without_avx512(tmp_path):
+    """Compiled for a processor with 32-byte vectors and half the registers, panels are narrower, sums the same."""
+    script = """
+import numpy as np
+from minirsed.kernels import recurrence as kernels
+rng = np.random.default_rng(0)
+a, U = rng.standard_normal((7, 30)).astype(np.float32), rng.standard_normal((30, 40)).astype(np.float32)
+panels = kernels.pack(U)
+out = np.zeros((7, panels.shape[0] * panels.shape[2]), np.float32)
+kernels.add_product(a, panels, out)
+print(panels.shape, bool(np.abs(out[:, :40] - a @ U).max() < 1e-5), not out[:, 40:].any())
+"""
+    environment = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+sse4.2"}
+    if sys.platform != "linux" or os.uname().machine != "x86_64":
+        pytest.skip("names an x86 processor")
+    assert run_elsewhere(script, NUMBA_CACHE_DIR=str(tmp_path), **environment) == "(3, 30, 16) True True\n"

@@ -30,7 +30,8 @@ from numba import config, njit, types
 from numba.extending import intrinsic, overload
 
 COMPILED = not config.DISABLE_JIT  # with NUMBA_DISABLE_JIT=1 the loops below run as Python, without vectors
-_AVX512 = COMPILED and bool(binding.get_host_cpu_features().get("avx512f"))
+_FEATURES = config.CPU_FEATURES or (binding.get_host_cpu_features().flatten() if COMPILED else "")
+_AVX512 = "+avx512f" in _FEATURES
 _X86 = COMPILED and "x86_64" in binding.get_process_triple()
 VECTOR_BYTES = 64 if _AVX512 else 32 if _X86 else 16
 VECTORS = 2 if _X86 and not _AVX512 else 4  # in a panel: ROWS × VECTORS sums must fit the registers
