@@ -3,6 +3,10 @@
 `pip install "minirsed[bench]"` brings them; nothing else here needs them. A peer is a function of a row of
 `minirsed.bench_rows` and the number of threads; it returns the settings that it can run that work with, by name, each
 a function without arguments. The bench compares with the fastest of them.
+
+PyTorch's threads wait for each other in a loop without sleeping. On cores that others use as well a step can then take
+ten times as long; OMP_WAIT_POLICY=passive in the environment of the bench makes them sleep, which is the fair
+comparison there. On a quiet machine the default is the faster one.
 """
 
 import importlib.metadata
