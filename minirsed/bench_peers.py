@@ -6,7 +6,7 @@ a function without arguments. The bench compares with the fastest of them.
 
 PyTorch's threads wait for each other in a loop without sleeping. On cores that others use as well a step can then take
 ten times as long; OMP_WAIT_POLICY=passive in the environment of the bench makes them sleep, which is the fair
-comparison there. On a quiet machine the default is the faster one.
+comparison there. Which of the two is faster on a quiet machine has not been measured: try both.
 """
 
 import importlib.metadata
