@@ -106,7 +106,7 @@ def _explained(address, distributed):
         yield
     except InputError as error:
         raise error from None  # its message says all; joblib would show the worker's traceback on top
-    except TimeoutError as error:
+    except (TimeoutError, distributed.TimeoutError) as error:  # one and the same from Python 3.11 on
         raise InputError(f"{address}: the scheduler has no workers") from error
     except concurrent.futures.CancelledError as error:
         raise InputError(f"{address}: lost the scheduler; finished chunks stay") from error

@@ -143,7 +143,7 @@ class Training:
             total = len(train_store) + len(dev_store)
             ahead = progress and (lambda done, _, total=total: progress(done, total))
             row = {"epoch": len(self.history) + 1, **self._train_epoch(train_store, executor, recurrence, ahead)}
-            behind = progress and (lambda done, _, total=total: progress(len(train_store) + done, total))
+            behind = progress and (lambda done, _, total=total: progress(total - len(dev_store) + done, total))
             dev = evaluate(self.detector, dev_store, executor, recurrence, alpha=self.settings.alpha, progress=behind)
             row["dev_loss"] = float(dev.loss.mean(dtype=np.float64))
             row["dev_error_rate"], row["dev_f1"] = finite(dev.scores.error_rate), finite(dev.scores.f1)
