@@ -159,6 +159,7 @@ def own_sounds(root, event=None, background=None):
 def test_train_names_the_file_that_it_cannot_use(sound, reason, tmp_path):
     data = own_sounds(tmp_path / "sounds", **sound)
     assert_one_line(run("train", "ping", "--data", data, *TINY, "--clips", "16", cwd=tmp_path), reason)
+    assert not (tmp_path / "runs" / "ping").exists(), "a run folder that holds nothing was left behind"
 
 
 def test_train_names_what_is_wrong_with_the_request(tmp_path):
