@@ -97,6 +97,14 @@ def test_commands_of_the_readme_exist(command):
     assert result.stdout.startswith("usage:")
 
 
+def test_gradient_check_of_the_readme_runs_and_prints_what_it_says(capsys):
+    """Names, shapes and derivatives of its table; errors differ from machine to machine, but stay `ok`."""
+    code, shown = re.search(r"```python\n(import numpy.*?gradcheck.*?)```\n\n```\n(.*?)```", README, re.S).groups()
+    exec(compile(code, "README.md", "exec"), {})
+    printed = sorted(line.split()[:-2] for line in capsys.readouterr().out.splitlines()[1:])
+    assert printed == sorted(line.split()[:-2] for line in shown.splitlines()[1:]) and len(printed) == 4
+
+
 def test_files_of_the_readme_exist():
     """Every relative link leads somewhere, and the file map names every module and nothing else."""
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
