@@ -14,7 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console import available_cores
+from minirsed.console import available_cores, require_positive
 
 PEERS = ("torch", "librosa", "sed_eval")
 SGEMM_SIZE = 2048
@@ -56,9 +56,7 @@ def parse_arguments(argv=None):
 def main(argv=None):
     """Run the command."""
     arguments = parse_arguments(argv)
-    for name in ("runs", "threads", "batch", "frames", "units"):
-        if getattr(arguments, name) < 1:
-            raise InputError(f"--{name} is {getattr(arguments, name)}: expected at least 1")
+    require_positive(arguments, "runs", "threads", "batch", "frames", "units")
     from minirsed import bench_rows
 
     size = bench_rows.Size(arguments.batch, arguments.frames, arguments.units)

@@ -2,6 +2,16 @@
 
 import os
 
+from data_tools.errors import InputError
+
+
+def require_positive(arguments, *names):
+    """Refuse options below 1 in one line that names them; one that was not given (None) passes."""
+    for name in names:
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise InputError(f"--{name} is {value}: expected at least 1")
+
 
 def available_cores():
     """Cores that this process may use."""

@@ -11,7 +11,7 @@ import textwrap
 from pathlib import Path
 
 from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console import Progress, available_cores
+from minirsed.console import Progress, available_cores, require_positive
 
 WIDTH = 100  # columns of what is printed
 
@@ -74,9 +74,7 @@ def parse_arguments(argv=None):
 def main(argv=None):
     """Run the command."""
     arguments = parse_arguments(argv)
-    for name in ("clips", "threads"):
-        if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
-            raise InputError(f"--{name} is {getattr(arguments, name)}: expected at least 1")
+    require_positive(arguments, "clips", "threads")
     from minirsed.evaluation_report import write_report
 
     figures = write_report(run_detectors(arguments))

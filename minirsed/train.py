@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console import Progress, available_cores, score_table
+from minirsed.console import Progress, available_cores, require_positive, score_table
 from minirsed.settings import PRESETS, add_arguments, from_arguments
 
 RESUMED = ("epochs",)  # settings that may change when a run goes on
@@ -84,9 +84,7 @@ def describe_preset(name):
 def main(argv=None):
     """Run the command."""
     arguments = parse_arguments(argv)
-    for name in ("threads", "workers"):
-        if getattr(arguments, name) < 1:
-            raise InputError(f"--{name} is {getattr(arguments, name)}: expected at least 1")
+    require_positive(arguments, "threads", "workers")
     try:
         train(arguments)
     except KeyboardInterrupt:
