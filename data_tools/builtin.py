@@ -5,8 +5,11 @@ download. A key such as "babycry/train_017" or "tram/dev_02" names one instance 
 stream depends on the key and the seed alone, so no two subsets share a sound.
 """
 
+import csv
+import functools
 import re
 import zlib
+from pathlib import Path
 
 import numpy as np
 
@@ -77,6 +80,31 @@ def event_audio(key, seed=0):
 
     label = _split(key, CLASSES, EVENTS_PER_CLASS)
     return getattr(builtin_events, label)(_generator(key, seed))
+
+
+def event_length(key, seed=0):
+    """Samples of `event_audio(key, seed)`: for seed 0 from a table, since making all 300 sounds of a class takes 4 s.
+
+    The table is `builtin_lengths.csv`, held against the sounds by `tests/test_builtin.py`; after a change of the
+    sounds `event_lengths_csv` gives it anew.
+    """
+    if seed != 0:
+        return len(event_audio(key, seed))
+    _split(key, CLASSES, EVENTS_PER_CLASS)
+    return _lengths()[key]
+
+
+@functools.cache
+def _lengths():
+    """The table as a dict."""
+    with open(Path(__file__).with_name("builtin_lengths.csv"), encoding="ascii", newline="") as file:
+        return {row["key"]: int(row["samples"]) for row in csv.DictReader(file)}
+
+
+def event_lengths_csv():
+    """The text of `builtin_lengths.csv`, from the sounds themselves."""
+    keys = [key for label in CLASSES for subset in EVENTS_PER_CLASS for key in event_keys(label, subset)]
+    return "".join(["key,samples\n", *(f"{key},{len(event_audio(key))}\n" for key in keys)])
 
 
 def background_audio(key, seed=0):

@@ -170,9 +170,9 @@ class BuiltinBank(SoundBank):
     def _events(self, label, subset):
         from data_tools import builtin
 
-        if (label, subset) not in self._clips:  # lengths are known only once the sounds are made
+        if (label, subset) not in self._clips:
             self._clips[label, subset] = [
-                EventClip(key, label, 0.0, len(builtin.event_audio(key, self.seed)) / SAMPLE_RATE)
+                EventClip(key, label, 0.0, builtin.event_length(key, self.seed) / SAMPLE_RATE)
                 for key in builtin.event_keys(label, subset)
             ]
         return self._clips[label, subset]

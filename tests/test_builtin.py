@@ -80,6 +80,24 @@ def test_importing_the_bank_loads_no_scipy():
 # --- Sounds ----------------------------------------------------------------------------------------------------
 
 
+def test_the_table_of_lengths_is_that_of_the_sounds():
+    """Every key has a line; 30 of them against the sounds."""
+    table = builtin._lengths()
+    keys = [key for label in builtin.CLASSES for subset in builtin.EVENTS_PER_CLASS
+            for key in builtin.event_keys(label, subset)]  # fmt: skip
+    assert list(table) == keys
+    for key in np.random.default_rng(0).choice(keys, 30, replace=False):
+        assert builtin.event_length(key) == table[key] == len(builtin.event_audio(key)), key
+    assert builtin.event_length(keys[0], seed=1) == len(builtin.event_audio(keys[0], seed=1)) != table[keys[0]]
+    with pytest.raises(InputError, match="no built-in sound 'babycry/dev_999'"):
+        builtin.event_length("babycry/dev_999")
+
+
+@pytest.mark.slow
+def test_the_whole_table_of_lengths_is_that_of_the_sounds():
+    assert Path(builtin.__file__).with_name("builtin_lengths.csv").read_text() == builtin.event_lengths_csv()
+
+
 @pytest.mark.parametrize("label", builtin.CLASSES)
 def test_events_are_audible_finite_and_as_long_as_in_life(label):
     shortest_s, longest_s = {"babycry": (0.5, 5.0), "glassbreak": (0.25, 3.0), "gunshot": (0.2, 2.5)}[label]
