@@ -111,7 +111,9 @@ def about_machine(arguments):
 def measure(row, peers, arguments):
     """Medians of alternating runs of a row, its peers and sgemm."""
     from minirsed.bench_peers import PAUSE_S
+    from minirsed.threads import keep_freed_memory
 
+    keep_freed_memory()  # as the commands do
     n_threads = 1 if row.key in ONE_THREAD else arguments.threads
     with ThreadPoolExecutor(n_threads) as executor:
         ours = row.prepare(executor)

@@ -142,7 +142,7 @@ def inference_row(arch, n_layers, size, clips):
 
 def prepare_inference(executor, arch, n_layers, size):
     """Groups of clips over the threads, as `minirsed.evaluation` does it."""
-    config, recurrence = ModelConfig(arch, n_layers, size.units, size.inputs), numba_recurrence()
+    config, recurrence = ModelConfig(arch, n_layers, size.units, size.inputs), numba_recurrence().on(executor)
     params, x = init_params(config, np.random.default_rng(0)), features_and_labels(size)[0]
 
     def logits(own):
@@ -162,7 +162,7 @@ def layer_row(arch, size, step):
 
 def prepare_layer(executor, arch, size, step):
     """One layer forward or backward, groups over the threads."""
-    names, recurrence, rng = directions(arch), numba_recurrence(), np.random.default_rng(0)
+    names, recurrence, rng = directions(arch), numba_recurrence().on(executor), np.random.default_rng(0)
     n_inputs = size.units * len(names)
     params = init_encoder(arch, 1, n_inputs, size.units, rng)
     inputs = [

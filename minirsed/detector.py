@@ -181,6 +181,7 @@ def batch_loss_and_grads(executor: Executor, params, config, x, frame_labels, al
     Every group runs through the whole model by itself and the gradients are added in the order of the groups, so
     the result is the same, bit for bit, for any number of threads.
     """
+    recurrence = recurrence.on(executor)
 
     def one_group(rows):
         values, grads, _ = loss_and_grads(

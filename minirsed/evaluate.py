@@ -90,8 +90,9 @@ def run_detectors(arguments):
     from minirsed.evaluation_report import Results, grid_of
     from minirsed.gru import numba_recurrence
     from minirsed.run_folder import read_settings
+    from minirsed.threads import worker_threads
     from minirsed.thresholds import lowest_error
-    from minirsed.training import recipes_of, worker_threads
+    from minirsed.training import recipes_of
 
     settings, detector = read_settings(arguments.run), Detector.load(arguments.run)
     other = Detector.load(arguments.compare) if arguments.compare else None

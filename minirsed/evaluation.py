@@ -48,6 +48,7 @@ def evaluate(detector, store, executor, recurrence, *, alpha=1.0, progress=None)
     -------
     Evaluation
     """
+    recurrence = recurrence.on(executor)
 
     def one_group(rows):
         frame_logits, clip_logits = detector.logits(store.features[rows], recurrence)

@@ -29,13 +29,19 @@ from typing import NamedTuple
 import numpy as np
 
 from minirsed.losses import sigmoid
+from minirsed.threads import one_by_one, side_by_side
 
 
 class Recurrence(NamedTuple):
-    """The pair of functions that a layer uses for its loop over time."""
+    """What a layer uses for its loop over time, and for running two directions: in turn or side by side."""
 
     forward: callable
     backward: callable
+    spread: callable = one_by_one
+
+    def on(self, executor):
+        """The same, with directions side by side where a thread is idle (`minirsed.threads.worker_threads`)."""
+        return self._replace(spread=side_by_side(executor))
 
 
 class GRUCache(NamedTuple):

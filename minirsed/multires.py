@@ -16,9 +16,11 @@ Data flow: gru → **multires** → attention.
              so each frame sees the clip at L resolutions, and a gradient reaches every layer directly.
 """
 
+from functools import partial
+
 import numpy as np
 
-from minirsed.gru import gru_backward, gru_forward, init_gru
+from minirsed.gru import NUMPY, gru_backward, gru_forward, init_gru
 
 ARCHITECTURES = ("uni", "bi", "multires")
 
@@ -101,19 +103,24 @@ def encoder_backward(dh, cache, *, with_dx=True):
 
 def layer_forward(params, layer, x, names, recurrence=None):
     """One layer, its directions side by side on the last axis: (B, T, D) → (B, T, K), cache."""
-    outputs, caches = [], {}
-    for name in names:
+    recurrence = recurrence or NUMPY
+
+    def run(name):
         own = {key: params[f"gru{layer}.{name}.{key}"] for key in ("W", "U", "b")}
-        h, caches[name] = gru_forward(own, x, reverse=name == "bwd", recurrence=recurrence)
-        outputs.append(h)
-    return (outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=2)), caches
+        return gru_forward(own, x, reverse=name == "bwd", recurrence=recurrence)
+
+    outputs, caches = zip(*recurrence.spread([partial(run, name) for name in names]), strict=True)
+    h = outputs[0] if len(names) == 1 else np.concatenate(outputs, axis=2)
+    return h, dict(zip(names, caches, strict=True))
 
 
 def layer_backward(dh, layer, caches, *, with_dx=True):
     """Differentiate `layer_forward`: both directions read the same x, so their input gradients add up."""
+    spread = next(iter(caches.values())).recurrence.spread
+    parts = zip(np.split(dh, len(caches), axis=2), caches.values(), strict=True)
+    results = spread([partial(gru_backward, *part, with_dx=with_dx) for part in parts])
     dx, grads = None, {}
-    for name, dh_own in zip(caches, np.split(dh, len(caches), axis=2), strict=True):
-        dx_own, _, own = gru_backward(dh_own, caches[name], with_dx=with_dx)
+    for name, (dx_own, _, own) in zip(caches, results, strict=True):
         dx = dx_own if dx is None else np.add(dx, dx_own, out=dx)
         grads.update({f"gru{layer}.{name}.{key}": value for key, value in own.items()})
     return dx, grads

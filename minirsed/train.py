@@ -151,7 +151,8 @@ def redrawing(arguments, settings, bank, first_store):
 
 def train_epochs(arguments, settings, folder, train_store, dev_store, redraw):
     """Start or resume; a line for each epoch; then the report."""
-    from minirsed.training import Training, worker_threads
+    from minirsed.threads import worker_threads
+    from minirsed.training import Training
 
     with worker_threads(arguments.threads) as executor, Progress("epoch", "clip") as progress:
         if arguments.resume:

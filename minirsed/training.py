@@ -15,8 +15,6 @@ be reached again with the same result.
 
 import csv
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -52,19 +50,6 @@ def recipes_of(bank, settings, subset, n=None, epoch=1):
     first = (epoch - 1) * settings.clips if settings.redraw else 0
     options = {"generator": settings.generator, "first": first}
     return draw_recipes(bank, settings.label, subset, n or settings.clips, settings.seed, **options)
-
-
-@contextmanager
-def worker_threads(n_threads):
-    """Threads for `batch_loss_and_grads` and `evaluate`, each with a BLAS of its own single thread.
-
-    One BLAS thread per worker keeps the order of every sum, and so the bits, apart from the number of cores, and
-    keeps the cores from being claimed twice.
-    """
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1), ThreadPoolExecutor(n_threads) as executor:
-        yield executor
 
 
 class Training:

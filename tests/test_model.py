@@ -6,7 +6,7 @@ import pytest
 from data_tools.errors import InputError
 from minirsed import attention, gru, losses, multires
 from minirsed.detector import Detector, ModelConfig, batch_loss_and_grads, forward, init_params, loss_and_grads
-from minirsed.training import worker_threads
+from minirsed.threads import worker_threads
 
 
 @pytest.fixture

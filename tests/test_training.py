@@ -12,7 +12,8 @@ from minirsed.detector import Detector, ModelConfig, batch_loss_and_grads, init_
 from minirsed.evaluation import batch_labels, evaluate
 from minirsed.gru import numba_recurrence
 from minirsed.settings import TrainSettings
-from minirsed.training import FORMAT, Training, worker_threads
+from minirsed.threads import worker_threads
+from minirsed.training import FORMAT, Training
 from tests.conftest import Store
 
 TINY = {"label": "line", "layers": 2, "units": 12, "learning_rate": 1e-2, "clips": 40, "dev_clips": 20}
