@@ -64,7 +64,8 @@ def main(argv=None):
     rows = [row for row in rows if not arguments.only or any(text in row.name for text in arguments.only)]
     if not rows:
         raise InputError(f"--only {' '.join(arguments.only)}: no row has that in its name")
-    peers, machine = found_peers(arguments.against), about_machine(arguments)
+    peers, versions = found_peers(arguments.against)
+    machine = about_machine(arguments, versions)
     if not arguments.json:
         print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items()), end="\n\n")
         print(heading(peers), flush=True)
@@ -81,25 +82,24 @@ def main(argv=None):
 
 
 def found_peers(names):
-    """Peers that are installed; a line on stderr for one that is not."""
+    """Peers by name, and their versions; a line on stderr for one that cannot be used."""
     import sys
 
-    from minirsed.bench_peers import peers
+    from minirsed.bench_peers import peer
 
-    found = {name: peers(name)[0] for name in names}
-    for name in [name for name in found if found[name] is None]:
-        print(f"{name} is not installed and left out: pip install 'minirsed[bench]'", file=sys.stderr)
-        del found[name]
-    return found
+    found, versions = {}, {}
+    for name in names:
+        try:
+            found[name], versions[name] = peer(name)
+        except ImportError as error:
+            print(f"{name} is left out: {error}; pip install 'minirsed[bench]' brings all peers", file=sys.stderr)
+    return found, versions
 
 
-def about_machine(arguments):
-    """What the figures depend on."""
+def about_machine(arguments, versions):
+    """What the figures depend on; `versions` are those of the peers."""
     from importlib.metadata import version
 
-    from minirsed.bench_peers import peers
-
-    versions = {name: peers(name)[1] for name in arguments.against if peers(name)[1]}
     load = {"load": round(os.getloadavg()[0], 1)} if hasattr(os, "getloadavg") else {}
     return {
         "machine": platform.machine(), "cores": available_cores(), "threads": arguments.threads, **load,

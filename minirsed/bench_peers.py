@@ -9,8 +9,8 @@ ten times as long; OMP_WAIT_POLICY=passive in the environment of the bench makes
 comparison there. Which of the two is faster on a quiet machine has not been measured: try both.
 """
 
+import importlib
 import importlib.metadata
-import importlib.util
 
 import numpy as np
 
@@ -19,12 +19,17 @@ from minirsed.bench_rows import event_lists, features_and_labels, noise
 PAUSE_S = {"torch": 1.0}  # after a run: PyTorch's threads spin for a while and would slow whatever follows
 
 
-def peers(name):
-    """`peer(row, n_threads)` of a package, and its version; (None, None) where it is not installed."""
-    if importlib.util.find_spec(name) is None:
-        return None, None
-    version = importlib.metadata.version(name)
-    return {"torch": torch_settings, "librosa": librosa_settings, "sed_eval": sed_eval_settings}[name], version
+def peer(name):
+    """`peer(row, n_threads)` of a package, which this loads, and the package's version.
+
+    Raises
+    ------
+    ImportError
+        It is not installed, or misses something that it needs.
+    """
+    importlib.import_module(name)
+    settings = {"torch": torch_settings, "librosa": librosa_settings, "sed_eval": sed_eval_settings}[name]
+    return settings, importlib.metadata.version(name)
 
 
 def librosa_settings(row, n_threads):

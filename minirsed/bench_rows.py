@@ -12,7 +12,15 @@ from minirsed.adam import Adam
 from minirsed.attention import attention_forward
 from minirsed.detector import ModelConfig, batch_loss_and_grads, forward, groups, init_params
 from minirsed.gru import numba_recurrence
-from minirsed.multires import directions, init_encoder, layer_backward, layer_forward
+from minirsed.multires import (
+    ARCHITECTURES,
+    average_pairs,
+    average_pairs_backward,
+    directions,
+    init_encoder,
+    layer_backward,
+    layer_forward,
+)
 
 SR = 44100  # Hz
 CLIP_SAMPLES = 30 * SR
@@ -57,7 +65,7 @@ def rows(size):
     """All rows of the table, in data-flow order."""
     models = [("uni", 3), ("bi", 3), ("multires", 3), ("multires", 4)]
     found = [Row("LFBE of a 30 s clip", "lfbe", prepare_lfbe), Row("mixing a 30 s clip", "mixing", prepare_mixing)]
-    for arch in ("uni", "bi"):
+    for arch in ARCHITECTURES:
         found += [layer_row(arch, size, step) for step in ("forward", "backward")]
     found.append(Row("head forward", "head", lambda executor: prepare_head(executor, size)))
     found += [step_row(arch, n_layers, size) for arch, n_layers in models]
@@ -70,7 +78,11 @@ def rows(size):
 
 
 def growth_rows(size):
-    """Training steps of `multires` in which T, B, H or L is doubled, after the one they are compared with."""
+    """Training steps in which T, B, H or L is doubled, after the one they are compared with.
+
+    As many GFLOP/s in each row mean that time grows with the work: linear in T and B, and in L for `uni`; with H a
+    little less than its square; in `multires` the layers on top are ever shorter.
+    """
     doubled = [
         Size(size.batch, 2 * size.frames, size.units),
         Size(2 * size.batch, size.frames, size.units),
@@ -80,6 +92,8 @@ def growth_rows(size):
         step_row("multires", 2, size),
         *(step_row("multires", 2, s) for s in doubled),
         step_row("multires", 4, size),
+        step_row("uni", 2, size),
+        step_row("uni", 4, size),
     ]
 
 
@@ -161,7 +175,7 @@ def layer_row(arch, size, step):
 
 
 def prepare_layer(executor, arch, size, step):
-    """One layer forward or backward, groups over the threads."""
+    """One layer forward or backward, groups over the threads; averaging of neighbours included in `multires`."""
     names, recurrence, rng = directions(arch), numba_recurrence().on(executor), np.random.default_rng(0)
     n_inputs = size.units * len(names)
     params = init_encoder(arch, 1, n_inputs, size.units, rng)
@@ -170,10 +184,19 @@ def prepare_layer(executor, arch, size, step):
         for own in groups(size.batch)
     ]
     inputs = [x.swapaxes(0, 1) for x in inputs]  # time first in memory, as a layer below leaves it
+
+    def one_forward(x):
+        h, cache = layer_forward(params, 0, x, names, recurrence)
+        return (average_pairs(h) if arch == "multires" else h), cache
+
+    def one_backward(output):
+        dh, cache = output
+        return layer_backward(average_pairs_backward(dh, size.frames) if arch == "multires" else dh, 0, cache)
+
     if step == "forward":
-        return lambda: list(executor.map(lambda x: layer_forward(params, 0, x, names, recurrence)[0], inputs))
-    outputs = [layer_forward(params, 0, x, names, recurrence) for x in inputs]
-    return lambda: list(executor.map(lambda output: layer_backward(output[0], 0, output[1]), outputs))
+        return lambda: [h for h, _ in executor.map(one_forward, inputs)]
+    outputs = [one_forward(x) for x in inputs]
+    return lambda: list(executor.map(one_backward, outputs))
 
 
 def prepare_head(executor, size):

@@ -86,11 +86,18 @@ def test_bench_runs_alternate_and_the_fastest_setting_is_compared(monkeypatch, c
     assert result["peer"]["ratio"] == pytest.approx(result["peer"]["seconds"] / result["seconds"])
 
 
-def test_bench_peer_that_is_not_installed_is_left_out(monkeypatch, capsys):
-    monkeypatch.setattr(bench_peers.importlib.util, "find_spec", lambda name: None)
+@pytest.mark.parametrize("missing", ["sed_eval", "pkg_resources"])
+def test_bench_peer_that_cannot_be_imported_is_left_out(missing, monkeypatch, capsys):
+    """Itself, or something that it needs: one line with the reason, and the rest is timed."""
+
+    def import_module(name):
+        raise ModuleNotFoundError(f"No module named {missing!r}")
+
+    monkeypatch.setattr(bench_peers.importlib, "import_module", import_module)
     bench.main([*TINY, "--only", "scoring", "--against", "sed_eval"])
     captured = capsys.readouterr()
-    assert "sed_eval is not installed" in captured.err and "ratio" not in captured.out
+    assert f"sed_eval is left out: No module named '{missing}'" in captured.err and captured.err.count("\n") == 1
+    assert "scoring 500 files" in captured.out and "ratio" not in captured.out
 
 
 def test_bench_does_not_import_peers_unasked(capsys):
