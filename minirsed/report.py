@@ -46,7 +46,7 @@ def main(argv=None):
     """Run the command."""
     arguments = parse_arguments(argv)
     require_positive(arguments, "clips", "examples", "threads")
-    record = read_run(arguments.run)
+    record = read_run(arguments.run, arguments.data)
     out = arguments.out or arguments.run / f"report_{arguments.subset}.html"
     require_writable("--out", out)
     command = shlex.join(["python", "-m", "minirsed.report", *(sys.argv[1:] if argv is None else argv)])
@@ -69,6 +69,9 @@ def make_page(results, record, n_of_each, command):
     from minirsed.report_figures import audio
     from minirsed.report_page import choose_clips, clip_card, page
 
+    if results.tuned_thresholds == results.thresholds:  # a row, a point and a sentence that would say nothing new
+        results.tuned_thresholds = None
+        results.notes.append("no tuned thresholds: on the dev mixtures none give a lower ER than the run's own")
     chosen = choose_clips(results, n_of_each)
     cards, n_done, n_total = {}, 0, sum(map(len, chosen.values()))
     with Progress("drawing", "clip") as progress:
@@ -83,8 +86,8 @@ def make_page(results, record, n_of_each, command):
     return page(results, figures_of(results), record, cards, command)
 
 
-def read_run(folder):
-    """`RunRecord` of a run folder.
+def read_run(folder, data=None):
+    """`RunRecord` of a run folder, scored on `data` or, by default, on its own sounds.
 
     Raises
     ------
@@ -106,7 +109,8 @@ def read_run(folder):
         history = []
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: damaged: {error}") from error
-    return RunRecord(settings, {name: value for name, value in origin.items() if name != "settings"}, history)
+    origin = {name: value for name, value in origin.items() if name != "settings"}
+    return RunRecord(settings, origin, history, data or settings.data)
 
 
 if __name__ == "__main__":

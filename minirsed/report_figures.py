@@ -9,12 +9,13 @@ import re
 
 import numpy as np
 
+from data_tools.errors import InputError
 from minirsed import plots
 from minirsed.breakdown import outcome
 from minirsed.evaluation_report import clip_s, probabilities
 from minirsed.thresholds import clip_rates, det_curve, precision_recall_curve
 
-SIZE = (4.7, 3.3)  # inches; at 360 CSS pixels a text of 9 points is still 8 pixels high
+SIZE = (4.2, 3.1)  # inches; on a phone, 360 CSS pixels wide, a text of 9 points is still 9 pixels high
 LEGEND_FACE = "#fdfcfb"  # stands for the page's background until the SVG is done
 STYLE = {
     "svg.fonttype": "none",  # text stays text: it can be read aloud, searched and selected
@@ -95,38 +96,42 @@ def det(results):
 
 
 def precision_recall(results):
-    """Precision against recall as SVG, thres1 the detector's own; None where nothing is found or to be found."""
-    found = results.evaluation.detections
-    p_t = np.stack([each.frame_probabilities for each in found])
-    curve = precision_recall_curve(probabilities(results.evaluation), p_t, results.store.onset_s, results.thresholds[1])
-    if len(curve.thres0) == 0:
+    """Precision against recall as SVG, a curve for each threshold of the frames; None where nothing can be found."""
+    p_t = np.stack([each.frame_probabilities for each in results.evaluation.detections])
+    evaluations = (results.evaluation, results.tuned)
+    points = [(name, each.scores) for (name, _), each in zip(results.points(), evaluations, strict=False)]
+    curves = {
+        thres1: precision_recall_curve(probabilities(results.evaluation), p_t, results.store.onset_s, thres1)
+        for _, (_, thres1) in results.points()
+    }
+    if not any(len(curve.thres0) for curve in curves.values()):
         return None
-    named = zip(results.points(), (results.evaluation, results.tuned), strict=False)
-    points = [(name, evaluation.scores) for (name, _), evaluation in named]
     title = "Precision against recall of the events found, by the threshold of the clip"
-    return svg("pr", title, lambda figure: draw_precision_recall(figure.subplots(), curve, points))
+    return svg("pr", title, lambda figure: draw_precision_recall(figure.subplots(), curves, points))
 
 
-def draw_precision_recall(axes, curve, points):
+def draw_precision_recall(axes, curves, points):
     """Precision against recall of the events found, with operating points marked.
 
     Parameters
     ----------
     axes : matplotlib.axes.Axes
-    curve : minirsed.thresholds.PrecisionRecall
+    curves : dict of float to minirsed.thresholds.PrecisionRecall
+        One or two, by thres1.
     points : list of (str, minirsed.scoring.Scores)
         One or two; one without a single detection has no precision and is left out.
     """
-    axes.plot(curve.recall, curve.precision, color="k", linewidth=1.6)
+    for (thres1, curve), style in zip(curves.items(), ("-", "--"), strict=False):
+        label = f"frames above {thres1:g}"
+        axes.plot(curve.recall, curve.precision, style, color="k", linewidth=1.6, label=label)
     for (name, scores), mark in zip(points, plots.POINT_MARKS, strict=False):
         if scores.n_sys:
             label = f"{name}: precision {scores.precision:.2f}, recall {scores.recall:.2f}"
             axes.plot(scores.recall, scores.precision, **mark, linestyle="", label=label, zorder=3)
-    axes.set(xlabel="recall: share of the events that are found", ylabel="precision: share of hits", xlim=(-0.02, 1.02))
-    axes.set(ylim=(-0.02, 1.04))
+    axes.set(xlabel="recall: share of the events that are found", ylabel="precision: share of hits")
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.04))
     axes.grid(alpha=0.3)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend()
+    axes.legend()
 
 
 def clip(name, results, row):
@@ -165,9 +170,17 @@ def audio(y):
     -------
     str
         `data:audio/mpeg;base64,…`, 7.5 kB a second.
+
+    Raises
+    ------
+    InputError
+        This libsndfile has no MP3.
     """
     import soundfile
 
+    if AUDIO["format"] not in soundfile.available_formats():
+        version = soundfile.__libsndfile_version__
+        raise InputError(f"libsndfile {version} writes no MP3, which the sounds of the page are; 1.1 and later may")
     buffer = io.BytesIO()
     soundfile.write(buffer, y * (PEAK / max(np.abs(y).max(), 1e-9)), **AUDIO)
     return "data:audio/mpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

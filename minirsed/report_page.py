@@ -36,6 +36,7 @@ class RunRecord:
     settings: Any  # minirsed.settings.TrainSettings
     origin: dict  # the rest of config.json: versions, command, machine, started
     history: list  # rows of metrics.csv; empty without the file
+    data: str  # the sounds that it is scored on; those of the run, settings.data, or others
 
 
 def page(results, figures, record, cards, command):
@@ -94,7 +95,7 @@ def heading(figures, record):
         ("false alarms an hour", "–" if per_hour is None else f"{per_hour:.1f}", "in clips without the event"),
     )
     caveat = ""
-    if figures["subset"] == "dev":
+    if figures["subset"] == "dev" and record.data == settings.data:
         caveat = paragraph(
             "The best epoch was chosen on these mixtures, so expect a little worse elsewhere; --subset eval scores "
             "mixtures that have had no part in anything."
@@ -102,8 +103,8 @@ def heading(figures, record):
     return (
         f"<h1>{escape(figures['label'])}: report on a detector</h1>"
         + paragraph(
-            f"Run {figures['run']}: {settings.arch}, {settings.layers} × {settings.units} units. Scored on "
-            f"{figures['n_clips']} {figures['subset']} mixtures, {hours:.2f} hours of sound."
+            f"Run folder {figures['run']}: {settings.arch}, {settings.layers} × {settings.units} units. Scored on "
+            f"{figures['n_clips']} {figures['subset']} mixtures of {record.data} sounds, {hours:.2f} hours."
         )
         + '<ul class="tiles">'
         + "".join(
@@ -155,8 +156,8 @@ def thresholds(results):
         ),
         (
             report_figures.precision_recall,
-            "Where is it? Precision against recall of the events found as the clip's threshold falls; the upper right "
-            "is better.",
+            "Where is it? Precision against recall of the events found as the clip's threshold falls, for each "
+            "threshold of the frames; the upper right is better.",
             "No precision-recall curve: nothing was found, or there is nothing to find.",
         ),
     ):
@@ -178,9 +179,12 @@ def groups(figures):
     names = {"+0": "0 dB", breakdown.UNKNOWN: breakdown.UNKNOWN}
     ratios = {names.get(ebr, f"{ebr} dB"): group for ebr, group in figures["by_ebr_db"].items()}
     return (
-        paragraph("Recall is the share of events that are hit; its interval is Wilson's, 95 %.")
-        + table("By event-to-background ratio: mixtures with an event", ("EBR", *columns), rows(ratios))
-        + table("By scene: all mixtures", ("scene", *columns), rows(figures["by_scene"]))
+        paragraph(
+            "Recall is the share of events that are hit; its interval is Wilson's, 95 %. By ratio only mixtures with "
+            "an event count, by scene all of them."
+        )
+        + table("By event-to-background ratio", ("EBR", *columns), rows(ratios))
+        + table("By scene", ("scene", *columns), rows(figures["by_scene"]))
     )
 
 
@@ -235,7 +239,7 @@ def clips(figures, cards):
         paragraph(
             "Above, what the model sees: 64 mel bands, the true event between dashed lines. Below, its frame "
             "probability p_t with the threshold (dotted), the true event (green) and the detected one (orange). Sounds "
-            "are compressed and brought to one level."
+            "are compressed and brought to one level. Of mistakes on one and the same sound the worst is shown."
         )
     ]
     for kind, (title, meaning) in KINDS.items():
