@@ -174,6 +174,12 @@ def failure(capsys, *arguments):
     return error
 
 
+def test_a_folder_that_may_not_be_written_is_named_before_the_work(run, capsys, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    monkeypatch.setattr(export, "export", lambda detector: pytest.fail("exported"))
+    assert "MODEL.onnx runs/m.onnx: the folder runs is not writable" in failure(capsys, "runs/babycry", "runs/m.onnx")
+
+
 @pytest.mark.parametrize("library", ["onnx", "onnxruntime"])
 def test_without_the_extra_it_says_how_to_install_it(run, library, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, library, None)
