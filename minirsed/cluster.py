@@ -1,4 +1,4 @@
-"""Chunks of features from a Dask cluster: the same work as in local processes, through joblib's Dask backend.
+"""Work on a Dask cluster, through joblib's Dask backend: chunks of features, trainings of a sweep.
 
 The workers send rows back and `dataset` writes them, so the folder of the store need not be shared. Several machines
 that write one file of a network file system may undo each other's rows, for clients send whole pages of 4 kB.
@@ -26,14 +26,14 @@ CONNECT_S = 10  # to reach the scheduler, and again for the first worker to turn
 _checked = set()  # fingerprints that this process, a worker, has been found equal to
 
 
-def features_from_cluster(function, tasks, address, settings):
-    """Call `function(recipes, bank)` on the cluster for each task.
+def results_from_cluster(function, tasks, address, settings):
+    """Call `function(work, bank)` on the cluster for each task.
 
     Parameters
     ----------
     function : callable
-        Importable on the workers; returns a list of arrays.
-    tasks : list of (number, recipes, bank)
+        Importable on the workers.
+    tasks : list of (number, work, bank)
     address : str
         Of the scheduler: tcp://HOST:8786.
     settings : dict
@@ -41,7 +41,7 @@ def features_from_cluster(function, tasks, address, settings):
 
     Yields
     ------
-    number, arrays
+    number, result
         As they come, in any order. They wait in memory if the caller takes them more slowly than they come.
 
     Raises
@@ -109,15 +109,15 @@ def _explained(address, distributed):
     except (TimeoutError, distributed.TimeoutError) as error:  # one and the same from Python 3.11 on
         raise InputError(f"{address}: the scheduler has no workers") from error
     except concurrent.futures.CancelledError as error:
-        raise InputError(f"{address}: lost the scheduler; finished chunks stay") from error
+        raise InputError(f"{address}: lost the scheduler; finished work stays") from error
     except distributed.KilledWorker as error:
-        reason = "a chunk killed one worker after another, most likely for lack of memory; finished chunks stay"
+        reason = "a task killed one worker after another, most likely for lack of memory; finished work stays"
         raise InputError(f"{address}: {reason}") from error
 
 
-def _on_worker(function, number, recipes, bank, settings):
+def _on_worker(function, number, work, bank, settings):
     _check_worker(bank, settings)
-    return number, function(recipes, bank)
+    return number, function(work, bank)
 
 
 def _check_worker(bank, settings):
@@ -131,7 +131,7 @@ def _check_worker(bank, settings):
         reason = "start workers with --nthreads 1, and --nworkers N for N cores: numbers of threads may change bits"
         raise InputError(f"worker {worker.address}: has {worker.state.nthreads} threads; {reason}")
     try:
-        here = store_files.store_settings(bank, [], settings["dtype"])
+        here = store_files.store_settings(bank, [], settings["dtype"], settings["lfbe"]["n_mels"])
     except OSError as error:
         raise InputError(f"worker {worker.address}: cannot read the sounds: {error}; share them") from error
     for name, what in (("sources", "code"), ("versions", "library versions"), ("bank", "sounds")):

@@ -4,6 +4,7 @@ Data flow: `data_tools.mixing` renders a recipe, `features` turns it into LFBE, 
 says how); `training` takes the rows back from a memory map, ten at a time, half of them with an event.
 """
 
+import functools
 import math
 import mmap
 import shutil
@@ -80,7 +81,7 @@ class FeatureStore:
         return copy
 
 
-def prepare(bank, recipes, folder, *, n_jobs=None, dtype="float32", progress=None, cluster=None):
+def prepare(bank, recipes, folder, *, n_jobs=None, dtype="float32", n_mels=N_MELS, progress=None, cluster=None):
     """Render recipes and store their features, or open the store if that has been done before.
 
     A preparation that was stopped, in whatever way, goes on where it was; only chunks in work are done again. The
@@ -99,6 +100,8 @@ def prepare(bank, recipes, folder, *, n_jobs=None, dtype="float32", progress=Non
         Worker processes; by default one for every core. They start only if more than one chunk is to be done.
     dtype : {"float32", "float16"}
         float16 halves the disk space; its step is at most 0.008 at the values of LFBE, which lie within ±24.
+    n_mels : int
+        Mel bands of the features.
     progress : callable, optional
         `progress(n_done, n_total)`, in clips: called once before any work with what an earlier run has left, then
         after each chunk. For a bar with the time left, give the first `n_done` to `tqdm(initial=…)`.
@@ -123,7 +126,7 @@ def prepare(bank, recipes, folder, *, n_jobs=None, dtype="float32", progress=Non
         raise ValueError(f"n_jobs is {n_jobs}: expected at least 1, or None for all cores")
     if not recipes:
         raise InputError("recipes: expected at least one, got none")
-    settings = store_files.store_settings(bank, recipes, dtype)
+    settings = store_files.store_settings(bank, recipes, dtype, n_mels)
     fingerprint = settings["fingerprint"]
     store = Path(folder) / store_files.store_name(recipes, fingerprint)
     if not store_files.is_done(store, fingerprint):
@@ -217,15 +220,17 @@ def _fill(store, bank, recipes, settings, n_jobs, cluster, progress):
     """Create the store or take it up where it was left, and do the chunks that lack."""
     chunks = store_files.chunk_rows(recipes)
     index = store_files.read_index(store)
+    n_mels = settings["lfbe"]["n_mels"]
     is_begun = index and all((store / name).exists() for name in ("features.npy", "recipes.json", "chunks.done"))
     if is_begun:
         store_files.open_features(store, index)  # raises if damaged
         done = store_files.read_marks(store, len(chunks))
     else:
-        index = settings | {"shape": [len(recipes), len(_features(recipes[0], bank)), N_MELS], "done": False}
+        shape = [len(recipes), *_features(recipes[0], bank, n_mels).shape]
+        index = settings | {"shape": shape, "done": False}
         done = np.zeros(len(chunks), bool)
-    tasks = [(store, c, rows, [recipes[i] for i in rows], bank) for c, rows in enumerate(chunks) if not done[c]]
-    n_left = sum(len(rows) for _, _, rows, _, _ in tasks)
+    tasks = [(store, c, rows, [recipes[i] for i in rows], bank, n_mels) for c, rows in enumerate(chunks) if not done[c]]
+    n_left = sum(len(task[2]) for task in tasks)
     _check_disk(store, n_left, index)
     if not is_begun:
         store_files.create_files(store, recipes, index)
@@ -269,41 +274,42 @@ def _run(tasks, n_jobs):
 
 def _run_on_cluster(tasks, address, dtype):
     """Have the chunks computed elsewhere, write them here; yield the number of clips of each."""
-    from minirsed.cluster import features_from_cluster
+    from minirsed.cluster import results_from_cluster
 
     if not tasks:
         return
-    store, _, _, _, bank = tasks[0]
-    rows_of = {chunk: rows for _, chunk, rows, _, _ in tasks}
-    calls = [(chunk, recipes, bank) for _, chunk, _, recipes, _ in tasks]
-    settings = store_files.store_settings(bank, [], dtype)
-    for chunk, features in features_from_cluster(_compute_chunk, calls, address, settings):
+    store, _, _, _, bank, n_mels = tasks[0]
+    rows_of = {chunk: rows for _, chunk, rows, _, _, _ in tasks}
+    calls = [(chunk, recipes, bank) for _, chunk, _, recipes, _, _ in tasks]
+    settings = store_files.store_settings(bank, [], dtype, n_mels)
+    compute = functools.partial(_compute_chunk, n_mels=n_mels)
+    for chunk, features in results_from_cluster(compute, calls, address, settings):
         with store_files.chunk_writer(store, chunk) as write:
             for row, clip in zip(rows_of[chunk], features, strict=True):
                 write(row, clip)
         yield len(features)
 
 
-def _compute_chunk(recipes, bank):
-    """List of (T, 64) float32; with one thread, for the last bits of a matrix product may depend on their number."""
+def _compute_chunk(recipes, bank, n_mels):
+    """List of (T, n_mels) float32; with one thread, for the last bits of a matrix product may depend on it."""
     with threadpool_limits(1):
-        return [_features(recipe, bank) for recipe in recipes]
+        return [_features(recipe, bank, n_mels) for recipe in recipes]
 
 
-def _do_chunk(store, chunk, rows, recipes, bank):
+def _do_chunk(store, chunk, rows, recipes, bank, n_mels):
     """Render some recipes into their rows; return the number of clips."""
     # One thread each: the last bits of a matrix product may depend on their number.
     with threadpool_limits(1), store_files.chunk_writer(store, chunk) as write:
         for row, recipe in zip(rows, recipes, strict=True):
-            write(row, _features(recipe, bank))
+            write(row, _features(recipe, bank, n_mels))
     return len(rows)
 
 
-def _features(recipe, bank):
-    """One clip, (T, 64) float32, checked."""
+def _features(recipe, bank, n_mels):
+    """One clip, (T, n_mels) float32, checked."""
     y = render(recipe, bank)
     if np.isfinite(y).all():
-        features = lfbe(y)
+        features = lfbe(y, n_mels=n_mels)
         if np.isfinite(features).all():
             return features
     event = f" with event {recipe.event}" if recipe.has_event else ""

@@ -107,11 +107,11 @@ def run_detectors(arguments):
         raise InputError(f"--compare {arguments.compare}: detects {other.label}, not {detector.label}")
     bank = open_bank(arguments.data or settings.data)
 
-    def mixtures(subset, n_clips=None):
+    def mixtures(subset, n_clips=None, n_mels=detector.config.n_inputs):
         recipes = recipes_of(bank, settings, subset, n_clips)
         with Progress(f"{subset} mixtures", "clip") as progress:
             options = {"n_jobs": arguments.threads, "dtype": settings.feature_dtype, "progress": progress}
-            return prepare(bank, recipes, arguments.features, **options)
+            return prepare(bank, recipes, arguments.features, n_mels=n_mels, **options)
 
     def detect(detector, store, title="detecting"):
         with worker_threads(arguments.threads) as executor, Progress(title, "clip") as progress:
@@ -130,7 +130,9 @@ def run_detectors(arguments):
             results.notes.append("thresholds not tuned: no dev mixture has an event")
     if other:
         results.other_run, results.other_detector = arguments.compare, other
-        results.other = detect(other, store, "detecting, other run")
+        same_features = other.config.n_inputs == detector.config.n_inputs
+        other_store = store if same_features else mixtures(arguments.subset, arguments.clips, other.config.n_inputs)
+        results.other = detect(other, other_store, "detecting, other run")
     return results
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from minirsed.detector import groups, losses
 from minirsed.features import frame_labels
-from minirsed.losses import sigmoid
 from minirsed.scoring import score
 
 
@@ -53,8 +52,8 @@ def evaluate(detector, store, executor, recurrence, *, alpha=1.0, progress=None)
     def one_group(rows):
         frame_logits, clip_logits = detector.logits(store.clips(rows), recurrence)
         labels = batch_labels(store, range(*rows.indices(len(store))))
-        loss = losses(frame_logits, clip_logits, labels, alpha)[0].total
-        probabilities = zip(sigmoid(clip_logits), sigmoid(frame_logits), strict=True)
+        loss = losses(frame_logits, clip_logits, labels, alpha, head=detector.config.head)[0].total
+        probabilities = zip(*detector.probabilities(frame_logits, clip_logits), strict=True)
         return loss, [detector.decode(float(p), p_t) for p, p_t in probabilities]
 
     loss, detections = [], []

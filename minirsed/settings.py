@@ -8,6 +8,7 @@ from data_tools.errors import InputError
 from minirsed.multires import ARCHITECTURES
 
 GENERATORS = ("minirsed", "official")
+HEADS = ("attention", "frames")
 DTYPES = ("float32", "float16")
 
 
@@ -29,9 +30,21 @@ class TrainSettings:
 
     label: str = _setting("babycry", "class to detect: babycry, glassbreak, gunshot, or a class folder of --data")
     data: str = _setting("builtin", "builtin, a TUT Rare Sound Events 2017 folder, or a folder of your own sounds")
-    arch: str = _setting("multires", "architecture of the recurrent layers (paper, Sec. 3)", choices=ARCHITECTURES)
-    layers: int = _setting(3, "recurrent layers", low=1, unit="layers")
-    units: int = _setting(64, "units of each direction of a layer", low=1, unit="units")
+    arch: str = _setting(
+        "multires",
+        "recurrent layers of the paper (Sec. 3), or mlp: the network of the DCASE 2017 baseline, which brings its own "
+        "--head frames --n-mels 40 --layers 2 --units 50 --learning-rate 0.001 --clip-norm 0",
+        choices=(*ARCHITECTURES, "mlp"),
+    )
+    layers: int = _setting(3, "recurrent or dense layers", low=1, unit="layers")
+    units: int = _setting(64, "units of a layer, of each of its directions", low=1, unit="units")
+    head: str = _setting(
+        "attention",
+        "attention: clip and frame loss, as in the paper; frames: frame loss alone, over all frames of all clips, and "
+        "a clip is as likely to hold an event as the likeliest of its smoothed frames",
+        choices=HEADS,
+    )
+    n_mels: int = _setting(64, "mel bands of the features", low=1, unit="bands")
     alpha: float = _setting(1.0, "weight of the frame loss against the clip loss (paper: α)", low=0.0)
     clips: int = _setting(600, "training mixtures, half of them with an event", low=2, unit="clips")
     dev_clips: int = _setting(200, "development mixtures, on which the best epoch is chosen", low=2, unit="clips")
@@ -84,14 +97,28 @@ PRESETS = {
     "quick": {},  # the defaults above: minutes on two cores
     "paper-5k": {**_PAPER, "clips": 5000, "epochs": 15, "layers": 3},
     "paper-15k": {**_PAPER, "clips": 15000, "epochs": 10, "layers": 4},
-}
+    # of the DCASE 2017 baseline, as far as whole clips allow: it takes 256 frames at a time, two clips are 2606
+    "baseline": {
+        "arch": "mlp", "clips": 500, "generator": "official", "dev_clips": 500, "batch_size": 2, "epochs": 200,
+        "equaliser_db": 0.0, "mask_bands": 0,
+    },
+}  # fmt: skip
+
+# What an architecture has of its own, whatever the preset; options overrule it.
+ARCH_SETTINGS = {
+    "mlp": {
+        "head": "frames", "n_mels": 40, "layers": 2, "units": 50, "learning_rate": 1e-3, "clip_norm": 0.0,
+    },
+}  # fmt: skip
 
 
-def add_arguments(parser):
+def add_arguments(parser, leave_out=()):
     """Give an `argparse` parser one option for each setting; unset ones stay out of the namespace."""
     import argparse
 
     for setting in dataclasses.fields(TrainSettings):
+        if setting.name in leave_out:
+            continue
         about = setting.metadata
         unit = f" {about['unit']}" if about["unit"] else ""
         options = {"help": about["help"], "type": type(setting.default)}
@@ -116,9 +143,20 @@ def add_arguments(parser):
 
 
 def from_arguments(namespace, preset):
-    """Settings of a preset, overruled by whatever options were given."""
+    """Settings of a preset, overruled by what the architecture has of its own, and that by the options given."""
+    return complete(PRESETS[preset], given_settings(namespace))
+
+
+def given_settings(namespace):
+    """The options that were given, by name of the setting."""
     names = {setting.name for setting in dataclasses.fields(TrainSettings)}
     given = {name: value for name, value in vars(namespace).items() if name in names}
     if given.get("data", "builtin") != "builtin":
         given["data"] = str(Path(given["data"]).resolve())  # a run must find its data again from any folder
-    return TrainSettings(**{**PRESETS[preset], **given})
+    return given
+
+
+def complete(preset, given):
+    """`TrainSettings` of a dict of settings, what its architecture has of its own, and a dict that overrules both."""
+    arch = given.get("arch", preset.get("arch"))
+    return TrainSettings(**{**preset, **ARCH_SETTINGS.get(arch, {}), **given})

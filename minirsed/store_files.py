@@ -29,7 +29,7 @@ import numpy as np
 from data_tools.errors import InputError
 from data_tools.files import atomic_write
 from data_tools.recipes import Recipe
-from minirsed.features import lfbe
+from minirsed.features import N_MELS, lfbe
 
 STORE_VERSION = 2  # of the layout above; part of the fingerprint
 CHUNK_CLIPS = 16  # about a second of work between two syncs; enough chunks for all cores in a store of 300 clips
@@ -52,7 +52,7 @@ SOURCES = (
 LIBRARIES = ("numba", "numpy", "scipy", "soundfile", "soxr")
 
 
-def store_settings(bank, recipes, dtype):
+def store_settings(bank, recipes, dtype, n_mels=N_MELS):
     """All that determines the bytes of `features.npy`, for `index.json`; `fingerprint` (64 hex digits) sums it up.
 
     Raises
@@ -63,7 +63,7 @@ def store_settings(bank, recipes, dtype):
     settings = {
         "bank": bank.fingerprint(),
         "dtype": dtype,
-        "lfbe": dict(lfbe.__kwdefaults__),
+        "lfbe": lfbe.__kwdefaults__ | {"n_mels": n_mels},
         "store_version": STORE_VERSION,
         "chunk_clips": CHUNK_CLIPS,
         "sources": {name: source_digest(name) for name in SOURCES},

@@ -77,7 +77,8 @@ def parse_arguments(argv=None):
 
 def describe_preset(name):
     """`clips 5000, epochs 15, …`."""
-    return ", ".join(f"{key.replace('_', '-')} {value:g}" for key, value in PRESETS[name].items())
+    shown = {key: f"{value:g}" if isinstance(value, (int, float)) else value for key, value in PRESETS[name].items()}
+    return ", ".join(f"{key.replace('_', '-')} {value}" for key, value in shown.items())
 
 
 @exit_on_input_error
@@ -93,7 +94,7 @@ def main(argv=None):
 
 
 def train(arguments):
-    """Prepare, train, report."""
+    """Prepare, train, report; returns the finished `Training` and its best epoch's `Evaluation` on dev."""
     from data_tools.soundbank import open_bank
     from minirsed.run_folder import new_run_folder
     from minirsed.training import recipes_of
@@ -110,7 +111,7 @@ def train(arguments):
         print(f"{settings.label}, {settings.arch}, {settings.layers} × {settings.units} units, run folder {folder}")
         stores = [prepared(arguments, settings, bank, subset, recipes[subset]) for subset in ("train", "dev")]
         redraw = redrawing(arguments, settings, bank, stores[0]) if settings.redraw else None
-        train_epochs(arguments, settings, folder, *stores, redraw)
+        return train_epochs(arguments, settings, folder, *stores, redraw)
 
 
 def prepared(arguments, settings, bank, subset, recipes):
@@ -125,6 +126,7 @@ def prepared(arguments, settings, bank, subset, recipes):
             n_jobs=arguments.workers,
             cluster=arguments.cluster,
             dtype=settings.feature_dtype,
+            n_mels=settings.n_mels,
             progress=progress,
         )
     print(f"{subset}: {len(store)} mixtures, features in {store.folder}")
@@ -166,7 +168,7 @@ def train_epochs(arguments, settings, folder, train_store, dev_store, redraw):
         for row in run.epochs(train_store, dev_store, executor, progress, redraw):
             progress.close()
             print(epoch_line(row, settings.alpha, run.best_epoch), flush=True)
-        report(run, dev_store, executor)
+        return run, report(run, dev_store, executor)
 
 
 def warm_up(detector):
@@ -198,7 +200,7 @@ def epoch_line(row, alpha, best_epoch):
 
 
 def report(run, dev_store, executor):
-    """Run the best epoch's detector once more on the development set; table, event list, pictures."""
+    """Run the best epoch's detector once more on the development set; table, event list, pictures; its `Evaluation`."""
     from data_tools.event_lists import write_event_list
     from minirsed import plots
     from minirsed.detector import Detector
@@ -223,6 +225,7 @@ def report(run, dev_store, executor):
     print(f"\nbest epoch {best} on {len(dev_store)} development mixtures (onset within 0.5 s)")
     print(score_table(label, scores))
     print(f"\n{run.folder}: best.npz (detector), metrics.csv, events_dev.csv, curves.png, examples.png")
+    return dev
 
 
 def resumed_settings(arguments):

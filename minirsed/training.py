@@ -74,7 +74,8 @@ class Training:
         """A new run: statistics of the training features, random weights."""
         rng = np.random.default_rng(settings.seed)
         mean, std = train_store.stats
-        config = ModelConfig(settings.arch, settings.layers, settings.units, train_store.features.shape[2])
+        n_inputs = train_store.features.shape[2]
+        config = ModelConfig(settings.arch, settings.layers, settings.units, n_inputs, settings.head)
         detector = Detector(config, init_params(config, rng), settings.label, mean, std)
         return cls(folder, settings, detector, Adam(settings.learning_rate), rng, [])
 
@@ -151,6 +152,7 @@ class Training:
                 batch_labels(store, rows),
                 self.settings.alpha,
                 recurrence,
+                self.rng,
             )
             grads, norm = clip_by_global_norm(grads, self.settings.clip_norm)
             if not (np.isfinite(values.total).all() and np.isfinite(norm)):

@@ -176,7 +176,7 @@ def test_chunk_that_kills_every_worker(bank, tmp_path, dask, monkeypatch):
     for _ in range(2):
         dask.add()
     try:
-        with pytest.raises(InputError, match=rf"^{dask.address}: a chunk killed one worker after another"):
+        with pytest.raises(InputError, match=rf"^{dask.address}: a task killed one worker after another"):
             prepare(bank, recipes, tmp_path, cluster=dask.address)
     finally:
         for worker in dask.workers:

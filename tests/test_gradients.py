@@ -6,7 +6,7 @@ The upstream gradient is random, all dimensions are different (a transpose canno
 import numpy as np
 import pytest
 
-from minirsed import attention, gru, losses, multires
+from minirsed import attention, baseline, gru, losses, multires
 from minirsed.detector import ModelConfig, init_params, loss_and_grads
 from minirsed.gradcheck import compare, gradcheck, report
 
@@ -125,6 +125,53 @@ def test_grad_frame_loss(rng):
         {"logits": logits},
         rng,
     )
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, T])
+def test_grad_context(rng, n_frames):
+    """Short clips repeat their edges on top of each other."""
+    x, upstream = rng.standard_normal((B, n_frames, D)), rng.standard_normal((B, n_frames, 5 * D))
+    grads = {"x": baseline.with_context_backward(upstream)}
+    assert_gradients(lambda a: np.vdot(upstream, baseline.with_context(a["x"])), grads, {"x": x}, rng)
+
+
+@pytest.mark.parametrize("drops", [False, True])
+@pytest.mark.parametrize(("n_layers", "n_frames"), [(1, 1), (3, T)])
+def test_grad_mlp(rng, n_layers, n_frames, drops):
+    """With dropout the same units are off in every evaluation."""
+    params = baseline.init_mlp(n_layers, D, H, rng, np.float64)
+    params = {name: value + 0.5 * rng.standard_normal(value.shape) for name, value in params.items()}
+    x, upstream = rng.standard_normal((B, n_frames, D)), rng.standard_normal((B, n_frames, H))
+
+    def run(a):
+        return baseline.mlp_forward(a, a["x"], n_layers, np.random.default_rng(1) if drops else None)
+
+    arrays = {"x": x, **params}
+    dx, grads = baseline.mlp_backward(upstream, run(arrays)[1])
+    assert_gradients(lambda a: np.vdot(upstream, run(a)[0]), {"x": dx, **grads}, arrays, rng)
+
+
+def test_grad_frames_head(rng):
+    arrays = {"w": rng.standard_normal(D), "b": rng.standard_normal(1), "h": rng.standard_normal((B, T, D))}
+    upstream = rng.standard_normal((B, T))
+    dh, dw, db = baseline.frames_head_backward(upstream, baseline.frames_head_forward(**arrays)[2])
+    grads = {"w": dw, "b": db, "h": dh}
+    assert_gradients(lambda a: np.vdot(upstream, baseline.frames_head_forward(**a)[0]), grads, arrays, rng)
+
+
+@pytest.mark.parametrize(("arch", "head"), [("mlp", "frames"), ("mlp", "attention"), ("multires", "frames")])
+def test_grad_baseline_models(rng, arch, head):
+    """Mean loss of a batch, with dropout where there is some."""
+    config = ModelConfig(arch, n_layers=2, n_units=H, n_inputs=D, head=head)
+    params = {name: value + 0.3 * rng.standard_normal(value.shape)
+              for name, value in init_params(config, rng, np.float64).items()}  # fmt: skip
+    arrays, labels = {"x": rng.standard_normal((B, 11, D)), **params}, random_labels(11)
+
+    def run(a):
+        return loss_and_grads(a, config, a["x"], labels, 2.0, margin=2, rng=np.random.default_rng(1))
+
+    _, grads, dx = run(arrays)
+    assert_gradients(lambda a: run(a)[0].total.mean(), {"x": dx, **grads}, arrays, rng)
 
 
 @pytest.mark.parametrize("arch", multires.ARCHITECTURES)

@@ -63,7 +63,8 @@ COMMANDS = ("train", "evaluate", "score")
 def test_the_corridor_points_one_way():
     """The order of the design: each module imports only what stands before it, commands come last."""
     corridor = (
-        *("features", "losses", "gru", "multires", "attention", "archive", "decode", "detector", "adam", "dataset"),
+        *("features", "losses", "gru", "multires", "attention", "baseline", "archive", "decode", "detector", "adam"),
+        "dataset",
         "augmentation",
         *("evaluation", "training"),
     )
