@@ -288,3 +288,67 @@ def threshold_map(grids, points, path, title):
     extend = "max" if any(rate.max() > high for rate in rates) else "neither"
     figure.colorbar(image, ax=all_axes, label="error rate (lower is better)", extend=extend)
     figure.savefig(path, dpi=110)
+
+
+LINES = (("#1b9e77", "s", "--"), ("#d95f02", "^", "-."), ("#7570b3", "o", "-"), ("k", "D", ":"), ("#e7298a", "v", "-"))
+
+
+def sweep_figure(panels, path, ylabel):
+    """Scores of a sweep in the style of the paper's Figure 3: a panel for each event; written as PNG.
+
+    With several α: a line for each system over α, and one across where it has no α. With one: a point for each system,
+    the seeds beside it. Bars are one standard deviation over seeds, with a single seed the 95 % interval.
+
+    Parameters
+    ----------
+    panels : dict
+        event → name of a system → list of (α or None, minirsed.sweep_results.Figure).
+    path : str or Path
+    ylabel : str
+    """
+    names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
+    alphas = sorted({alpha for lines in panels.values() for points in lines.values() for alpha, _ in points if alpha})
+    figure = new_figure(figsize=(1.2 + 3.6 * len(panels), 3.9), layout="constrained")
+    all_axes = figure.subplots(1, len(panels), sharey=False, squeeze=False)[0]
+    for axes, (event, lines) in zip(all_axes, panels.items(), strict=True):
+        for place, name in enumerate(names):
+            if name in lines:
+                style = dict(zip(("color", "marker", "linestyle"), LINES[place % len(LINES)], strict=True))
+                _draw_system(axes, place, name, lines[name], alphas, style)
+        axes.set(title=event, ylim=(0, None))
+        if len(alphas) > 1:
+            axes.set(xscale="log", xlabel="α")
+            axes.set_xticks(alphas, [f"{alpha:g}" for alpha in alphas])
+            axes.set_xticks([], minor=True)
+        else:
+            axes.set_xticks(range(len(names)), names)
+            axes.set_xlim(-0.5, len(names) - 0.5)
+        axes.grid(axis="y", alpha=0.3)
+    all_axes[0].set_ylabel(ylabel)
+    if len(alphas) > 1:
+        figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(names))
+    figure.savefig(path, dpi=110)
+
+
+def _draw_system(axes, place, name, points, alphas, style):
+    """One system in one panel."""
+    points = sorted(points, key=lambda point: point[0] or 0)
+    mean = np.array([figure.mean for _, figure in points])
+    bars = np.array([_bar(figure) for _, figure in points]).T  # (2, points)
+    if len(alphas) < 2:
+        axes.errorbar(place, mean[0], bars[:, :1], **style, capsize=4, markersize=7)
+        values = points[0][1].by_seed
+        if len(values) > 1:
+            axes.plot(np.full(len(values), place + 0.2), values, ".", color=style["color"], alpha=0.6)
+    elif points[0][0] is None:
+        axes.axhline(mean[0], color=style["color"], linestyle=style["linestyle"], label=name)
+    else:
+        x = np.array([alpha for alpha, _ in points]) * 1.04 ** (place - 1)  # beside each other
+        axes.errorbar(x, mean, bars, **style, capsize=3, markersize=5, label=name)
+
+
+def _bar(figure):
+    """Lengths of an error bar below and above the mean."""
+    if np.isfinite(figure.sd):
+        return figure.sd, figure.sd
+    return max(0.0, figure.mean - figure.low), max(0.0, figure.high - figure.mean)

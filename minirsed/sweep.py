@@ -1,0 +1,233 @@
+"""Train over events, architectures, α and seeds, and put the scores into one table: `python -m minirsed.sweep`.
+
+The tables and the figure of the paper are presets of it.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from data_tools.errors import InputError, exit_on_input_error
+from minirsed.console import Progress, available_cores, require_positive
+from minirsed.multires import ARCHITECTURES
+from minirsed.settings import HEADS, add_arguments, given_settings
+from minirsed.sweep_plan import AXES, EVENTS, SWEEPS, plan
+
+WIDTH = 100
+NUMBER_OF = {"label": "events", "arch": "architectures", "head": "heads", "seed": "seeds"}
+
+
+def parse_arguments(argv=None):
+    """Command line → namespace; settings that were not given are absent from it."""
+    parser = argparse.ArgumentParser(
+        prog="python -m minirsed.sweep",
+        description="Train a detector for every combination of events, architectures, α, seeds, clips and layers, "
+        "several at a time, and put their scores into one table and one figure. Says first what it will cost. Stopped "
+        "in whatever way, the same command goes on where it was.",
+        epilog="Left in the folder --out: table.md, table.csv, figure.png, and a run folder for each combination, "
+        "which minirsed.evaluate reads. All other settings are those of minirsed.train and hold for every combination; "
+        "the mlp keeps its own bands, layers, units and step size.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=WIDTH),
+    )
+    sweep, settings = parser.add_argument_group("sweep"), parser.add_argument_group("settings of all trainings")
+    sweep.add_argument(
+        "--preset",
+        default="quick",
+        choices=SWEEPS,
+        help="table1, figure3, table2: those of the paper (Sec. 4) with its settings; quick: the quick preset of "
+        "minirsed.train; options overrule it (default: quick)",
+    )
+    sweep.add_argument(
+        "--scale",
+        metavar="S",
+        type=float,
+        default=1.0,
+        help="shrink the preset: S of its clips, √S of its units, ∜S of its epochs, so about S² of the work; S of its "
+        "development clips, but 200 at least; Adam's step grows as the updates grow fewer, to 0.002 at most; gradients "
+        "are clipped at norm 1 "
+        "(default: 1, the preset as it is)",
+    )
+    add_axes(sweep)
+    cores = available_cores()
+    sweep.add_argument("--out", metavar="DIR", type=Path, help="folder to write (default: sweeps/PRESET)")
+    sweep.add_argument(
+        "--features",
+        metavar="DIR",
+        type=Path,
+        default=Path("features"),
+        help="folder that keeps computed features, 0.33 MB a clip (default: ./features)",
+    )
+    sweep.add_argument(
+        "--jobs",
+        metavar="N",
+        type=int,
+        default=cores,
+        help=f"trainings at a time; the cores are divided among them (default: {cores}, one a core)",
+    )
+    sweep.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Dask scheduler, tcp://HOST:8786, whose workers prepare and train instead, one thread each; they need "
+        "minirsed[dask] and the sounds under the same absolute path. If they see --out and --features under the same "
+        "path too, a worker that dies costs nothing (default: this machine alone)",
+    )
+    sweep.add_argument(
+        "--evaluate",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="score on the evaluation mixtures as well (default: as the preset, table2 does)",
+    )
+    sweep.add_argument("--dry-run", action="store_true", help="say what would be done and what it costs, and stop")
+    add_arguments(settings, leave_out=AXES)
+    arguments = parser.parse_args(argv)
+    arguments.out = (arguments.out or Path("sweeps") / arguments.preset).absolute()
+    arguments.features = arguments.features.absolute()
+    return arguments
+
+
+def add_axes(parser):
+    """The lists that a sweep goes through."""
+    axes = [
+        ("label", "--events", "CLASS", str, None, f"classes to detect (default: {' '.join(EVENTS)})"),
+        ("arch", "--arch", None, str, (*ARCHITECTURES, "mlp"), "architectures (default: those of the preset)"),
+        ("head", "--head", None, str, HEADS, "heads (default: frames for the mlp, attention for all others)"),
+        ("alpha", "--alpha", "X", float, None, "weights of the frame loss (default: those of the preset)"),
+        ("seed", "--seeds", "N", int, None, "seeds (default: 0)"),
+        ("clips", "--clips", "N", int, None, "numbers of training mixtures (default: as the preset)"),
+        ("layers", "--layers", "N", int, None, "numbers of recurrent layers (default: as the preset)"),
+    ]
+    for name, option, metavar, kind, choices, text in axes:
+        parser.add_argument(option, dest=name, metavar=metavar, type=kind, choices=choices, nargs="+", help=text)
+
+
+@exit_on_input_error
+def main(argv=None):
+    """Run the command."""
+    arguments = parse_arguments(argv)
+    require_positive(arguments, "jobs")
+    try:
+        sweep(arguments)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on where it was", file=sys.stderr)
+        sys.exit(130)
+
+
+def sweep(arguments):
+    """Plan, say what it costs, prepare, train, put together."""
+    axes = {name: getattr(arguments, name) for name in AXES}
+    others = {name: value for name, value in given_settings(arguments).items() if name not in AXES}
+    cells = plan(axes, arguments.preset, arguments.scale, **others)
+    print(describe(cells, arguments), flush=True)
+    from data_tools.files import exclusive
+    from data_tools.soundbank import open_bank
+    from minirsed.sweep_cost import estimate
+    from minirsed.sweep_jobs import Jobs, check_cells, prepare_all
+
+    cores, preset = available_cores(), SWEEPS[arguments.preset]
+    n_jobs = min(arguments.jobs, len(cells))
+    jobs = Jobs(
+        out=arguments.out,
+        features=arguments.features,
+        n_jobs=n_jobs,
+        n_threads=max(1, cores // n_jobs),
+        evaluate=preset.evaluate if arguments.evaluate is None else arguments.evaluate,
+        cluster=arguments.cluster,
+    )
+    unfinished = check_cells(cells, jobs)
+    if len(unfinished) < len(cells):
+        print(f"{len(cells) - len(unfinished)} of {len(cells)} are finished")
+    if unfinished:
+        bank = open_bank(cells[0].settings.data)
+        print("measuring what it will cost …", flush=True)
+        print(cost_lines(estimate(unfinished, jobs, bank), jobs), flush=True)
+    if arguments.dry_run:
+        return
+    jobs.out.mkdir(parents=True, exist_ok=True)
+    with exclusive(jobs.out / "lock", "filling"):
+        if unfinished:
+            prepare_all(unfinished, jobs, bank, lambda title: Progress(title, "clip"))
+        failed = train_all(unfinished, cells, jobs, bank) if unfinished else []
+        put_together(cells, jobs)
+    if failed:
+        raise InputError(f"{len(failed)} of {len(cells)} trainings failed, see above; the same command tries again")
+
+
+def train_all(unfinished, cells, jobs, bank):
+    """Run the cells with a line for each; returns those that failed."""
+    from minirsed.sweep_jobs import run_cells
+
+    failed, n_done, width = [], len(cells) - len(unfinished), max(len(cell.name) for cell in cells)
+    with Progress("training", "epoch") as progress:
+        for cell, reason in run_cells(unfinished, jobs, bank, progress):
+            progress.close()
+            n_done += not reason
+            failed += [cell] if reason else []
+            print(f"{n_done:3}/{len(cells)}  {cell.name:{width}}  {reason or outcome(jobs.folder(cell))}", flush=True)
+    return failed
+
+
+def outcome(folder):
+    """What a finished cell came to, in a line."""
+    from minirsed.sweep_jobs import read_result
+
+    result = read_result(folder)
+    error_rate = result["dev"]["error_rate"]
+    dev = "dev ER undefined" if error_rate is None else f"dev ER {error_rate:.2f}"
+    return f"{dev}, best epoch {result['dev']['best_epoch']}, {duration(result['seconds'])}"
+
+
+def put_together(cells, jobs):
+    """Table and figure of the cells that are finished."""
+    from minirsed.sweep_jobs import is_finished, read_result
+    from minirsed.sweep_results import write_results
+
+    finished = [cell for cell in cells if is_finished(jobs.folder(cell), jobs.evaluate)]
+    if finished:
+        table, names = write_results([(cell, read_result(jobs.folder(cell))) for cell in finished], jobs.out)
+        print(f"\n{table}\nmean ± standard deviation over seeds (95 % interval over mixtures)")
+        print(f"{jobs.out}: {', '.join(names)}")
+
+
+def describe(cells, arguments):
+    """What a sweep consists of, in two or three lines."""
+    counts = []
+    paper = [cell for cell in cells if cell.settings.arch != "mlp"] or cells  # the mlp has one size
+    for name in AXES:
+        among = paper if name == "layers" else cells
+        values = list(dict.fromkeys(getattr(cell.settings, name) for cell in among))
+        if len(values) > 1:
+            shown = " ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+            counts.append(f"{name if name not in NUMBER_OF else NUMBER_OF[name]} {shown}")
+    preset = arguments.preset + (f" at scale {arguments.scale:g}" if arguments.scale != 1 else "")
+    s = paper[0].settings
+    size = f"{s.clips} clips, {s.epochs} epochs, {s.layers} × {s.units} units, step size {s.learning_rate:g}"
+    n = f"{len(cells)} training{'s' if len(cells) > 1 else ''}"
+    varied = f": {'; '.join(counts)}" if counts else f": {cells[0].name}"
+    return f"{n}{varied}\npreset {preset}: {size}, {s.dev_clips} development clips, {s.data} sounds"
+
+
+def cost_lines(cost, jobs):
+    """What was measured, and what follows from it."""
+    updates = ", ".join(
+        f"{arch}{'' if head == 'attention' else f' ({head})'} {layers} × {units} {1000 * seconds:.0f} ms"
+        for (arch, head, layers, units), seconds in cost.update_s.items()
+    )
+    where = f"{jobs.n_jobs} at a time, {jobs.n_threads} thread{'s' if jobs.n_threads > 1 else ''} each"
+    if jobs.cluster:
+        where = "if the cluster had no more than this machine"
+    return (
+        f"an update takes: {updates}\n"
+        f"preparing {cost.n_mixtures} mixtures: about {duration(cost.preparing_s)}\n"
+        f"training: about {duration(cost.training_s)} ({where})"
+    )
+
+
+def duration(seconds):
+    """`40 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""What a sweep will cost, from a few seconds of measurement.
+
+Data flow: `sweep_plan` → **cost** → shown before anything is begun. Measured on this machine as it is at the moment,
+with one job's share of the cores: other work on it, or jobs that take memory bandwidth from each other, make it longer.
+"""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from minirsed import store_files
+from minirsed.adam import Adam
+from minirsed.detector import ModelConfig, batch_loss_and_grads, forward, groups, init_params
+from minirsed.features import SAMPLE_RATE, lfbe, n_frames
+from minirsed.gru import numba_recurrence
+from minirsed.sweep_jobs import epochs_done, mixture_sets
+from minirsed.threads import worker_threads
+from minirsed.training import recipes_of
+
+CLIP_S = 30.0
+N_MEASURED = 3  # updates, and mixtures, timed after one that is not
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds that a sweep will take on this machine."""
+
+    preparing_s: float
+    training_s: float
+    n_mixtures: int  # still to be prepared
+    update_s: dict  # (arch, head, layers, units) → seconds of an update, measured
+
+
+def estimate(cells, jobs, bank):
+    """Measure a few updates at each size, and the preparation of a few mixtures.
+
+    Parameters
+    ----------
+    cells : list of Cell
+        Not finished.
+    jobs : Jobs
+    bank : data_tools.soundbank.SoundBank
+
+    Returns
+    -------
+    Cost
+    """
+    update_s, detect_s, training_s = {}, {}, 0.0
+    with worker_threads(jobs.n_threads) as executor:
+        for cell in cells:
+            s = cell.settings
+            size = (s.arch, s.head, s.layers, s.units, s.n_mels, s.batch_size)
+            if size not in update_s:
+                update_s[size], detect_s[size] = time_model(s, executor)
+            n_epochs = s.epochs - epochs_done(jobs.folder(cell))
+            n_updates = -(-s.clips // s.batch_size)
+            training_s += n_epochs * (n_updates * update_s[size] + s.dev_clips * detect_s[size])
+    n_mixtures, first = 0, None
+    for settings, subset in mixture_sets(cells, jobs.evaluate):
+        recipes = recipes_of(bank, settings, subset)
+        fingerprint = store_files.store_settings(bank, recipes, settings.feature_dtype, settings.n_mels)["fingerprint"]
+        if not store_files.is_done(jobs.features / store_files.store_name(recipes, fingerprint), fingerprint):
+            n_mixtures += len(recipes)
+            first = first or recipes
+    mixture_s = time_mixtures(bank, first) if first else 0.0
+    n_cores = jobs.n_jobs * jobs.n_threads
+    named = {(*size[:4],): seconds for size, seconds in update_s.items()}
+    return Cost(n_mixtures * mixture_s / n_cores, training_s / jobs.n_jobs, n_mixtures, named)
+
+
+def time_model(settings, executor):
+    """Seconds of an update, and of detecting in one clip, on random features; compiles first what is not yet."""
+    rng, recurrence = np.random.default_rng(0), numba_recurrence()
+    config = ModelConfig(settings.arch, settings.layers, settings.units, settings.n_mels, settings.head)
+    params, adam = init_params(config, rng), Adam()
+    shape = (settings.batch_size, n_frames(int(CLIP_S * SAMPLE_RATE)), settings.n_mels)
+    x, labels = rng.standard_normal(shape, np.float32), np.zeros(shape[:2], np.float32)
+    labels[::2, shape[1] // 2 : shape[1] // 2 + 50] = 1
+
+    def update():
+        grads = batch_loss_and_grads(executor, params, config, x, labels, 1.0, recurrence, rng)[1]
+        adam.update(params, grads)
+
+    def detect():
+        list(executor.map(lambda rows: forward(params, config, x[rows], recurrence), groups(len(x))))
+
+    return median_seconds(update), median_seconds(detect) / len(x)
+
+
+def time_mixtures(bank, recipes):
+    """Seconds to render one mixture and compute its features, on one core."""
+    from data_tools.mixing import render
+
+    some = iter(recipes[:: max(1, len(recipes) // (N_MEASURED + 1))])
+    return median_seconds(lambda: lfbe(render(next(some), bank)), min(N_MEASURED, len(recipes) - 1))
+
+
+def median_seconds(work, n=N_MEASURED):
+    """Median of `n` timed calls after one that is not timed."""
+    seconds = []
+    for _ in range(n + 1):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return float(np.median(seconds[1:] or seconds))

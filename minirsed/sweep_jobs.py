@@ -1,0 +1,388 @@
+"""The trainings of a sweep, several at a time, here or on a Dask cluster.
+
+Data flow: `sweep_plan` → **jobs** → a run folder for each cell, as `minirsed.train` leaves it, with two files more:
+
+    log.txt        what the training command would have shown
+    result.json    counts by mixture; written last, so a cell that has it is finished
+
+Features are prepared first, once for all cells that share mixtures. A cell that was stopped goes on from its
+checkpoint. Each job is a process of its own: one that is killed takes no other with it, and all end with the process
+that started them. Cores are divided among the jobs; the result depends neither on that nor on where a job ran.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+import threading
+import traceback
+from collections import deque
+from dataclasses import dataclass
+from multiprocessing import connection
+from pathlib import Path
+
+import numpy as np
+
+from data_tools.errors import InputError
+from data_tools.files import atomic_write
+from minirsed import run_folder, store_files
+from minirsed.cluster import results_from_cluster
+from minirsed.dataset import prepare
+from minirsed.scoring import count_events
+from minirsed.settings import option_name
+from minirsed.training import recipes_of
+
+RESULT, LOG, METRICS = "result.json", "log.txt", "metrics.csv"
+POLL_S = 1.0  # between two looks at how far the jobs are
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Where and how cells are run.
+
+    Attributes
+    ----------
+    out : Path
+        Folder of the sweep; absolute.
+    features : Path
+        Root of the feature stores; absolute.
+    n_jobs, n_threads : int
+        Jobs at a time, and threads of each.
+    evaluate : bool
+        Whether the detectors are run on the evaluation mixtures as well.
+    cluster : str or None
+        Address of a Dask scheduler whose workers do the cells, one thread each.
+    """
+
+    out: Path
+    features: Path
+    n_jobs: int = 1
+    n_threads: int = 1
+    evaluate: bool = False
+    cluster: str | None = None
+
+    def folder(self, cell):
+        """Run folder of a cell."""
+        return self.out / cell.name
+
+
+# ---- what is there already
+
+
+def check_cells(cells, jobs):
+    """Tell the cells that are still to be done from those that are finished.
+
+    Returns
+    -------
+    list of Cell
+        Not finished, in order.
+
+    Raises
+    ------
+    InputError
+        The folder of a cell holds a run with other settings.
+    """
+    unfinished = []
+    for cell in cells:
+        folder = jobs.folder(cell)
+        if (folder / run_folder.CONFIG).exists():
+            found, wanted = run_folder.read_settings(folder), cell.settings
+            other = [name for name, value in dataclasses.asdict(wanted).items() if getattr(found, name) != value]
+            if other:
+                what = ", ".join(f"{name} {getattr(found, name)}, not {getattr(wanted, name)}" for name in other)
+                raise InputError(f"{folder}: holds a run with {what}; choose another --out")
+        if not is_finished(folder, jobs.evaluate):
+            unfinished.append(cell)
+    return unfinished
+
+
+def is_finished(folder, evaluate):
+    """Whether a cell's result is there, with that on the evaluation mixtures if it is wanted."""
+    path = folder / RESULT
+    return path.exists() and ("eval" in read_result(folder) or not evaluate)
+
+
+def read_result(folder):
+    """What a finished cell left: a dict with `dev`, perhaps `eval`, and `seconds`.
+
+    Raises
+    ------
+    InputError
+        Missing or damaged.
+    """
+    path = Path(folder) / RESULT
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        for subset in result.keys() & {"dev", "eval"}:
+            result[subset]["counts"] = np.array(result[subset]["counts"], np.int64).reshape(-1, 4)
+        return result | {"seconds": float(result["seconds"]), "dev": result["dev"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: missing or damaged ({error}); delete it to have the cell done again") from error
+
+
+def epochs_done(folder):
+    """Epochs that a run has finished, from its `metrics.csv`."""
+    try:
+        return (folder / METRICS).read_text().count("\n") - 1
+    except FileNotFoundError:
+        return 0
+
+
+# ---- the work
+
+
+def mixture_sets(cells, evaluate):
+    """Distinct sets of mixtures that cells need: list of (TrainSettings, subset, recipes made by `recipes_of`)."""
+    sets = {}
+    for cell in cells:
+        s = cell.settings
+        shared = (s.label, s.n_mels, s.feature_dtype)
+        sets.setdefault((*shared, "train", s.seed, s.clips, s.generator), (s, "train"))
+        sets.setdefault((*shared, "dev", s.dev_clips), (s, "dev"))
+        if evaluate:
+            sets.setdefault((*shared, "eval", s.dev_clips), (s, "eval"))
+    return list(sets.values())
+
+
+def prepare_all(cells, jobs, bank, progress_of):
+    """Prepare the features that cells need; `progress_of(title)` gives a context with a progress function."""
+    sets = mixture_sets(cells, jobs.evaluate)
+    for number, (settings, subset) in enumerate(sets, 1):
+        with progress_of(f"mixtures {number}/{len(sets)}: {settings.label}, {subset}") as progress:
+            prepare(
+                bank,
+                recipes_of(bank, settings, subset),
+                jobs.features,
+                n_jobs=jobs.n_jobs * jobs.n_threads,
+                dtype=settings.feature_dtype,
+                n_mels=settings.n_mels,
+                progress=progress,
+                cluster=jobs.cluster,
+            )
+
+
+def run_cells(cells, jobs, bank, progress=None):
+    """Train cells, several at a time; a generator of (cell, reason).
+
+    Parameters
+    ----------
+    cells : list of Cell
+        Not finished; their features are prepared.
+    jobs : Jobs
+    bank : data_tools.soundbank.SoundBank
+    progress : callable, optional
+        `progress(n_done, n_total)`, in epochs of all these cells.
+
+    Yields
+    ------
+    cell : Cell
+    reason : str or None
+        Why it failed; None if it is finished.
+
+    Raises
+    ------
+    InputError
+        The cluster cannot be used.
+    """
+    total = sum(cell.settings.epochs for cell in cells)
+
+    def report():
+        if progress:
+            progress(sum(min(epochs_done(jobs.folder(c)), c.settings.epochs) for c in cells), total)
+
+    report()
+    finished = run_on_cluster(cells, jobs, bank) if jobs.cluster else run_here(cells, jobs, report)
+    for cell, reason in finished:
+        report()
+        yield cell, reason
+
+
+def run_here(cells, jobs, report):
+    """A process for each cell, `n_jobs` at a time; `report` is called while they work."""
+    context = multiprocessing.get_context("spawn")  # forking a process with threads may hang it
+    waiting, running = deque(cells), {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs.n_jobs:
+                cell = waiting.popleft()
+                receiver, sender = context.Pipe(duplex=False)
+                process = context.Process(target=_job, args=(cell, jobs, sender), name=cell.name, daemon=True)
+                process.start()
+                sender.close()  # the job's end alone stays open, so that its death is the end of the pipe
+                running[process.sentinel] = cell, process, receiver
+            for sentinel in connection.wait(list(running), POLL_S):
+                cell, process, receiver = running.pop(sentinel)
+                process.join()
+                yield cell, _reason(process, receiver)
+            report()
+    finally:
+        for _, process, _ in running.values():
+            process.terminate()
+            process.join()
+
+
+def _job(cell, jobs, sender):
+    """Body of a job's process: a cell, and the reason if it fails."""
+    from tqdm import tqdm
+
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a job that is killed leaves behind
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    reason = run_cell(cell, jobs.folder(cell), jobs.features, jobs.n_threads, jobs.evaluate)
+    sender.send(reason)
+
+
+def _end_with_parent():
+    """A job that outlived a killed sweep would get in the way of the next one."""
+    connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
+
+
+def _reason(process, receiver):
+    with contextlib.suppress(EOFError):
+        return receiver.recv()
+    if process.exitcode is not None and process.exitcode < 0:
+        return (
+            f"its process was killed by signal {-process.exitcode}, perhaps for lack of memory; fewer --jobs need less"
+        )
+    return f"its process ended with exit status {process.exitcode}"
+
+
+def run_cell(cell, folder, features, n_threads, evaluate):
+    """Train one cell as the command would, or go on with it, in this process.
+
+    Returns
+    -------
+    reason : str or None
+        Why it failed, in one line; None if it is finished.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / LOG, "a", encoding="utf-8", buffering=1) as log:
+        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            try:
+                _train_and_evaluate(cell.settings, folder, features, n_threads, evaluate)
+            except (InputError, OSError) as error:
+                print(f"error: {error}")
+                return " ".join(str(error).split())
+            except Exception as error:  # a defect of the program: its traceback is in the log
+                traceback.print_exc()
+                return f"{type(error).__name__}: {error}; its {LOG} has more"
+    return None
+
+
+def _train_and_evaluate(settings, folder, features, n_threads, evaluate):
+    from minirsed import evaluate as evaluate_command
+    from minirsed import train as train_command
+    from minirsed.evaluation_report import write_report
+
+    if (folder / run_folder.CHECKPOINT).exists():
+        words = [settings.label, "--resume"]
+    else:
+        (folder / run_folder.CONFIG).unlink(missing_ok=True)  # of a run that was killed before its first checkpoint
+        words = command_line(settings)
+    places = ["--features", str(features), "--threads", str(n_threads)]
+    words += ["--out", str(folder), *places, "--workers", str(n_threads)]
+    with _as_command("minirsed.train", words):
+        run, dev = train_command.train(train_command.parse_arguments(words))
+    best = run.history[run.best_epoch - 1]
+    result = {
+        "dev": counts_of(dev) | {"best_epoch": run.best_epoch, "error_rate": best["dev_error_rate"]},
+        "seconds": sum(row["seconds"] for row in run.history),
+    }
+    if evaluate:
+        words = [str(folder), *places]
+        results = evaluate_command.run_detectors(evaluate_command.parse_arguments(words))
+        write_report(results)
+        result["eval"] = counts_of(results.evaluation)
+    with atomic_write(folder / RESULT, "w") as file:
+        json.dump(result, file)
+
+
+def counts_of(evaluation):
+    """Event counts of each mixture, n_ref, n_sys, n_tp, n_subs, as `minirsed.uncertainty` takes them."""
+    counts = count_events(evaluation.reference, evaluation.estimated)
+    return {"mixtures": list(counts.files), "counts": counts.overall.tolist()}
+
+
+def command_line(settings):
+    """The words after `python -m minirsed.train` that give these settings, whatever the presets are."""
+    words = [settings.label, "--preset", "quick"]
+    for setting in dataclasses.fields(settings):
+        value = getattr(settings, setting.name)
+        if isinstance(value, bool):
+            words += [option_name(setting.name)] if value else []
+        elif setting.name != "label":
+            words += [option_name(setting.name), str(value)]
+    return words
+
+
+@contextlib.contextmanager
+def _as_command(module, words):
+    """Have `config.json` tell the command that does this cell alone."""
+    before = sys.orig_argv
+    sys.orig_argv = [sys.executable, "-m", module, *words]
+    try:
+        yield
+    finally:
+        sys.orig_argv = before
+
+
+# ---- on a cluster
+
+
+def run_on_cluster(cells, jobs, bank):
+    """The same on the workers of a Dask cluster.
+
+    A worker that sees the sweep's folder under the same path works in it, so that a cell whose worker dies goes on from
+    its checkpoint on another; otherwise the worker uses a folder of its own and sends the files. Likewise for features.
+    """
+    by_name = {cell.name: cell for cell in cells}
+    token = write_token(jobs.out)
+    digest = package_digest()
+    tasks = [(cell.name, (cell, jobs, token, digest), bank) for cell in cells]
+    settings = store_files.store_settings(bank, [], cells[0].settings.feature_dtype)
+    for name, (reason, files) in results_from_cluster(cell_on_worker, tasks, jobs.cluster, settings):
+        folder = jobs.folder(by_name[name])
+        folder.mkdir(exist_ok=True)
+        for file_name in sorted(files, key=lambda name: name == RESULT):  # the result last: it vouches for the rest
+            with atomic_write(folder / file_name) as file:
+                file.write(files[file_name])
+        yield by_name[name], reason
+
+
+def write_token(out):
+    """Leave a random word in the folder of the sweep, by which a worker knows it."""
+    token = os.urandom(16).hex()
+    with atomic_write(out / ".token", "w") as file:
+        file.write(token)
+    return token
+
+
+def cell_on_worker(work, bank):
+    """Run a cell on a worker of the cluster: (reason, files), the files empty where the folder is shared."""
+    from distributed import get_worker
+
+    cell, jobs, token, digest = work
+    worker = get_worker()
+    if digest != package_digest():
+        raise InputError(f"worker {worker.address}: not the same code of minirsed as here; results would differ")
+    own = Path(worker.local_directory)
+    with contextlib.suppress(OSError):
+        if (jobs.out / ".token").read_text() == token:
+            return run_cell(cell, jobs.folder(cell), jobs.features, 1, jobs.evaluate), {}
+    folder = own / "runs" / cell.name
+    reason = run_cell(cell, folder, own / "features", 1, jobs.evaluate)
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    shutil.rmtree(folder)
+    return reason, files
+
+
+def package_digest():
+    """Hash of the code of minirsed, blind to comments and layout."""
+    folder = Path(__file__).parent
+    names = sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.py"))
+    modules = [f"minirsed.{name.replace('/', '.')}".removesuffix(".__init__") for name in names]
+    return hashlib.sha256("".join(map(store_files.source_digest, modules)).encode()).hexdigest()

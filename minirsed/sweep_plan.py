@@ -1,0 +1,138 @@
+"""Which trainings a sweep consists of: events × architectures × heads × α × seeds × clips × layers.
+
+Data flow: settings → **plan** → `sweep_jobs` runs the cells → `sweep_results` puts them together.
+
+A cell is one training, `TrainSettings` and the name of its folder. Two cells of one plan always differ in their
+settings: what an architecture has no use for is left out of the grid.
+"""
+
+import dataclasses
+import itertools
+from dataclasses import dataclass
+
+from data_tools.errors import InputError
+from minirsed.settings import ARCH_SETTINGS, PRESETS, TrainSettings, complete
+
+EVENTS = ("babycry", "glassbreak", "gunshot")  # Sec. 4
+MIN_DEV_CLIPS = 200  # of a scaled plan: 100 events, steps of 0.01 in ER
+LARGEST_STEP = 2e-3  # of Adam in a scaled plan; that of the quick preset
+UNITS_STEP = 8  # units of a scaled plan are multiples of it
+
+AXES = ("label", "arch", "head", "alpha", "seed", "clips", "layers")  # order of the grid, fields of TrainSettings
+
+
+@dataclass(frozen=True)
+class SweepPreset:
+    """A table or figure of the paper: the preset of its trainings, and the values of the axes that it varies."""
+
+    train: str
+    arch: tuple
+    alpha: tuple = (1.0,)
+    evaluate: bool = False  # also on the evaluation mixtures
+    figure: bool = False
+
+
+# Table 1 does not say which α it has; 1 is the best in Fig. 3 and that of Table 2. The paper has one run of each.
+SWEEPS = {
+    "quick": SweepPreset("quick", ("multires",)),
+    "table1": SweepPreset("paper-5k", ("uni", "bi", "multires")),
+    "figure3": SweepPreset("paper-5k", ("uni", "bi", "multires"), (0.1, 0.5, 1.0, 5.0, 10.0), figure=True),
+    "table2": SweepPreset("paper-15k", ("multires", "mlp"), evaluate=True),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of a sweep; `name` is that of its folder."""
+
+    name: str
+    settings: TrainSettings
+
+
+def plan(axes, preset="quick", scale=1.0, **others):
+    """All cells of a sweep.
+
+    Parameters
+    ----------
+    axes : dict
+        Values by name, any of `AXES`; what is missing has the preset's value, or the default of the training command.
+    preset : str
+        A key of `SWEEPS`.
+    scale : float in (0, 1]
+        See `scaled`.
+    **others
+        Further fields of `TrainSettings`, the same for all cells; they overrule the scale.
+
+    Returns
+    -------
+    list of Cell
+
+    Raises
+    ------
+    InputError
+        A value out of range, or named twice on its axis.
+    """
+    sweep = SWEEPS[preset]
+    shared = scaled(PRESETS[sweep.train], scale)
+    grid = {"label": EVENTS, "arch": sweep.arch, "head": (None,), "alpha": sweep.alpha, "seed": (0,)}
+    grid |= {name: tuple(values) for name, values in axes.items() if values is not None}
+    for name, values in grid.items():
+        if len(set(values)) != len(values):
+            raise InputError(f"{name}: {' '.join(map(str, values))} names a value twice")
+    varied = [name for name in AXES if name in grid]
+    cells = {}
+    for values in itertools.product(*(grid[name] for name in varied)):
+        chosen = {name: value for name, value in zip(varied, values, strict=True) if value is not None}
+        own = ARCH_SETTINGS.get(chosen["arch"], {}).keys() - {"head"}
+        given = {name: value for name, value in {**others, **chosen}.items() if name not in own}
+        settings = complete(shared, given)
+        if settings.head == "frames":
+            settings = dataclasses.replace(settings, alpha=1.0)  # there is nothing to weigh the frame loss against
+        cells.setdefault(cell_name(settings), Cell(cell_name(settings), settings))
+    return list(cells.values())
+
+
+def scaled(preset, scale):
+    """The settings of a preset made smaller: S of its clips, √S of its units, ∜S of its epochs.
+
+    The work shrinks about as S². There are S^1.25 as many updates, so Adam's step is divided by that,
+    to `LARGEST_STEP` at most, and gradients are clipped at a joint norm of 1, as in the quick preset. Development
+    mixtures, with which scores are measured, shrink like those of training, but to no fewer than `MIN_DEV_CLIPS`.
+    S = 1 changes nothing.
+
+    Raises
+    ------
+    InputError
+        `scale` is not in (0, 1].
+    """
+    if not 0 < scale <= 1:
+        raise InputError(f"--scale is {scale}: expected more than 0 and at most 1")
+    if scale == 1:
+        return dict(preset)
+    full = TrainSettings(**preset)
+    return preset | {
+        "clips": max(2, round(full.clips * scale)),
+        "dev_clips": min(full.dev_clips, max(MIN_DEV_CLIPS, round(full.dev_clips * scale))),
+        "units": max(UNITS_STEP, UNITS_STEP * round(full.units * scale**0.5 / UNITS_STEP)),
+        "epochs": max(1, round(full.epochs * scale**0.25)),
+        "learning_rate": max(full.learning_rate, min(LARGEST_STEP, full.learning_rate / scale**1.25)),
+        "clip_norm": 1.0,
+    }
+
+
+def cell_name(settings):
+    """Folder of a cell: babycry-multires-alpha1-clips600-layers3-seed0."""
+    head = "-frames" if settings.head == "frames" and settings.arch != "mlp" else ""
+    alpha = f"-alpha{settings.alpha:g}" if settings.head == "attention" else ""
+    size = f"-clips{settings.clips}-layers{settings.layers}"
+    return f"{settings.label}-{settings.arch}{head}{alpha}{size}-seed{settings.seed}"
+
+
+def system_name(settings):
+    """What a table or legend calls the architecture: uni, bi, multires, mlp; with its head where that is unusual."""
+    return settings.arch + (", frames alone" if settings.head == "frames" and settings.arch != "mlp" else "")
+
+
+def row_key(settings):
+    """All that two cells of one row of the table have in common: everything but the seed."""
+    return dataclasses.replace(settings, seed=0)

@@ -1,0 +1,456 @@
+"""`python -m minirsed.sweep`: the plans of the paper, stops and restarts, tables worked by hand."""
+
+import csv
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from data_tools.errors import InputError
+from data_tools.soundbank import open_bank
+from minirsed import sweep_cost, sweep_jobs
+from minirsed.settings import TrainSettings
+from minirsed.sweep_jobs import Jobs, command_line, read_result
+from minirsed.sweep_plan import Cell, plan, scaled
+from minirsed.sweep_results import COLUMNS, markdown, rows_of, write_results
+from minirsed.train import parse_arguments as parse_train_arguments
+
+ROOT = Path(__file__).parents[1]
+SR = 44100
+TINY = ["--clips", "8", "--dev-clips", "6", "--units", "4", "--layers", "1"]
+
+
+# ---- plans
+
+
+def test_table_1_of_the_paper():
+    """Sec. 4.1: 5,000 mixtures, 15 epochs, three layers of 256 units, Adam at 1e-4, minibatches of 10."""
+    cells = plan({}, "table1")
+    assert len(cells) == 9
+    assert {(c.settings.label, c.settings.arch) for c in cells} == {
+        (event, arch) for event in ("babycry", "glassbreak", "gunshot") for arch in ("uni", "bi", "multires")
+    }
+    for cell in cells:
+        s = cell.settings
+        assert (s.clips, s.epochs, s.layers, s.units, s.batch_size, s.alpha) == (5000, 15, 3, 256, 10, 1.0)
+        assert (s.learning_rate, s.clip_norm, s.equaliser_db, s.mask_bands) == (1e-4, 0, 0, 0)
+        assert (s.head, s.n_mels, s.dev_clips, s.seed) == ("attention", 64, 500, 0)
+
+
+def test_figure_3_of_the_paper():
+    """Table 1's settings at five values of α."""
+    cells = plan({}, "figure3")
+    assert len(cells) == len({cell.name for cell in cells}) == 45
+    assert {cell.settings.alpha for cell in cells} == {0.1, 0.5, 1.0, 5.0, 10.0}
+    at_one = {cell for cell in cells if cell.settings.alpha == 1.0}
+    assert at_one == set(plan({}, "table1"))  # a sweep of one goes on with the runs of the other
+
+
+def test_table_2_of_the_paper():
+    """Sec. 4.2: 15,000 mixtures, 10 epochs, four layers, α = 1; beside it the baseline on the same mixtures."""
+    cells = plan({}, "table2")
+    ours = [cell.settings for cell in cells if cell.settings.arch == "multires"]
+    baseline = [cell.settings for cell in cells if cell.settings.arch == "mlp"]
+    assert len(ours) == len(baseline) == 3
+    for s in ours:
+        assert (s.clips, s.epochs, s.layers, s.units, s.alpha, s.learning_rate) == (15000, 10, 4, 256, 1.0, 1e-4)
+    for s in baseline:
+        assert (s.clips, s.layers, s.units, s.n_mels, s.head, s.learning_rate) == (15000, 2, 50, 40, "frames", 1e-3)
+
+
+def test_scale():
+    """S of the clips, √S of the units in steps of 8, ∜S of the epochs; Adam's step S^-1.25, at most 2e-3."""
+    for scale, expected in (
+        (0.1, (500, 80, 8, 200, 1e-4 * 10**1.25)),
+        (0.01, (50, 24, 5, 200, 2e-3)),
+        (0.5, (2500, 184, 13, 250, 1e-4 * 2**1.25)),
+    ):
+        s = plan({"label": ["gunshot"], "arch": ["bi"]}, "table1", scale)[0].settings
+        assert (s.clips, s.units, s.epochs, s.dev_clips, s.learning_rate) == pytest.approx(expected)
+        assert (s.clip_norm, s.layers, s.batch_size, s.alpha) == (1.0, 3, 10, 1.0)
+    assert plan({}, "table2", 1.0) == plan({}, "table2")
+    assert plan({}, "table1", 0.1, units=12)[0].settings.units == 12  # what is given is not shrunk
+    assert plan({"clips": [40]}, "table1", 0.1)[0].settings.clips == 40
+    for scale in (0.0, -1.0, 1.5, float("nan")):
+        with pytest.raises(InputError, match="--scale is .*: expected more than 0 and at most 1"):
+            scaled({}, scale)
+
+
+def test_grid_without_what_makes_no_difference():
+    """Frames alone have no α, the mlp one size: each is trained once, whatever else the grid holds."""
+    axes = {"label": ["babycry"], "arch": ["uni", "mlp"], "alpha": [0.1, 1.0, 10.0], "layers": [1, 2], "seed": [0, 1]}
+    cells = plan(axes | {"head": ["attention", "frames"]}, units=16)
+    assert len(cells) == len({cell.name for cell in cells}) == len({cell.settings for cell in cells})
+    count = {}
+    for cell in cells:
+        key = cell.settings.arch, cell.settings.head
+        count[key] = count.get(key, 0) + 1
+        assert cell.settings.units == (50 if cell.settings.arch == "mlp" else 16)
+    assert count == {
+        ("uni", "attention"): 12,
+        ("uni", "frames"): 4,
+        ("mlp", "attention"): 6,
+        ("mlp", "frames"): 2,
+    }
+    by_default = plan(axes)  # the head of each kind
+    assert {(c.settings.arch, c.settings.head) for c in by_default} == {("uni", "attention"), ("mlp", "frames")}
+    with pytest.raises(InputError, match="seed: 1 1 names a value twice"):
+        plan({"seed": [1, 1]})
+    with pytest.raises(InputError, match="--alpha is -1.0"):
+        plan({"alpha": [-1.0]})
+
+
+@pytest.mark.parametrize("preset", ["quick", "table1", "table2"])
+def test_command_line_of_a_cell_gives_its_settings(preset):
+    """What a run folder says of its origin can be typed, and leads to the same settings."""
+    from minirsed.settings import from_arguments
+
+    for cell in plan({}, preset, 0.3 if preset == "table1" else 1.0, redraw=True):
+        arguments = parse_train_arguments(command_line(cell.settings))
+        assert from_arguments(arguments, arguments.preset) == cell.settings
+
+
+# ---- tables
+
+
+def cell_of(label, arch, seed=0, **settings):
+    return Cell(f"{label}-{arch}-{seed}", TrainSettings(label, arch=arch, seed=seed, **settings))
+
+
+def result_of(n_hits, n_false=0, n=4, seconds=60.0):
+    """Counts of `n` mixtures with an event and `n` without: so many hits, so many false alarms."""
+    counts = [[1, int(i < n_hits), int(i < n_hits), 0] for i in range(n)]
+    counts += [[0, int(i < n_false), 0, 0] for i in range(n)]
+    scores = {"counts": np.array(counts), "mixtures": [], "best_epoch": 1, "error_rate": 0.0}
+    return {"dev": scores, "seconds": seconds}
+
+
+def test_mean_spread_and_average_by_hand():
+    """ER of three seeds 1/4, 2/4, 3/4: mean 0.5, deviation 0.25; the other event 0, 0, 0.75: 0.25 and 0.433.
+
+    The average over events by seed: 1/8, 2/8, 6/8, mean 0.375, deviation 0.3307. F1 of the first event: hits 3, 2, 1 of
+    4 events with as many found: 6/7, 4/6, 2/5, mean 0.641.
+    """
+    results = [(cell_of("babycry", "uni", seed), result_of(n_hits)) for seed, n_hits in enumerate((3, 2, 1))]
+    results += [(cell_of("gunshot", "uni", seed), result_of(4, n)) for seed, n in enumerate((0, 0, 3))]
+    rows = rows_of(results)
+    assert [row.seeds for row in rows] == [(0, 1, 2), (0, 1, 2)]
+    first, second = (row.scores["dev", "error_rate"] for row in rows)
+    assert (first.mean, first.sd) == pytest.approx((0.5, 0.25))
+    assert (second.mean, second.sd) == pytest.approx((0.25, 0.75 / 3**0.5))
+    assert first.low < first.mean < first.high and 0 <= second.low < second.mean < second.high
+    assert rows[0].scores["dev", "f1"].mean == pytest.approx((6 / 7 + 4 / 6 + 2 / 5) / 3)
+    lines = markdown(rows).splitlines()
+    assert lines[0] == "Development mixtures, error rate (lower is better):"
+    assert lines[2] == "|  | babycry | gunshot | average |"
+    assert lines[4].startswith("| uni | 0.50 ± 0.25 (0.") and lines[4].endswith(" | 0.38 ± 0.33 |")
+    assert "Evaluation" not in markdown(rows)
+
+
+def test_table_names_what_differs():
+    """α, clips and layers appear where systems of one name differ in them; one seed has no deviation."""
+    results = [
+        (cell_of("babycry", "uni", alpha=0.1), result_of(3)),
+        (cell_of("babycry", "uni", alpha=10.0), result_of(4)),
+        (cell_of("babycry", "bi", layers=2), result_of(0)),
+        (cell_of("babycry", "mlp", head="frames"), result_of(0, 4)),
+        (cell_of("babycry", "bi", layers=4, head="frames"), result_of(2, 2)),
+    ]
+    lines = markdown(rows_of(results)).splitlines()
+    assert [line.split(" | ")[0] for line in lines[4:9]] == [
+        "| uni, α = 0.1", "| uni, α = 10", "| bi", "| mlp", "| bi, frames alone",
+    ]  # fmt: skip
+    assert lines[2] == "|  | babycry |" and lines[5] == "| uni, α = 10 | 0.00 (0.00 … 0.00) |"
+    assert lines[6] == "| bi | 1.00 (1.00 … 1.00) |" and "| mlp | 2.00 (" in lines[7]
+    assert "| bi | - |" in lines  # F1 where nothing was found at all
+
+
+def test_missing_cells_leave_gaps(tmp_path):
+    """A sweep half done has a table too; an average needs all events."""
+    results = [(cell_of("babycry", "uni"), result_of(3)), (cell_of("gunshot", "bi"), result_of(2))]
+    table, names = write_results(results, tmp_path)
+    assert "| uni | 0.25 (" in table and "| bi | - | 0.50 (" in table and table.count("| - |") >= 3
+    assert names == ["table.md", "table.csv", "figure.png"] and (tmp_path / "table.md").read_text() == table
+    with open(tmp_path / "table.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == COLUMNS and [row["event"] for row in rows] == ["babycry", "gunshot"]
+    assert float(rows[1]["dev_error_rate_mean"]) == 0.5 and rows[1]["dev_error_rate_sd"] == ""
+    assert rows[0]["minutes"] == "1.0" and rows[0]["eval_f1_mean"] == ""
+
+
+def test_figure_has_a_panel_for_each_event_and_a_line_for_each_architecture(tmp_path, monkeypatch):
+    """Over α on a logarithmic axis as in Fig. 3, what has no α across it; bars are the deviation over seeds."""
+    from matplotlib.figure import Figure
+
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **options: drawn.append(figure))
+    results = [
+        (cell_of(label, arch, seed, alpha=alpha), result_of(hits))
+        for label in ("babycry", "gunshot")
+        for arch in ("uni", "bi")
+        for alpha in (0.1, 1.0, 10.0)
+        for seed, hits in ((0, 1), (1, 3))
+    ]
+    results += [(cell_of("babycry", "mlp", head="frames"), result_of(0))]
+    write_results(results, tmp_path)
+    panels = drawn[0].axes
+    assert [axes.get_title() for axes in panels] == ["babycry", "gunshot"]
+    for axes in panels:
+        assert axes.get_xscale() == "log" and [c.get_label() for c in axes.containers] == ["uni", "bi"]
+        assert [text.get_text() for text in axes.get_xticklabels()] == ["0.1", "1", "10"]
+        (bar,) = axes.containers[0].lines[2]
+        low, high = bar.get_segments()[0][:, 1]
+        assert (low, high) == pytest.approx((0.5 - 0.125**0.5, 0.5 + 0.125**0.5))
+    assert "mlp" in panels[0].get_legend_handles_labels()[1]
+    write_results([(cell_of("babycry", arch), result_of(2)) for arch in ("uni", "bi")], tmp_path)
+    (axes,) = drawn[1].axes  # one α: systems side by side
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["uni", "bi"]
+
+
+# ---- cost
+
+
+def test_cost_is_that_of_what_is_left(tmp_path, monkeypatch):
+    """8 clips in batches of 5 are 2 updates, 6 are detected: 3 epochs of 2 · 0.5 + 6 · 0.1 s, one of them done."""
+    monkeypatch.setattr(sweep_cost, "time_model", lambda settings, executor: (0.5, 0.1))
+    monkeypatch.setattr(sweep_cost, "time_mixtures", lambda bank, recipes: 0.25)
+    size = {"clips": 8, "dev_clips": 6, "epochs": 3, "batch_size": 5}
+    cells = [cell_of("babycry", "uni", 0, **size), cell_of("babycry", "bi", 0, **size)]
+    jobs = Jobs(tmp_path, tmp_path / "features", n_jobs=2)
+    jobs.folder(cells[0]).mkdir()
+    (jobs.folder(cells[0]) / "metrics.csv").write_text("epoch\n1\n")
+    cost = sweep_cost.estimate(cells, jobs, open_bank("builtin"))
+    assert cost.training_s == pytest.approx((2 + 3) * 1.6 / 2)
+    assert cost.n_mixtures == 14 and cost.preparing_s == pytest.approx(14 * 0.25 / 2)  # shared by both
+    more = [*cells, cell_of("babycry", "mlp", 0, n_mels=40, **size), cell_of("babycry", "uni", 1, **size)]
+    assert sweep_cost.estimate(more, jobs, open_bank("builtin")).n_mixtures == 14 + 14 + 8
+    with_eval = dataclasses.replace(jobs, evaluate=True)
+    assert sweep_cost.estimate(cells, with_eval, open_bank("builtin")).n_mixtures == 20
+
+
+def test_measurement_is_of_the_size_asked_for():
+    from minirsed.threads import worker_threads
+
+    with worker_threads(1) as executor:
+        small, large = (
+            sweep_cost.time_model(TrainSettings(arch="uni", layers=1, units=units), executor) for units in (4, 64)
+        )
+    assert 0 < small[1] < small[0] and large[0] > 1.5 * small[0]
+
+
+# ---- the command
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with someone's sounds, where features stay for all tests."""
+    root = tmp_path_factory.mktemp("sweeps")
+    rng, subsets = np.random.default_rng(0), ["file,subset"]
+    for kind, seconds in (("events/ping", 0.7), ("events/pong", 0.6), ("backgrounds", 12.0)):
+        (root / "sounds" / kind).mkdir(parents=True)
+        for i, subset in enumerate(("train", "train", "dev", "eval")):
+            tone = np.sin(np.arange(int(seconds * SR)) * 0.1 * (1 + i)) if kind != "backgrounds" else 0
+            noise = 0.02 * rng.standard_normal(int(seconds * SR))
+            soundfile.write(root / "sounds" / kind / f"{i}.wav", 0.3 * tone + noise, SR)
+            subsets.append(f"{kind}/{i}.wav,{subset}")
+    (root / "sounds" / "split.csv").write_text("\n".join(subsets))
+    return root
+
+
+def start(*arguments, cwd):
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "minirsed.sweep", "--data", "sounds", *TINY, *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def run(*arguments, cwd):
+    """Exit status, standard output, standard error."""
+    process = start(*arguments, cwd=cwd)
+    return process.wait(300), *process.communicate()
+
+
+GRID = ["--events", "ping", "pong", "--arch", "uni", "--seeds", "0", "1", "--epochs", "2"]
+
+
+@pytest.fixture(scope="module")
+def finished(place):
+    status, output, errors = run(*GRID, "--out", "whole", "--evaluate", "--jobs", 2, cwd=place)
+    assert status == 0, errors
+    return place / "whole", output
+
+
+def test_sweep_leaves_a_run_folder_for_each_cell_and_a_table(finished):
+    """Cost first, then a line for each; dev and eval scores, the figures in the table those of the cells."""
+    out, output = finished
+    assert output.index("training: about") < output.index("1/4") < output.index("Evaluation mixtures, error rate")
+    assert "4 trainings: events ping pong; seeds 0 1\n" in output
+    folders = sorted(path for path in out.iterdir() if path.is_dir())
+    assert len(folders) == 4
+    for folder in folders:
+        assert {"config.json", "best.npz", "metrics.csv", "curves.png", "log.txt"} <= {p.name for p in folder.iterdir()}
+        figures = json.loads((folder / "figures_eval.json").read_text())
+        counts = read_result(folder)["eval"]["counts"].sum(axis=0)
+        assert [figures["n_ref"], figures["n_sys"], figures["n_tp"], 0] == counts.tolist()
+        assert "minirsed.train" in json.loads((folder / "config.json").read_text())["command"]
+    with open(out / "table.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 and {row["seeds"] for row in rows} == {"0 1"}
+    for row in rows:
+        own = [folder for folder in folders if folder.name.startswith(f"{row['event']}-{row['arch']}-")]
+        rates = [read_result(folder)["dev"]["error_rate"] for folder in own]
+        assert len(rates) == 2 and float(row["dev_error_rate_mean"]) == pytest.approx(np.mean(rates))
+    assert (out / "table.md").read_text() in output
+
+
+def test_finished_cells_are_left_alone_and_new_ones_added(finished, place):
+    out, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/*")}
+    lost = next(out.glob("ping-uni-*-seed1"))
+    (lost / "result.json").unlink()
+    status, output, errors = run(*GRID, "--out", "whole", "--evaluate", "--jobs", 1, cwd=place)
+    assert status == 0, errors
+    assert "3 of 4 are finished" in output and output.count("/4  ") == 1 and f"4/4  {lost.name}" in output
+    changed = {path for path, when in before.items() if path.stat().st_mtime_ns != when}
+    assert {path.parent for path in changed} == {lost} and lost / "best.npz" not in changed
+    other = [*GRID, "--events", "ping", "--seeds", "1", "2", "--out", "whole", "--evaluate", "--dry-run"]
+    status, output, errors = run(*other, cwd=place)
+    assert status == 0 and "1 of 2 are finished" in output and "preparing 8 mixtures" in output
+    assert not list(out.glob("*seed2"))
+
+
+def test_a_cell_is_what_the_training_command_makes(finished, place):
+    """The same bytes, whatever the number of jobs and threads."""
+    from minirsed import train
+
+    out, _ = finished
+    folder = next(out.glob("pong-uni-*-seed1"))
+    words = json.loads((folder / "config.json").read_text())["command"]
+    words = words[words.index("minirsed.train") + 1 :]
+    words[words.index("--out") + 1] = str(place / "alone")
+    words[words.index("--threads") + 1] = "3"
+    train.main(words)
+    assert (place / "alone" / "best.npz").read_bytes() == (folder / "best.npz").read_bytes()
+
+
+def jobs_of(process):
+    """Process ids of a sweep's jobs."""
+    children = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(process.pid)], capture_output=True, text=True)
+    return [int(line.split()[0]) for line in children.stdout.splitlines() if "spawn_main" in line]
+
+
+def wait_until(condition, seconds=120):
+    """Poll; an AssertionError if it never comes true."""
+    for _ in range(20 * seconds):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("waited in vain")
+
+
+LONG = ["--events", "ping", "--arch", "uni", "mlp", "--epochs", "25", "--jobs", "2"]
+
+
+def epochs(out, name):
+    """Epochs done by the cells of a name, the fewest of them."""
+    folders = list(out.glob(name))
+    return min((sweep_jobs.epochs_done(folder) for folder in folders), default=-1)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(place):
+    status, _, errors = run(*LONG, "--out", "undisturbed", cwd=place)
+    assert status == 0, errors
+    return place / "undisturbed"
+
+
+def assert_same_sweep(one, other):
+    """Tables, and the weights of all cells."""
+    assert (one / "table.md").read_text() == (other / "table.md").read_text()
+    for folder in one.iterdir():
+        if folder.is_dir():
+            assert (folder / "best.npz").read_bytes() == (other / folder.name / "best.npz").read_bytes()
+
+
+def test_killed_sweep_takes_its_jobs_along_and_goes_on(undisturbed, place):
+    """SIGKILL to the sweep alone: nothing works on; the same command ends as if nothing had happened."""
+    process, out = start(*LONG, "--out", "killed", cwd=place), place / "killed"
+    wait_until(lambda: epochs(out, "ping-uni-*") >= 3)
+    jobs = jobs_of(process)
+    assert jobs
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in jobs), 20)
+    assert not list(out.glob("ping-uni-*/result.json"))
+    status, output, errors = run(*LONG, "--out", "killed", cwd=place)
+    assert status == 0, errors
+    assert "going on after epoch" in next(out.glob("ping-uni-*/log.txt")).read_text()
+    assert_same_sweep(undisturbed, out)
+
+
+def test_killed_job_is_named_and_the_others_go_on(undisturbed, place):
+    """As the kernel does when memory is short. Exit status 2; the same command does what lacks."""
+    process, out = start(*LONG, "--out", "short", cwd=place), place / "short"
+    wait_until(lambda: epochs(out, "ping-uni-*") >= 1 and len(jobs_of(process)) == 2)
+    os.kill(jobs_of(process)[1], signal.SIGKILL)
+    output, errors = process.communicate(timeout=200)
+    assert process.returncode == 2 and "killed by signal 9, perhaps for lack of memory" in output
+    assert errors.strip() == "minirsed.sweep: error: 1 of 2 trainings failed, see above; the same command tries again"
+    assert len(list(out.glob("*/result.json"))) == 1 and (out / "table.md").exists()
+    status, _, errors = run(*LONG, "--out", "short", cwd=place)
+    assert status == 0, errors
+    assert_same_sweep(undisturbed, out)
+
+
+def test_interrupted_sweep_says_how_to_go_on(place):
+    """Ctrl-C reaches the sweep alone here; a terminal sends it to the jobs as well."""
+    process = start(*LONG, "--out", "interrupted", "--epochs", 500, cwd=place)
+    wait_until(lambda: epochs(place / "interrupted", "ping-uni-*") >= 1)
+    jobs = jobs_of(process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and errors.strip() == "stopped; the same command goes on where it was"
+    assert jobs and not any(Path(f"/proc/{pid}").exists() for pid in jobs)
+
+
+def test_wrong_requests_end_in_one_line(finished, place):
+    for arguments, words in (
+        (["--events", "ding"], ["ding", "ping"]),
+        (["--preset", "table1", "--scale", "0"], ["--scale is 0.0"]),
+        (["--jobs", "0"], ["--jobs is 0"]),
+        (["--alpha", "1", "1"], ["names a value twice"]),
+        (
+            ["--events", "ping", "--epochs", "3", "--arch", "uni", "--out", "whole"],
+            ["holds a run with epochs 2, not 3"],
+        ),
+        (["--events", "ping", "--out", "sounds/split.csv"], ["split.csv"]),
+    ):
+        status, output, errors = run(*arguments, cwd=place)
+        assert status == 2 and len(errors.strip().splitlines()) == 1, (arguments, errors)
+        assert all(word in errors for word in words), errors
+    folder = next(finished[0].glob("pong-uni-*-seed0"))
+    whole = (folder / "result.json").read_text()
+    (folder / "result.json").write_text(whole[: len(whole) // 2])
+    status, _, errors = run(*GRID, "--out", "whole", "--evaluate", cwd=place)
+    (folder / "result.json").write_text(whole)
+    assert status == 2 and "result.json: missing or damaged" in errors and len(errors.strip().splitlines()) == 1
+
+
+def test_two_sweeps_in_one_folder_do_not_mix(place, monkeypatch):
+    from data_tools.files import exclusive
+
+    (place / "taken").mkdir()
+    monkeypatch.chdir(place)
+    with exclusive(place / "taken" / "lock", "filling"):
+        status, _, errors = run("--events", "ping", "--epochs", "1", "--out", "taken", cwd=place)
+    assert status == 2 and "another process is filling it" in errors
