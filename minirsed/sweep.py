@@ -154,7 +154,7 @@ def sweep(arguments):
 
 def train_all(unfinished, cells, jobs, bank):
     """Run the cells with a line for each; returns those that failed."""
-    from minirsed.sweep_jobs import run_cells
+    from minirsed.sweep_cluster import run_cells
 
     failed, n_done, width = [], len(cells) - len(unfinished), max(len(cell.name) for cell in cells)
     with Progress("training", "epoch") as progress:

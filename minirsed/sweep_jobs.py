@@ -1,4 +1,4 @@
-"""The trainings of a sweep, several at a time, here or on a Dask cluster.
+"""The trainings of a sweep, several at a time.
 
 Data flow: `sweep_plan` → **jobs** → a run folder for each cell, as `minirsed.train` leaves it, with two files more:
 
@@ -12,11 +12,9 @@ that started them. Cores are divided among the jobs; the result depends neither 
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import multiprocessing
 import os
-import shutil
 import sys
 import threading
 import traceback
@@ -29,8 +27,7 @@ import numpy as np
 
 from data_tools.errors import InputError
 from data_tools.files import atomic_write
-from minirsed import run_folder, store_files
-from minirsed.cluster import results_from_cluster
+from minirsed import run_folder
 from minirsed.dataset import prepare
 from minirsed.scoring import count_events
 from minirsed.settings import option_name
@@ -165,42 +162,6 @@ def prepare_all(cells, jobs, bank, progress_of):
             )
 
 
-def run_cells(cells, jobs, bank, progress=None):
-    """Train cells, several at a time; a generator of (cell, reason).
-
-    Parameters
-    ----------
-    cells : list of Cell
-        Not finished; their features are prepared.
-    jobs : Jobs
-    bank : data_tools.soundbank.SoundBank
-    progress : callable, optional
-        `progress(n_done, n_total)`, in epochs of all these cells.
-
-    Yields
-    ------
-    cell : Cell
-    reason : str or None
-        Why it failed; None if it is finished.
-
-    Raises
-    ------
-    InputError
-        The cluster cannot be used.
-    """
-    total = sum(cell.settings.epochs for cell in cells)
-
-    def report():
-        if progress:
-            progress(sum(min(epochs_done(jobs.folder(c)), c.settings.epochs) for c in cells), total)
-
-    report()
-    finished = run_on_cluster(cells, jobs, bank) if jobs.cluster else run_here(cells, jobs, report)
-    for cell, reason in finished:
-        report()
-        yield cell, reason
-
-
 def run_here(cells, jobs, report):
     """A process for each cell, `n_jobs` at a time; `report` is called while they work."""
     context = multiprocessing.get_context("spawn")  # forking a process with threads may hang it
@@ -328,61 +289,3 @@ def _as_command(module, words):
         yield
     finally:
         sys.orig_argv = before
-
-
-# ---- on a cluster
-
-
-def run_on_cluster(cells, jobs, bank):
-    """The same on the workers of a Dask cluster.
-
-    A worker that sees the sweep's folder under the same path works in it, so that a cell whose worker dies goes on from
-    its checkpoint on another; otherwise the worker uses a folder of its own and sends the files. Likewise for features.
-    """
-    by_name = {cell.name: cell for cell in cells}
-    token = write_token(jobs.out)
-    digest = package_digest()
-    tasks = [(cell.name, (cell, jobs, token, digest), bank) for cell in cells]
-    settings = store_files.store_settings(bank, [], cells[0].settings.feature_dtype)
-    for name, (reason, files) in results_from_cluster(cell_on_worker, tasks, jobs.cluster, settings):
-        folder = jobs.folder(by_name[name])
-        folder.mkdir(exist_ok=True)
-        for file_name in sorted(files, key=lambda name: name == RESULT):  # the result last: it vouches for the rest
-            with atomic_write(folder / file_name) as file:
-                file.write(files[file_name])
-        yield by_name[name], reason
-
-
-def write_token(out):
-    """Leave a random word in the folder of the sweep, by which a worker knows it."""
-    token = os.urandom(16).hex()
-    with atomic_write(out / ".token", "w") as file:
-        file.write(token)
-    return token
-
-
-def cell_on_worker(work, bank):
-    """Run a cell on a worker of the cluster: (reason, files), the files empty where the folder is shared."""
-    from distributed import get_worker
-
-    cell, jobs, token, digest = work
-    worker = get_worker()
-    if digest != package_digest():
-        raise InputError(f"worker {worker.address}: not the same code of minirsed as here; results would differ")
-    own = Path(worker.local_directory)
-    with contextlib.suppress(OSError):
-        if (jobs.out / ".token").read_text() == token:
-            return run_cell(cell, jobs.folder(cell), jobs.features, 1, jobs.evaluate), {}
-    folder = own / "runs" / cell.name
-    reason = run_cell(cell, folder, own / "features", 1, jobs.evaluate)
-    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-    shutil.rmtree(folder)
-    return reason, files
-
-
-def package_digest():
-    """Hash of the code of minirsed, blind to comments and layout."""
-    folder = Path(__file__).parent
-    names = sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.py"))
-    modules = [f"minirsed.{name.replace('/', '.')}".removesuffix(".__init__") for name in names]
-    return hashlib.sha256("".join(map(store_files.source_digest, modules)).encode()).hexdigest()

@@ -1,0 +1,60 @@
+"""The sweep on a cluster: a real Dask scheduler and two real workers, one of which is killed in the middle.
+
+Needs distributed (`pip install "minirsed[dask]"`), which the test extra brings.
+"""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from minirsed import sweep, sweep_cluster
+from tests.test_cluster import dask, wait_for  # noqa: F401  the fixture
+from tests.test_sweep import LONG, TINY, assert_same_sweep, epochs, place, undisturbed, wait_until  # noqa: F401
+
+
+def command(place, out, address, *more):  # noqa: F811
+    """The words of a sweep on the cluster, features of its own."""
+    return ["--data", str(place / "sounds"), *TINY, *LONG, "--out", str(place / out), "--cluster", address, *more]
+
+
+def test_same_table_as_here_though_a_worker_is_killed(place, dask, undisturbed, capsys):  # noqa: F811
+    """SIGKILL to a worker while both train: the other goes on with its cell from the checkpoint."""
+    out, killed = place / "on cluster", []
+
+    def kill_one():
+        wait_until(lambda: epochs(out, "ping-uni-*") >= 3 and len(list(out.glob("ping-*"))) == 2)
+        killed.append(dask.workers[0])
+        os.kill(killed[0].pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    sweep.main(command(place, "on cluster", dask.address, "--features", str(place / "cluster features")))
+    killer.join()
+    assert killed[0].wait() == -signal.SIGKILL
+    assert "2/2" in capsys.readouterr().out
+    assert_same_sweep(undisturbed, out)
+    assert any("going on after epoch" in log.read_text() for log in out.glob("*/log.txt"))
+    killed[0].communicate()
+    dask.workers.remove(killed[0])
+    wait_for(dask.add(), "Registered to:")
+
+
+def test_workers_without_a_shared_folder_send_their_files(place, dask, undisturbed, monkeypatch):  # noqa: F811
+    """A worker that does not find the sweep's mark works in a folder of its own."""
+    write_token = sweep_cluster.write_token
+    monkeypatch.setattr(sweep_cluster, "write_token", lambda out: "not " + write_token(out))
+    sweep.main(command(place, "sent", dask.address, "--features", str(place / "features")))
+    assert_same_sweep(undisturbed, place / "sent")
+    for folder in (place / "sent").glob("ping-*"):
+        assert str(place) not in (folder / "log.txt").read_text().split("run folder ")[1].split("\n")[0]
+
+
+def test_other_code_there_is_refused(place, dask, monkeypatch, capsys):  # noqa: F811
+    monkeypatch.setattr(sweep_cluster, "package_digest", lambda: "edited")
+    with pytest.raises(SystemExit) as caught:
+        sweep.main(command(place, "other code", dask.address, "--features", str(place / "features")))
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert caught.value.code == 2 and len(errors) == 1
+    assert "not the same code of minirsed as here" in errors[0]
