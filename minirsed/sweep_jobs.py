@@ -15,6 +15,7 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -192,6 +193,7 @@ def _job(cell, jobs, sender):
 
     tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a job that is killed leaves behind
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the sweep too, which ends its jobs
     reason = run_cell(cell, jobs.folder(cell), jobs.features, jobs.n_threads, jobs.evaluate)
     sender.send(reason)
 

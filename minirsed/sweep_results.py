@@ -217,7 +217,7 @@ def write_results(results, out):
         if panels:
             name = "figure.png" if subset == "dev" else f"figure_{subset}.png"
             mixtures = {"dev": "development", "eval": "evaluation"}[subset]
-            sweep_figure(panels, out / name, f"error rate on the {mixtures} mixtures (lower is better)")
+            sweep_figure(panels, out / name, f"error rate, {mixtures} mixtures")
             names.append(name)
     return table, names
 

@@ -8,6 +8,7 @@ import pytest
 from data_tools.recipes import Recipe
 from minirsed.dataset import feature_stats
 from minirsed.features import frame_to_seconds
+from tests.sweeping import sweep_place, undisturbed_sweep  # noqa: F401  fixtures
 
 
 def pattern_store(n_clips, n_frames=61, n_bands=64, seed=0, name="mixture"):

@@ -6,27 +6,20 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
 from data_tools.errors import InputError
 from data_tools.soundbank import open_bank
-from minirsed import sweep_cost, sweep_jobs
+from minirsed import sweep_cost
 from minirsed.settings import TrainSettings
 from minirsed.sweep_jobs import Jobs, command_line, read_result
 from minirsed.sweep_plan import Cell, plan, scaled
 from minirsed.sweep_results import COLUMNS, markdown, rows_of, write_results
 from minirsed.train import parse_arguments as parse_train_arguments
-
-ROOT = Path(__file__).parents[1]
-SR = 44100
-TINY = ["--clips", "8", "--dev-clips", "6", "--units", "4", "--layers", "1"]
-
+from tests.sweeping import LONG, assert_same_sweep, epochs, run, start, wait_until
 
 # ---- plans
 
@@ -249,54 +242,23 @@ def test_measurement_is_of_the_size_asked_for():
 # ---- the command
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder with someone's sounds, where features stay for all tests."""
-    root = tmp_path_factory.mktemp("sweeps")
-    rng, subsets = np.random.default_rng(0), ["file,subset"]
-    for kind, seconds in (("events/ping", 0.7), ("events/pong", 0.6), ("backgrounds", 12.0)):
-        (root / "sounds" / kind).mkdir(parents=True)
-        for i, subset in enumerate(("train", "train", "dev", "eval")):
-            tone = np.sin(np.arange(int(seconds * SR)) * 0.1 * (1 + i)) if kind != "backgrounds" else 0
-            noise = 0.02 * rng.standard_normal(int(seconds * SR))
-            soundfile.write(root / "sounds" / kind / f"{i}.wav", 0.3 * tone + noise, SR)
-            subsets.append(f"{kind}/{i}.wav,{subset}")
-    (root / "sounds" / "split.csv").write_text("\n".join(subsets))
-    return root
-
-
-def start(*arguments, cwd):
-    """The command in a process of its own."""
-    command = [sys.executable, "-m", "minirsed.sweep", "--data", "sounds", *TINY, *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def run(*arguments, cwd):
-    """Exit status, standard output, standard error."""
-    process = start(*arguments, cwd=cwd)
-    return process.wait(300), *process.communicate()
-
-
-GRID = ["--events", "ping", "pong", "--arch", "uni", "--seeds", "0", "1", "--epochs", "2"]
+GRID = ["--events", "pong", "--arch", "uni", "--seeds", "0", "1", "--epochs", "2"]
 
 
 @pytest.fixture(scope="module")
-def finished(place):
-    status, output, errors = run(*GRID, "--out", "whole", "--evaluate", "--jobs", 2, cwd=place)
+def finished(sweep_place):
+    status, output, errors = run(*GRID, "--out", "whole", "--evaluate", "--jobs", 2, cwd=sweep_place)
     assert status == 0, errors
-    return place / "whole", output
+    return sweep_place / "whole", output
 
 
 def test_sweep_leaves_a_run_folder_for_each_cell_and_a_table(finished):
     """Cost first, then a line for each; dev and eval scores, the figures in the table those of the cells."""
     out, output = finished
-    assert output.index("training: about") < output.index("1/4") < output.index("Evaluation mixtures, error rate")
-    assert "4 trainings: events ping pong; seeds 0 1\n" in output
+    assert output.index("training: about") < output.index("1/2") < output.index("Evaluation mixtures, error rate")
+    assert "2 trainings: seeds 0 1\n" in output
     folders = sorted(path for path in out.iterdir() if path.is_dir())
-    assert len(folders) == 4
+    assert len(folders) == 2
     for folder in folders:
         assert {"config.json", "best.npz", "metrics.csv", "curves.png", "log.txt"} <= {p.name for p in folder.iterdir()}
         figures = json.loads((folder / "figures_eval.json").read_text())
@@ -305,7 +267,7 @@ def test_sweep_leaves_a_run_folder_for_each_cell_and_a_table(finished):
         assert "minirsed.train" in json.loads((folder / "config.json").read_text())["command"]
     with open(out / "table.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 2 and {row["seeds"] for row in rows} == {"0 1"}
+    assert len(rows) == 1 and {row["seeds"] for row in rows} == {"0 1"}
     for row in rows:
         own = [folder for folder in folders if folder.name.startswith(f"{row['event']}-{row['arch']}-")]
         rates = [read_result(folder)["dev"]["error_rate"] for folder in own]
@@ -313,23 +275,23 @@ def test_sweep_leaves_a_run_folder_for_each_cell_and_a_table(finished):
     assert (out / "table.md").read_text() in output
 
 
-def test_finished_cells_are_left_alone_and_new_ones_added(finished, place):
+def test_finished_cells_are_left_alone_and_new_ones_added(finished, sweep_place):
     out, _ = finished
     before = {path: path.stat().st_mtime_ns for path in out.glob("*/*")}
-    lost = next(out.glob("ping-uni-*-seed1"))
+    lost = next(out.glob("pong-uni-*-seed1"))
     (lost / "result.json").unlink()
-    status, output, errors = run(*GRID, "--out", "whole", "--evaluate", "--jobs", 1, cwd=place)
+    status, output, errors = run(*GRID, "--out", "whole", "--evaluate", "--jobs", 1, cwd=sweep_place)
     assert status == 0, errors
-    assert "3 of 4 are finished" in output and output.count("/4  ") == 1 and f"4/4  {lost.name}" in output
+    assert "1 of 2 are finished" in output and output.count("/2  ") == 1 and f"2/2  {lost.name}" in output
     changed = {path for path, when in before.items() if path.stat().st_mtime_ns != when}
     assert {path.parent for path in changed} == {lost} and lost / "best.npz" not in changed
-    other = [*GRID, "--events", "ping", "--seeds", "1", "2", "--out", "whole", "--evaluate", "--dry-run"]
-    status, output, errors = run(*other, cwd=place)
+    other = [*GRID, "--seeds", "1", "2", "--out", "whole", "--evaluate", "--dry-run"]
+    status, output, errors = run(*other, cwd=sweep_place)
     assert status == 0 and "1 of 2 are finished" in output and "preparing 8 mixtures" in output
     assert not list(out.glob("*seed2"))
 
 
-def test_a_cell_is_what_the_training_command_makes(finished, place):
+def test_a_cell_is_what_the_training_command_makes(finished, sweep_place):
     """The same bytes, whatever the number of jobs and threads."""
     from minirsed import train
 
@@ -337,10 +299,24 @@ def test_a_cell_is_what_the_training_command_makes(finished, place):
     folder = next(out.glob("pong-uni-*-seed1"))
     words = json.loads((folder / "config.json").read_text())["command"]
     words = words[words.index("minirsed.train") + 1 :]
-    words[words.index("--out") + 1] = str(place / "alone")
+    words[words.index("--out") + 1] = str(sweep_place / "alone")
     words[words.index("--threads") + 1] = "3"
     train.main(words)
-    assert (place / "alone" / "best.npz").read_bytes() == (folder / "best.npz").read_bytes()
+    assert (sweep_place / "alone" / "best.npz").read_bytes() == (folder / "best.npz").read_bytes()
+
+
+def test_systems_with_other_features_can_be_compared(undisturbed_sweep, sweep_place, capsys):
+    """The paper's model against the baseline on the same mixtures, though one sees 64 bands and the other 40."""
+    from minirsed import evaluate
+
+    ours, baseline = (str(next(undisturbed_sweep.glob(f"ping-{arch}-*"))) for arch in ("uni", "mlp"))
+    places = ["--features", str(sweep_place / "features"), "--no-tune", "--json"]
+    evaluate.main([ours, "--compare", baseline, *places])
+    figures = json.loads(capsys.readouterr().out)
+    evaluate.main([baseline, *places])
+    alone = json.loads(capsys.readouterr().out)
+    assert figures["other"]["error_rate"] == alone["error_rate"] and figures["other"]["n_sys"] == alone["n_sys"]
+    assert figures["other"]["error_rate_difference"] == figures["error_rate"] - alone["error_rate"]
 
 
 def jobs_of(process):
@@ -349,42 +325,9 @@ def jobs_of(process):
     return [int(line.split()[0]) for line in children.stdout.splitlines() if "spawn_main" in line]
 
 
-def wait_until(condition, seconds=120):
-    """Poll; an AssertionError if it never comes true."""
-    for _ in range(20 * seconds):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("waited in vain")
-
-
-LONG = ["--events", "ping", "--arch", "uni", "mlp", "--epochs", "25", "--jobs", "2"]
-
-
-def epochs(out, name):
-    """Epochs done by the cells of a name, the fewest of them."""
-    folders = list(out.glob(name))
-    return min((sweep_jobs.epochs_done(folder) for folder in folders), default=-1)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(place):
-    status, _, errors = run(*LONG, "--out", "undisturbed", cwd=place)
-    assert status == 0, errors
-    return place / "undisturbed"
-
-
-def assert_same_sweep(one, other):
-    """Tables, and the weights of all cells."""
-    assert (one / "table.md").read_text() == (other / "table.md").read_text()
-    for folder in one.iterdir():
-        if folder.is_dir():
-            assert (folder / "best.npz").read_bytes() == (other / folder.name / "best.npz").read_bytes()
-
-
-def test_killed_sweep_takes_its_jobs_along_and_goes_on(undisturbed, place):
+def test_killed_sweep_takes_its_jobs_along_and_goes_on(undisturbed_sweep, sweep_place):
     """SIGKILL to the sweep alone: nothing works on; the same command ends as if nothing had happened."""
-    process, out = start(*LONG, "--out", "killed", cwd=place), place / "killed"
+    process, out = start(*LONG, "--out", "killed", cwd=sweep_place), sweep_place / "killed"
     wait_until(lambda: epochs(out, "ping-uni-*") >= 3)
     jobs = jobs_of(process)
     assert jobs
@@ -392,38 +335,38 @@ def test_killed_sweep_takes_its_jobs_along_and_goes_on(undisturbed, place):
     process.communicate()
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in jobs), 20)
     assert not list(out.glob("ping-uni-*/result.json"))
-    status, output, errors = run(*LONG, "--out", "killed", cwd=place)
+    status, output, errors = run(*LONG, "--out", "killed", cwd=sweep_place)
     assert status == 0, errors
     assert "going on after epoch" in next(out.glob("ping-uni-*/log.txt")).read_text()
-    assert_same_sweep(undisturbed, out)
+    assert_same_sweep(undisturbed_sweep, out)
 
 
-def test_killed_job_is_named_and_the_others_go_on(undisturbed, place):
+def test_killed_job_is_named_and_the_others_go_on(undisturbed_sweep, sweep_place):
     """As the kernel does when memory is short. Exit status 2; the same command does what lacks."""
-    process, out = start(*LONG, "--out", "short", cwd=place), place / "short"
+    process, out = start(*LONG, "--out", "short", cwd=sweep_place), sweep_place / "short"
     wait_until(lambda: epochs(out, "ping-uni-*") >= 1 and len(jobs_of(process)) == 2)
     os.kill(jobs_of(process)[1], signal.SIGKILL)
     output, errors = process.communicate(timeout=200)
     assert process.returncode == 2 and "killed by signal 9, perhaps for lack of memory" in output
     assert errors.strip() == "minirsed.sweep: error: 1 of 2 trainings failed, see above; the same command tries again"
     assert len(list(out.glob("*/result.json"))) == 1 and (out / "table.md").exists()
-    status, _, errors = run(*LONG, "--out", "short", cwd=place)
+    status, _, errors = run(*LONG, "--out", "short", cwd=sweep_place)
     assert status == 0, errors
-    assert_same_sweep(undisturbed, out)
+    assert_same_sweep(undisturbed_sweep, out)
 
 
-def test_interrupted_sweep_says_how_to_go_on(place):
-    """Ctrl-C reaches the sweep alone here; a terminal sends it to the jobs as well."""
-    process = start(*LONG, "--out", "interrupted", "--epochs", 500, cwd=place)
-    wait_until(lambda: epochs(place / "interrupted", "ping-uni-*") >= 1)
+def test_interrupted_sweep_says_how_to_go_on(sweep_place):
+    """Ctrl-C goes to all processes of a terminal, but one line is enough."""
+    process = start(*LONG, "--out", "interrupted", "--epochs", 500, cwd=sweep_place)
+    wait_until(lambda: epochs(sweep_place / "interrupted", "ping-uni-*") >= 1)
     jobs = jobs_of(process)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and errors.strip() == "stopped; the same command goes on where it was"
     assert jobs and not any(Path(f"/proc/{pid}").exists() for pid in jobs)
 
 
-def test_wrong_requests_end_in_one_line(finished, place):
+def test_wrong_requests_end_in_one_line(finished, sweep_place):
     for arguments, words in (
         (["--events", "ding"], ["ding", "ping"]),
         (["--preset", "table1", "--scale", "0"], ["--scale is 0.0"]),
@@ -435,22 +378,22 @@ def test_wrong_requests_end_in_one_line(finished, place):
         ),
         (["--events", "ping", "--out", "sounds/split.csv"], ["split.csv"]),
     ):
-        status, output, errors = run(*arguments, cwd=place)
+        status, output, errors = run(*arguments, cwd=sweep_place)
         assert status == 2 and len(errors.strip().splitlines()) == 1, (arguments, errors)
         assert all(word in errors for word in words), errors
     folder = next(finished[0].glob("pong-uni-*-seed0"))
     whole = (folder / "result.json").read_text()
     (folder / "result.json").write_text(whole[: len(whole) // 2])
-    status, _, errors = run(*GRID, "--out", "whole", "--evaluate", cwd=place)
+    status, _, errors = run(*GRID, "--out", "whole", "--evaluate", cwd=sweep_place)
     (folder / "result.json").write_text(whole)
     assert status == 2 and "result.json: missing or damaged" in errors and len(errors.strip().splitlines()) == 1
 
 
-def test_two_sweeps_in_one_folder_do_not_mix(place, monkeypatch):
+def test_two_sweeps_in_one_folder_do_not_mix(sweep_place, monkeypatch):
     from data_tools.files import exclusive
 
-    (place / "taken").mkdir()
-    monkeypatch.chdir(place)
-    with exclusive(place / "taken" / "lock", "filling"):
-        status, _, errors = run("--events", "ping", "--epochs", "1", "--out", "taken", cwd=place)
+    (sweep_place / "taken").mkdir()
+    monkeypatch.chdir(sweep_place)
+    with exclusive(sweep_place / "taken" / "lock", "filling"):
+        status, _, errors = run("--events", "ping", "--epochs", "1", "--out", "taken", cwd=sweep_place)
     assert status == 2 and "another process is filling it" in errors

@@ -10,18 +10,28 @@ import threading
 import pytest
 
 from minirsed import sweep, sweep_cluster
+from tests.sweeping import LONG, TINY, assert_same_sweep, epochs, wait_until
 from tests.test_cluster import dask, wait_for  # noqa: F401  the fixture
-from tests.test_sweep import LONG, TINY, assert_same_sweep, epochs, place, undisturbed, wait_until  # noqa: F401
 
 
-def command(place, out, address, *more):  # noqa: F811
+def command(sweep_place, out, address, *more):
     """The words of a sweep on the cluster, features of its own."""
-    return ["--data", str(place / "sounds"), *TINY, *LONG, "--out", str(place / out), "--cluster", address, *more]
+    return [
+        "--data",
+        str(sweep_place / "sounds"),
+        *TINY,
+        *LONG,
+        "--out",
+        str(sweep_place / out),
+        "--cluster",
+        address,
+        *more,
+    ]
 
 
-def test_same_table_as_here_though_a_worker_is_killed(place, dask, undisturbed, capsys):  # noqa: F811
+def test_same_table_as_here_though_a_worker_is_killed(sweep_place, dask, undisturbed_sweep, capsys):  # noqa: F811
     """SIGKILL to a worker while both train: the other goes on with its cell from the checkpoint."""
-    out, killed = place / "on cluster", []
+    out, killed = sweep_place / "on cluster", []
 
     def kill_one():
         wait_until(lambda: epochs(out, "ping-uni-*") >= 3 and len(list(out.glob("ping-*"))) == 2)
@@ -30,31 +40,31 @@ def test_same_table_as_here_though_a_worker_is_killed(place, dask, undisturbed, 
 
     killer = threading.Thread(target=kill_one)
     killer.start()
-    sweep.main(command(place, "on cluster", dask.address, "--features", str(place / "cluster features")))
+    sweep.main(command(sweep_place, "on cluster", dask.address, "--features", str(sweep_place / "cluster features")))
     killer.join()
     assert killed[0].wait() == -signal.SIGKILL
     assert "2/2" in capsys.readouterr().out
-    assert_same_sweep(undisturbed, out)
+    assert_same_sweep(undisturbed_sweep, out)
     assert any("going on after epoch" in log.read_text() for log in out.glob("*/log.txt"))
     killed[0].communicate()
     dask.workers.remove(killed[0])
     wait_for(dask.add(), "Registered to:")
 
 
-def test_workers_without_a_shared_folder_send_their_files(place, dask, undisturbed, monkeypatch):  # noqa: F811
+def test_workers_without_a_shared_folder_send_their_files(sweep_place, dask, undisturbed_sweep, monkeypatch):  # noqa: F811
     """A worker that does not find the sweep's mark works in a folder of its own."""
     write_token = sweep_cluster.write_token
     monkeypatch.setattr(sweep_cluster, "write_token", lambda out: "not " + write_token(out))
-    sweep.main(command(place, "sent", dask.address, "--features", str(place / "features")))
-    assert_same_sweep(undisturbed, place / "sent")
-    for folder in (place / "sent").glob("ping-*"):
-        assert str(place) not in (folder / "log.txt").read_text().split("run folder ")[1].split("\n")[0]
+    sweep.main(command(sweep_place, "sent", dask.address, "--features", str(sweep_place / "features")))
+    assert_same_sweep(undisturbed_sweep, sweep_place / "sent")
+    for folder in (sweep_place / "sent").glob("ping-*"):
+        assert str(sweep_place) not in (folder / "log.txt").read_text().split("run folder ")[1].split("\n")[0]
 
 
-def test_other_code_there_is_refused(place, dask, monkeypatch, capsys):  # noqa: F811
+def test_other_code_there_is_refused(sweep_place, dask, monkeypatch, capsys):  # noqa: F811
     monkeypatch.setattr(sweep_cluster, "package_digest", lambda: "edited")
     with pytest.raises(SystemExit) as caught:
-        sweep.main(command(place, "other code", dask.address, "--features", str(place / "features")))
+        sweep.main(command(sweep_place, "other code", dask.address, "--features", str(sweep_place / "features")))
     errors = capsys.readouterr().err.strip().splitlines()
     assert caught.value.code == 2 and len(errors) == 1
     assert "not the same code of minirsed as here" in errors[0]

@@ -192,7 +192,7 @@ def test_an_existing_run_is_not_overwritten(finished, sounds):
     assert_one_line(result, "runs/glide", "--resume")
 
 
-@pytest.mark.parametrize("module", ["train", "evaluate", "score"])
+@pytest.mark.parametrize("module", ["train", "evaluate", "score", "sweep"])
 def test_help_is_quick_and_complete(module, tmp_path):
     """Every setting appears with its default; the answer takes 0.15 s on a quiet machine, 2 s allow a busy one."""
     started = time.perf_counter()
