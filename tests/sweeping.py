@@ -48,7 +48,7 @@ def run(*arguments, cwd):
     return process.wait(300), *process.communicate()
 
 
-def wait_until(condition, seconds=120):
+def wait_until(condition, seconds=300):
     """Poll; an AssertionError if it never comes true."""
     for _ in range(20 * seconds):
         if condition():

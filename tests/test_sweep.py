@@ -19,6 +19,7 @@ from minirsed.sweep_jobs import Jobs, command_line, read_result
 from minirsed.sweep_plan import Cell, plan, scaled
 from minirsed.sweep_results import COLUMNS, markdown, rows_of, write_results
 from minirsed.train import parse_arguments as parse_train_arguments
+from minirsed.uncertainty import bootstrap_intervals
 from tests.sweeping import LONG, assert_same_sweep, epochs, run, start, wait_until
 
 # ---- plans
@@ -140,6 +141,10 @@ def test_mean_spread_and_average_by_hand():
     assert (first.mean, first.sd) == pytest.approx((0.5, 0.25))
     assert (second.mean, second.sd) == pytest.approx((0.25, 0.75 / 3**0.5))
     assert first.low < first.mean < first.high and 0 <= second.low < second.mean < second.high
+    summed = sum(result["dev"]["counts"] for _, result in results[:3])
+    assert summed[:, 2].tolist() == [3, 2, 1, 0] + [0] * 4  # the seeds' hits of each mixture
+    interval = bootstrap_intervals(summed, np.random.default_rng(0)).error_rate
+    assert (first.low, first.high) == interval != rows_of(results[1:2])[0].scores["dev", "error_rate"][2:4]
     assert rows[0].scores["dev", "f1"].mean == pytest.approx((6 / 7 + 4 / 6 + 2 / 5) / 3)
     lines = markdown(rows).splitlines()
     assert lines[0] == "Development mixtures, error rate (lower is better):"
@@ -373,7 +378,7 @@ def test_wrong_requests_end_in_one_line(finished, sweep_place):
         (["--jobs", "0"], ["--jobs is 0"]),
         (["--alpha", "1", "1"], ["names a value twice"]),
         (
-            ["--events", "ping", "--epochs", "3", "--arch", "uni", "--out", "whole"],
+            ["--events", "pong", "--epochs", "3", "--arch", "uni", "--out", "whole"],
             ["holds a run with epochs 2, not 3"],
         ),
         (["--events", "ping", "--out", "sounds/split.csv"], ["split.csv"]),
