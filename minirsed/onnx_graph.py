@@ -129,6 +129,8 @@ def _encoder(graph, params, config, x):
     """f(X) = [h_1 … h_T] (paper, Sec. 3): (T, B, D) → (T, B, K); see `minirsed.multires`."""
     if config.arch not in ("uni", "bi", "multires"):
         raise InputError(f"no ONNX graph for the architecture {config.arch!r}: expected uni, bi or multires")
+    if config.head != "attention":
+        raise InputError(f"no ONNX graph for the head {config.head!r}: expected attention")
     names, pooled = directions(config.arch), []
     for layer in range(config.n_layers):
         x = _gru_layer(graph, params, layer, x, names)

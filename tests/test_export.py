@@ -122,6 +122,9 @@ def test_an_architecture_that_the_graph_does_not_know_is_refused():
     detector.config = SimpleNamespace(**{**vars(detector.config), "arch": "mlp"})
     with pytest.raises(InputError, match="no ONNX graph for the architecture 'mlp': expected uni, bi or multires"):
         export.export(detector)
+    detector.config = SimpleNamespace(**{**vars(detector.config), "arch": "uni", "head": "frames"})
+    with pytest.raises(InputError, match="no ONNX graph for the head 'frames': expected attention"):
+        export.export(detector)
 
 
 @pytest.fixture
