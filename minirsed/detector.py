@@ -7,6 +7,8 @@ feature statistics, class and thresholds together, which is all that is needed t
 """
 
 import dataclasses
+import hashlib
+import json
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,9 +98,7 @@ def forward(params, config, x, recurrence=None, *, with_cache=True):
     clip_logit : (B,) ndarray
     cache : tuple
     """
-    h, encoder_cache = encoder_forward(
-        params, x, config.arch, config.n_layers, recurrence, with_cache=with_cache
-    )
+    h, encoder_cache = encoder_forward(params, x, config.arch, config.n_layers, recurrence, with_cache=with_cache)
     frame_logits, clip_logit, head_cache = attention_forward(params["head.w"], h)
     return frame_logits, clip_logit, (encoder_cache, head_cache)
 
@@ -329,6 +329,13 @@ class Detector:
         """Parameters and feature statistics, as named arrays."""
         named = {f"params/{name}": value for name, value in self.params.items()}
         return {"features/mean": self.mean, "features/std": self.std, **named}
+
+    def fingerprint(self):
+        """16 hex digits of a hash of class, model and arrays, but not of the thresholds."""
+        digest = hashlib.sha256(json.dumps([self.label, dataclasses.asdict(self.config)], sort_keys=True).encode())
+        for name, array in sorted(self.arrays().items()):
+            digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:16]
 
     @classmethod
     def load(cls, path):

@@ -15,14 +15,26 @@ import numpy as np
 
 from data_tools.sound_blocks import StreamResampler
 from minirsed.event_finder import EventFinder
-from minirsed.features import SAMPLE_RATE
+from minirsed.features import HOP_S, SAMPLE_RATE
 from minirsed.gru import gru_forward, numba_recurrence
 from minirsed.losses import sigmoid
-from minirsed.recordings import event_finder, to_event
+from minirsed.recordings import GAP_FRAMES, event_finder, to_event
 from minirsed.windows import WINDOW_FRAMES, FeatureStream
 
 STEP = 48  # frames, 1.1 s; a multiple of 2^4: pairs that `multires` averages stay pairs from run to run
 DELAY = 96  # frames, 2.2 s
+
+
+def about(detector):
+    """How a detector listens, in words."""
+    wait_s = GAP_FRAMES * HOP_S
+    if detector.config.arch == "uni":
+        return f"{detector.label}, uni: state carried from frame to frame; events appear {wait_s:.1f} s after their end"
+    earliest_s, latest_s = wait_s + DELAY * HOP_S, wait_s + (DELAY + STEP) * HOP_S
+    return (
+        f"{detector.label}, {detector.config.arch}: looks ahead, so it runs over the last 30 s every {STEP * HOP_S:.1f} "
+        f"s; events appear {earliest_s:.1f} to {latest_s:.1f} s after their end"
+    )
 
 
 class Stream:
@@ -42,6 +54,8 @@ class Stream:
         p_t of the frames that the last `push` or `finish` settled, n ≥ 0.
     n_frames : int
         Frames settled so far.
+    n_samples : int
+        Samples taken so far, of each channel.
     """
 
     def __init__(self, detector, sr=SAMPLE_RATE, recurrence=None):
@@ -49,7 +63,8 @@ class Stream:
         recurrence = recurrence or numba_recurrence()
         self.model = (CarriedState if detector.config.arch == "uni" else SlidingWindow)(detector, recurrence)
         self.finder: EventFinder = event_finder(detector, live=True)
-        self.frame_probabilities, self.n_frames, self.finished = np.zeros(0, np.float32), 0, False
+        self.frame_probabilities = np.zeros(0, np.float32)
+        self.n_frames, self.n_samples, self.finished = 0, 0, False
 
     @property
     def probability(self):
@@ -92,7 +107,7 @@ class Stream:
     def _advance(self, y, last):
         if self.finished:
             raise ValueError("the stream has been finished")
-        self.finished = last
+        self.finished, self.n_samples = last, self.n_samples + len(y)
         features = [self.features.push(self.resampler.push(y, last=last))]
         if last:
             features.append(self.features.finish())
