@@ -32,7 +32,7 @@ class FoundRun(NamedTuple):
 
 
 def attention_probability(frame_logits):
-    """p of a set of frames from their logits (n,), n ≥ 1: σ(Σ p_t e_t / Σ p_t), finite however small all p_t are."""
+    """Tell p of a set of frames from their logits (n,), n ≥ 1: σ(Σ p_t e_t / Σ p_t), finite however small p_t is."""
     e = np.asarray(frame_logits, np.float64)
     log_p = -np.logaddexp(0.0, -e)
     p = np.exp(log_p - log_p.max())
@@ -72,7 +72,7 @@ class EventFinder:
         return self._settle(finished=True)
 
     def probability(self):
-        """p of the last `context` frames, as if they were a clip; NaN before the first frame."""
+        """Tell p of the last `context` frames, as if they were a clip; NaN before the first frame."""
         return attention_probability(self.logits[-self.context :]) if len(self.logits) else float("nan")
 
     def _settle(self, finished):
@@ -116,7 +116,7 @@ class EventFinder:
         return max((longest[0] + longest[1] + self.context + 1) // 2, self.context, last)
 
     def _probability(self, active, first, last, end):
-        """p of the context that ends before frame `end`, without the active frames outside [first, last)."""
+        """Tell p of the context that ends before frame `end`, without the active frames outside [first, last)."""
         frames = np.arange(max(self.first, end - self.context), end)
         own = (frames >= first) & (frames < last)
         wanted = frames[own | ~active[frames - self.first]]

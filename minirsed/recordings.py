@@ -7,7 +7,6 @@ A recording of at most 30 s is a clip as in training, and the paper's rule holds
 """
 
 from collections import deque
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ from minirsed.gru import numba_recurrence
 from minirsed.losses import sigmoid
 from minirsed.multires import directions
 from minirsed.threads import worker_threads
-from minirsed.windows import WINDOW_FRAMES, FeatureStream, stitch, windows
+from minirsed.windows import LONGEST_CLIP, WINDOW_FRAMES, FeatureStream, stitch, windows
 
 GAP_FRAMES = round(0.5 / HOP_S)  # 0.5 s, within which the challenge's scorer takes two onsets for one
 
@@ -126,7 +125,7 @@ def detect_recording(detector, blocks, executor, *, n_threads, all_events=False,
     recording = Recording(
         stream.n_samples / SAMPLE_RATE, [to_event(run) for run in runs], None, np.concatenate(probabilities)
     )
-    return recording if stream.n_frames > WINDOW_FRAMES else _clip(detector, recording, clip_logit, all_events)
+    return recording if stream.n_frames > LONGEST_CLIP else _clip(detector, recording, clip_logit, all_events)
 
 
 def _clip(detector, recording, clip_logit, all_events):
@@ -171,8 +170,13 @@ def window_logits(detector, windowed, executor, n_threads):
         yield from results()
 
 
-def grouped(items, n):
-    """Lists of n items each, the last one possibly shorter."""
-    items = iter(items)
-    while group := list(islice(items, n)):
+def grouped(windowed, n):
+    """Lists of up to n windows of one length: the last window of a recording has its own."""
+    group = []
+    for start, features in windowed:
+        if len(group) == n or (group and len(features) != len(group[0][1])):
+            yield group
+            group = []
+        group.append((start, features))
+    if group:
         yield group

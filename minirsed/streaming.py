@@ -32,8 +32,8 @@ def about(detector):
         return f"{detector.label}, uni: state carried from frame to frame; events appear {wait_s:.1f} s after their end"
     earliest_s, latest_s = wait_s + DELAY * HOP_S, wait_s + (DELAY + STEP) * HOP_S
     return (
-        f"{detector.label}, {detector.config.arch}: looks ahead, so it runs over the last 30 s every {STEP * HOP_S:.1f} "
-        f"s; events appear {earliest_s:.1f} to {latest_s:.1f} s after their end"
+        f"{detector.label}, {detector.config.arch}: looks ahead, so it runs over the last 30 s every "
+        f"{STEP * HOP_S:.1f} s; events appear {earliest_s:.1f} to {latest_s:.1f} s after their end"
     )
 
 

@@ -6,9 +6,9 @@ The model was trained on clips of 30 s, so it is given 30 s at a time, whatever 
 
     window 0   |───────────────────────|                       starts are STEP_FRAMES apart, so that more than half
     window 1               |───────────────────────|           of each window is in the next one as well
-    window 2                     |───────────────────────|     the last one ends with the recording
+    window 2                     |────────────────────────|    the last one ends with the recording
                                                                (and starts earlier than its turn)
-    taken from 0000000000000000011111111222222222222222222
+    taken from 00000000000000000111111112222222222222222222
 
 A frame's logit is that of the window in whose middle it lies: seams are halfway through the overlaps, where both
 windows still have 7.6 s of sound on either side. Nothing has to be merged, then: an event across a seam is a run of
@@ -20,7 +20,9 @@ import numpy as np
 from minirsed.features import HOP_S, SAMPLE_RATE, WIN_S, lfbe, n_frames
 
 WINDOW_FRAMES = n_frames(30 * SAMPLE_RATE)  # 1303: every training clip is 30 s long
-STEP_FRAMES = 640  # a multiple of 2^7: pairs that `multires` averages are those of the recording in one piece
+STEP_FRAMES = 640
+ALIGNMENT = 16  # starts are multiples of 2^4: pairs that `multires` averages are those of the recording in one piece
+LONGEST_CLIP = WINDOW_FRAMES + ALIGNMENT - 1  # frames, 30.4 s: a recording of one window (MP3 adds 0.05 s)
 WIN, HOP = round(WIN_S * SAMPLE_RATE), round(HOP_S * SAMPLE_RATE)  # samples
 
 
@@ -67,7 +69,7 @@ class FeatureStream:
             yield features
 
 
-def windows(pieces, n_window=WINDOW_FRAMES, step=STEP_FRAMES):
+def windows(pieces, n_window=WINDOW_FRAMES, step=STEP_FRAMES, alignment=ALIGNMENT):
     """Cut frames that come in pieces into overlapping windows.
 
     Parameters
@@ -75,23 +77,25 @@ def windows(pieces, n_window=WINDOW_FRAMES, step=STEP_FRAMES):
     pieces : iterable of (T, D) ndarray
     n_window, step : int
         Length of a window and distance of their starts, 1 ≤ step ≤ n_window.
+    alignment : int
+        The last window, too, starts at a multiple of it; `step` is one.
 
     Yields
     ------
     start : int
         First frame: 0, step, 2 step, …; the last window ends with the last frame.
     frames : (n_window, D) ndarray
-        Shorter only where there are fewer frames at all; none at all where there is no frame.
+        Up to `alignment` − 1 more in the last one; fewer where there are fewer at all; none at all of no frame.
     """
-    kept, first, start, end = None, 0, 0, 0  # `kept` begins at frame `first`, the next window at `start`
+    kept, first, start = None, 0, 0  # `kept` begins at frame `first`, the next window at `start`
     for piece in pieces:
         kept = piece if kept is None else np.concatenate([kept, piece])
-        while first + len(kept) >= start + n_window:
+        while first + len(kept) >= start + n_window + alignment:  # else it may be the last one, and longer
             yield start, kept[start - first : start - first + n_window]
-            start, end = start + step, start + n_window
-        spare = max(0, len(kept) - n_window)  # more than n_window frames are never wanted again
-        kept, first = kept[spare:], first + spare
-    if kept is not None and first + len(kept) > end:
+            start += step
+        last = max(0, first + len(kept) - n_window) // alignment * alignment  # frames before it are not wanted again
+        kept, first = kept[last - first :], last
+    if kept is not None and len(kept):
         yield first, kept
 
 
