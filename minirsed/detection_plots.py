@@ -22,7 +22,7 @@ class Overview:
     """The largest value of each band, over more and more frames as a recording grows: at most 2 `N_COLUMNS` columns."""
 
     def __init__(self):
-        self.columns, self.n_pooled, self.rest = None, 1, None  # n_pooled: frames in a column
+        self.columns, self.n_pooled, self.rest = None, 1, None  # n_pooled: frames in a column; rest: fewer than that
 
     def push(self, features):
         """Take the next (T, D) features."""
@@ -32,8 +32,8 @@ class Overview:
         self.columns = new if self.columns is None else np.concatenate([self.columns, new])
         while len(self.columns) >= 2 * N_COLUMNS:
             self.columns, odd = self._pool(self.columns, 2)
+            self.rest = np.concatenate([odd.repeat(self.n_pooled, axis=0), self.rest])
             self.n_pooled *= 2
-            self.rest = np.concatenate([odd, self.rest])
 
     def image(self):
         """(columns, D), the last column of what frames there are."""

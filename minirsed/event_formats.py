@@ -159,7 +159,7 @@ FORMATS = {
     ),
     "audacity": Format(".txt", "", _audacity_event, shared=False),
     "raven": Format(".selections.txt", "\t".join(RAVEN_COLUMNS) + "\n", _raven_event, shared=False),
-    "rttm": Format(".rttm", "", _rttm_event),
     "jams": Format(".jams", document=_jams_document, shared=False),
+    "rttm": Format(".rttm", "", _rttm_event),
     "json": Format(".json", event=_json_event, document=_json_document),
 }  # fmt: skip
