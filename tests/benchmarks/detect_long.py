@@ -1,12 +1,14 @@
-"""A day's recording with known events: what is found, whether seams show, peak memory, time.
+"""A long recording with known events: what is found, whether seams show, peak memory, time.
 
     python -m minirsed.train babycry
     python tests/benchmarks/detect_long.py runs/babycry [--hours 10] [--events 200] [--seed 7] [--keep FILE.flac]
 
 The recording is made of the built-in sounds' eval subset, 30 s at a time, an event in some of them, and written as
-FLAC (250 MB an hour). `python -m minirsed.detect` runs over it in a process of its own. Then the half minute around
-each true event is cut out of the recording and given to the model in one piece, by the same rule for several events.
-Exit status 1 if an event that one of the two finds there is not found by the other to within one frame.
+FLAC (140 MB an hour). `python -m minirsed.detect` runs over it in a process of its own. Then the half minute around
+each true event is cut out of the recording and given to the model in one piece, by the same rule for several events,
+and once more, cut 6 s later: what a model with a memory says of a frame depends on where its piece begins, so two
+pieces do not agree on every frame either. Exit status 1 if the recording agrees with the pieces more than 3 % less
+often than they do with each other.
 """
 
 import argparse
@@ -31,7 +33,7 @@ from minirsed.features import HOP_S  # noqa: E402
 from minirsed.recordings import detect_recording  # noqa: E402
 from minirsed.scoring import score  # noqa: E402
 from minirsed.threads import worker_threads  # noqa: E402
-from minirsed.windows import HOP, WINDOW_FRAMES  # noqa: E402
+from minirsed.windows import ALIGNMENT, HOP, WIN, WINDOW_FRAMES  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 CLIP_S, CLIP_SAMPLES = 30.0, 30 * SAMPLE_RATE
@@ -41,7 +43,7 @@ def make(path, label, hours, n_events, seed):
     """Write the recording; return the events' (onset_s, offset_s)."""
     bank, n_clips = SoundBank.builtin(), round(hours * 3600 / CLIP_S)
     recipes = draw_recipes(bank, label, "eval", n_events, seed, event_presence_prob=1.0)
-    quiet = draw_recipes(bank, label, "eval", min(n_clips - n_events, 1000), seed + 1, event_presence_prob=0.0)
+    quiet = draw_recipes(bank, label, "eval", min(n_clips - n_events, 300), seed + 1, event_presence_prob=0.0)
     rng, truth, rendered = np.random.default_rng(seed), [], {}
     places = dict(zip(rng.permutation(n_clips)[:n_events], recipes, strict=True))
     with soundfile.SoundFile(path, "w", SAMPLE_RATE, 1, format="FLAC", subtype="PCM_16") as file:
@@ -76,17 +78,27 @@ def detect(run, path):
     return json.loads(found), time.perf_counter() - start, int(peak_kb) / 1e3
 
 
-def in_one_piece(detector, path, onset_s, duration_s):
-    """Onsets found in the half minute around `onset_s`, cut at frames of the recording, in its seconds."""
-    step = 16 * HOP  # samples; keeps the pairs of frames that `multires` averages
-    first = (
-        max(0, min(int((onset_s - 14.0) * SAMPLE_RATE), int(duration_s * SAMPLE_RATE) - CLIP_SAMPLES)) // step * step
-    )
-    start_s = first / SAMPLE_RATE
-    y = read_audio(path, start_s=start_s + 1e-9, duration_s=((WINDOW_FRAMES - 1) * HOP + 2029) / SAMPLE_RATE)
+def in_one_piece(detector, path, onset_s, duration_s, before_s):
+    """Onsets found in the half minute from `before_s` before `onset_s` on, cut at frames of the recording."""
+    step = ALIGNMENT * HOP  # samples; keeps the pairs of frames that `multires` averages
+    latest = int(duration_s * SAMPLE_RATE) - CLIP_SAMPLES
+    start_s = max(0, min(int((onset_s - before_s) * SAMPLE_RATE), latest)) // step * step / SAMPLE_RATE
+    y = read_audio(path, start_s=start_s + 1e-9, duration_s=((WINDOW_FRAMES - 1) * HOP + WIN) / SAMPLE_RATE)
     with worker_threads(1) as executor:
         events = detect_recording(detector, [y], executor, n_threads=1, all_events=True).events
-    return [start_s + event.onset_s for event in events]
+    return np.array([start_s + event.onset_s for event in events])
+
+
+def agreement(truth, first, second):
+    """Share of onsets of `first` within 5 s of a true one that `second` has to one frame, and a summary in words."""
+    frames = []
+    for onset_s, of_first, of_second in zip(truth, first, second, strict=True):
+        near = of_first[np.abs(of_first - onset_s) <= 5.0]
+        frames += [np.abs(of_second - one).min(initial=np.inf) / HOP_S for one in near]
+    frames = np.array(frames)
+    far = frames[(frames > 1.01) & (frames < 22)]
+    summary = f"{len(far)} differ by up to {far.max(initial=0):.0f} frames, {(frames >= 22).sum()} are not found"
+    return np.mean(frames <= 1.01), f"{np.mean(frames <= 1.01):.1%} of {len(frames)} to one frame; {summary}"
 
 
 def main():
@@ -109,23 +121,16 @@ def main():
         scores = score({"": truth}, {"": estimated})
         print(f"found {scores.n_sys}: {scores.n_tp} hits, {scores.n_fn} misses, {scores.n_fp} false alarms, ", end="")
         print(f"ER {scores.error_rate:.2f}")
-        onsets, differences, only = np.array([onset_s for onset_s, _ in estimated]), [], []
-        for onset_s, _ in truth:
-            near = onsets[np.abs(onsets - onset_s) <= 5.0]
-            piece = np.array(in_one_piece(detector, path, onset_s, found["duration_s"]))
-            piece = piece[np.abs(piece - onset_s) <= 5.0]
-            for mine, others in ((near, piece), (piece, near)):
-                frames = np.array([np.abs(others - one).min(initial=np.inf) / HOP_S for one in mine])
-                differences += frames[frames < 22].tolist()
-                only += [(round(one, 2), "long" if mine is near else "piece") for one in mine[frames >= 22]]
-    within = [frames <= 1.01 for frames in differences]
-    print(
-        f"onsets within 5 s of a true event, recording against one piece: {np.mean(within):.1%} of {len(within)} to ",
-        end="",
-    )
-    print(f"one frame, {np.mean(np.array(differences) < 0.5):.1%} the same, most {max(differences):.0f} frames")
-    print(f"found in one of the two only: {only}")
-    return 0 if all(within) and not only else 1
+        onsets, times = np.array([onset_s for onset_s, _ in estimated]), [onset_s for onset_s, _ in truth]
+        pieces, others = (
+            [in_one_piece(detector, path, onset_s, found["duration_s"], before_s) for onset_s in times]
+            for before_s in (14.0, 8.0)
+        )
+    seams, summary = agreement(times, pieces, [onsets] * len(times))
+    print(f"onsets in one piece, found in the recording: {summary}")
+    control, summary = agreement(times, pieces, others)
+    print(f"onsets in one piece, found in a piece cut 6 s later: {summary}")
+    return 0 if seams >= control - 0.03 else 1
 
 
 if __name__ == "__main__":
