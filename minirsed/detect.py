@@ -117,12 +117,12 @@ def detect_recordings(arguments, detector):
             else:
                 try:
                     recording = detect_one(arguments, detector, path, name, executor, results, share_done)
-                    found.append((recording.duration_s, len(recording.events)))
                     if results is None:
+                        body = body_of(form, detector, name, recording)
                         if sys.stdout.isatty():
                             progress.close()  # or the bar would stand in the middle of a line
-                        header = "" if found[1:] else form.header
-                        print(header + body_of(form, detector, name, recording), end="", flush=True)
+                        print(("" if found else form.header) + body, end="", flush=True)
+                    found.append((recording.duration_s, len(recording.events)))
                 except InputError as error:
                     failures.append(error)
             n_read += size

@@ -82,7 +82,8 @@ def draw(file, detector, path, name, recording, overview):
         start = max(0, int((event.onset_s - MARGIN_S) / HOP_S))
         stop = min(n_frames, start + int((event.offset_s - event.onset_s + 2 * MARGIN_S) / HOP_S))
         seconds = frame_to_seconds(np.array([start, stop])) - frame_to_seconds(0)
-        features = lfbe(read_audio(path, start_s=seconds[0], duration_s=seconds[1] - seconds[0]))
+        y = read_audio(path, start_s=seconds[0], duration_s=seconds[1] - seconds[0])
+        features = lfbe(y, n_mels=detector.config.n_inputs)
         _draw(mel, probability, features, recording, detector, start, stop)
         mel.set_title(f"{clock(event.onset_s)}, p = {event.probability:.2f}", fontsize="medium", loc="left")
     for unused in (axes for pair in places[len(events) :] for axes in pair):

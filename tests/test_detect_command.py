@@ -73,6 +73,13 @@ def test_one_bad_file_does_not_stop_the_rest(folder, capsys):
     ]
 
 
+def test_a_name_that_a_format_cannot_hold_is_a_bad_file(folder, capsys):
+    Path("snd/a b.wav").rename("snd/a\tb.wav")
+    assert call("uni.npz", "snd", "--format", "csv") == 2
+    out, err = capsys.readouterr()
+    assert out.startswith("filename\t") and "'a\\tb.wav' cannot be a field" in err and err.startswith("2 recordings")
+
+
 def test_table_of_one_file(folder, capsys):
     assert call("uni.npz", "snd/a b.wav") == 0
     out, err = capsys.readouterr()
