@@ -50,6 +50,7 @@ def test_runs_less_than_a_gap_apart_are_one_candidate():
     """The longest run stands for it, the first of equals."""
     assert frames(find(logits(300, (100, 110), (114, 130), (134, 136)))) == [(114, 130)]
     assert frames(find(logits(300, (100, 110), (114, 124)))) == [(100, 110)]
+    assert frames(find(logits(300, (100, 130), (133, 145)), [190])) == [(100, 130)]  # what follows is settled too
     assert frames(find(logits(300, (100, 110), (115, 131)))) == [(100, 110), (115, 131)]  # a gap of exactly 5
 
 
