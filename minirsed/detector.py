@@ -258,7 +258,7 @@ class Detector:
         return frame_logits, clip_logit
 
     def detect(self, y, sr=44100):
-        """Find the event in a clip, if there is one.
+        """Find the event in a clip, if there is one; recordings of any length: `minirsed.recordings.detect_file`.
 
         Parameters
         ----------

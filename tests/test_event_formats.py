@@ -83,6 +83,33 @@ def test_raven():
     assert written("raven", recording([])).splitlines() == ["\t".join(RAVEN_COLUMNS)]
 
 
+def test_raven_and_audacity_are_read_by_crowsetta(tmp_path):
+    """A library of birdsong annotations (`pip install crowsetta`)."""
+    crowsetta = pytest.importorskip("crowsetta")
+    for name, suffix in (("raven", ".selections.txt"), ("audacity", ".txt")):
+        path = tmp_path / f"x{suffix}"
+        path.write_text(written(name, recording()), encoding="utf-8")
+        if name == "raven":
+            boxes = crowsetta.formats.bbox.Raven.from_file(path, annot_col="Annotation").to_bbox()
+            check([(box.onset, box.offset) for box in boxes], 1e-6)
+            assert {box.label for box in boxes} == {LABEL}
+        else:
+            sequence = crowsetta.formats.seq.AudSeq.from_file(path).to_seq()
+            check(list(zip(sequence.onsets_s, sequence.offsets_s, strict=True)))  # it rounds to milliseconds
+            assert list(sequence.labels) == ["door bell 0.99", "door bell 0.50"]
+
+
+def test_rttm_is_read_by_pyannote(tmp_path):
+    """The field's own reader (`pip install pyannote.database`)."""
+    reader = pytest.importorskip("pyannote.database.util")
+    path = tmp_path / "x.rttm"
+    path.write_text(written("rttm", recording(), recording([])), encoding="utf-8")
+    ((name, annotation),) = reader.load_rttm(path).items()
+    tracks = list(annotation.itertracks(yield_label=True))
+    check([(segment.start, segment.end) for segment, *_ in tracks], 0.001)
+    assert unquote(name) == NAME and {unquote(label) for *_, label in tracks} == {LABEL}
+
+
 def test_rttm():
     """NIST's RT-09 plan, appendix A: type file channel onset duration orthography subtype name confidence lookahead."""
     pattern = r"SPEAKER (\S+) 1 (\d+\.\d{3}) (\d+\.\d{3}) <NA> <NA> (\S+) ([01]\.\d{4}) <NA>"
