@@ -9,6 +9,7 @@ feature statistics, class and thresholds together, which is all that is needed t
 import dataclasses
 import hashlib
 import json
+import math
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -360,10 +361,18 @@ class Detector:
             detector = cls(
                 config, params, description["label"], arrays["features/mean"], arrays["features/std"], *thresholds
             )
-        except (KeyError, TypeError, ValueError) as error:
+            shapes = param_shapes(config) if config.n_layers <= len(params) else {}
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{path}: not a usable detector: {error!r}") from error
+        named = {**params, "mean": detector.mean, "std": detector.std}
         statistics = {"mean": (config.n_inputs,), "std": (config.n_inputs,)}
-        found = {name: a.shape for name, a in {**params, "mean": detector.mean, "std": detector.std}.items()}
-        if found != param_shapes(config) | statistics:
+        if {name: a.shape for name, a in named.items()} != shapes | statistics:
             raise InputError(f"{path}: its arrays do not fit its description {description['model']}")
+        dtype = params["head.w"].dtype
+        if dtype not in (np.float32, np.float64) or any(a.dtype != dtype for a in params.values()):
+            raise InputError(f"{path}: its arrays are not all float32 or all float64")
+        if not (all(np.isfinite(a).all() for a in named.values()) and (detector.std > 0).all()):
+            raise InputError(f"{path}: has weights or feature statistics that are NaN or infinite")
+        if not (isinstance(detector.label, str) and all(map(math.isfinite, thresholds))):
+            raise InputError(f"{path}: its label or its thresholds cannot be used")
         return detector

@@ -53,7 +53,8 @@ def test_train_leaves_a_run_folder(finished):
     folder, result = finished
     written = {path.name for path in (folder / "runs" / "glide").iterdir()}
     assert written == {
-        *("config.json", "metrics.csv", "checkpoint.npz", "best.npz", "events_dev.csv", "curves.png", "examples.png")
+        *("config.json", "metrics.csv", "checkpoint.npz", "best.npz", "events_dev.csv", "curves.png", "examples.png"),
+        *("checkpoint.previous.npz", "train.log", "lock"),
     }
     config = json.loads((folder / "runs" / "glide" / "config.json").read_text())
     assert config["settings"]["clips"] == 8 and config["settings"]["seed"] == 0
