@@ -18,6 +18,7 @@ from data_tools.errors import InputError
 SAMPLE_RATE = 44100  # Hz; every mixture and every model of this project
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus")  # what libsndfile decodes everywhere
 RESAMPLERS = ("soxr", "kaiser_best")
+HIGHEST_PEAK = 100.0  # full scale is 1; floats beyond this are no waveform, or one that was never scaled
 
 
 def read_audio(path, sr=SAMPLE_RATE, *, resampler="soxr", start_s=0.0, duration_s=None):
@@ -36,13 +37,14 @@ def read_audio(path, sr=SAMPLE_RATE, *, resampler="soxr", start_s=0.0, duration_
 
     Returns
     -------
-    (samples,) float64, usually in [-1, 1]; float files may go beyond.
+    (samples,) float64, usually in [-1, 1]; float files may go beyond, up to `HIGHEST_PEAK`.
 
     Raises
     ------
     InputError
-        Missing, a folder, no audio, damaged, without samples, NaN or Inf; the message names the file. (A WAV, MP3 or
-        Ogg file whose end is missing counts as that much shorter, as everywhere in libsndfile.)
+        Missing, a folder, no audio, damaged, without samples, NaN or Inf, a peak above `HIGHEST_PEAK`: 16-bit values
+        written as floats, or garbage, which beside other recordings would teach loudness. The message names the file.
+        (A WAV, MP3 or Ogg file whose end is missing counts as that much shorter, as everywhere in libsndfile.)
     """
     y, sr_native = read_audio_native(path, start_s=start_s, duration_s=duration_s)
     return y if sr is None else resample(y, sr_native, sr, resampler=resampler)
@@ -63,8 +65,11 @@ def read_audio_native(path, *, start_s=0.0, duration_s=None):
     if len(y) == 0:
         raise InputError(f"{path}: no samples could be decoded")
     y = to_mono(y)
-    if not np.isfinite(y).all():
+    peak = np.maximum(y.max(), -y.min())  # NaN where there is any
+    if not np.isfinite(peak):
         raise InputError(f"{path}: has NaN or infinite samples")
+    if peak > HIGHEST_PEAK:
+        raise InputError(f"{path}: has samples up to {peak:.3g}; full scale is 1, expected at most {HIGHEST_PEAK:g}")
     return y, sr
 
 
