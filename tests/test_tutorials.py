@@ -1,0 +1,252 @@
+"""The tutorials: what a notebook must have, that exercises judge rightly, and that all of it runs.
+
+`-m slow` executes every notebook (all nine: under 15 minutes on two cores) and compares the pictures that lie in git
+with those that the notebooks draw; the default run executes the `QUICK` ones.
+"""
+
+import importlib
+import io
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tutorials import build
+from tutorials.checks import NotFilledIn, WrongAnswer, check, exercises
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+NOTEBOOKS = build.notebooks()
+QUICK = ("03", "04")  # the two quickest
+HEADINGS = ("What you will do", "What you will learn", "What you need")
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def number_of(path):
+    return path.name[:2]
+
+
+def sources(path, kind):
+    return [cell.source for cell in build.read(path).cells if cell.cell_type == kind]
+
+
+def prose(path):
+    """The Markdown of a notebook without formulas, code and the targets of links."""
+    text = "\n\n".join(sources(path, "markdown"))
+    return re.sub(r"```.*?```|\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\]\([^)]*\)", " ", text, flags=re.S)
+
+
+def skeletons(path):
+    """{exercise: its function in the notebook, as the reader finds it}."""
+    code = sources(path, "code")
+    found = {}
+    for name, function in re.findall(r'^check\("(\d\d\.\w+)", (\w+)\)', "\n".join(code), re.M):
+        definition = next(source for source in code if f"def {function}(" in source)
+        namespace = {"np": np}
+        exec(compile(re.sub(r"^check\(.*", "", definition, flags=re.M), path.name, "exec"), namespace)
+        found[name] = namespace[function]
+    return found
+
+
+def solution(path, function):
+    return getattr(importlib.import_module(f"tutorials.solutions.{path.stem}"), function.__name__)
+
+
+EXERCISES = [(path, name, function) for path in NOTEBOOKS for name, function in skeletons(path).items()]
+each_exercise = pytest.mark.parametrize(("path", "name", "function"), EXERCISES, ids=[name for _, name, _ in EXERCISES])
+
+
+def test_notebooks_are_numbered_without_a_gap():
+    assert [number_of(path) for path in NOTEBOOKS] == [f"{i:02}" for i in range(1, len(NOTEBOOKS) + 1)]
+    assert set(QUICK) <= {number_of(path) for path in NOTEBOOKS}
+
+
+@each_notebook
+def test_it_opens_with_what_you_will_do_learn_and_need(path):
+    first = sources(path, "markdown")[0]
+    assert first.startswith(f"# {int(number_of(path))}. ")
+    assert re.findall(r"^\*\*(.*)\*\*\n\n- ", first, re.M) == list(HEADINGS)
+
+
+@each_notebook
+def test_it_holds_no_outputs_and_is_saved_as_it_was(path, tmp_path):
+    """Opened in Jupyter and saved, it is the same text."""
+    assert not list((ROOT / "tutorials").rglob("*.ipynb")) or not _in_git("*.ipynb")
+    from jupytext.cli import jupytext
+
+    copy = tmp_path / path.name
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copy(path, copy)
+    jupytext(["--to", "ipynb", "--quiet", str(copy)])
+    copy.unlink()
+    jupytext(["--to", "md", "--quiet", str(copy.with_suffix(".ipynb"))])
+    assert copy.read_text(encoding="utf-8") == path.read_text(encoding="utf-8")
+
+
+def _in_git(pattern):
+    listed = subprocess.run(["git", "ls-files", pattern], cwd=ROOT, capture_output=True, text=True)
+    return listed.stdout.split()
+
+
+@each_notebook
+def test_no_measured_number_stands_in_its_prose(path):
+    """A decimal, percentage or multiple in the text stands in its code as well: an input, which the reader sees set.
+
+    What comes *out* of the code is printed by it, so it cannot go stale.
+    """
+    code = "\n".join(sources(path, "code"))
+    numbers = re.findall(r"(?<![\w.])(\d+\.\d+|\d+(?:\.\d+)?(?= ?%|-fold|× | times))", prose(path))
+    stray = [n for n in numbers if not re.search(rf"(?<![\d.]){re.escape(n)}(?![\d])", code)]
+    assert not stray
+
+
+@each_notebook
+def test_its_links_lead_somewhere(path):
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#\s]+)", text):
+        if not re.match(r"https?:", target):
+            assert (path.parent / target).exists(), target
+    following = NOTEBOOKS[int(number_of(path)) :]
+    assert not following or f"]({following[0].name})" in sources(path, "markdown")[-1]  # it ends by naming the next
+
+
+@each_notebook
+def test_its_formulas_become_mathml(path):
+    """A command that the converter does not know would be printed as text, backslash and all."""
+    text = re.sub(r"```.*?```|`[^`]*`", " ", "\n\n".join(sources(path, "markdown")), flags=re.S)
+    formulas = re.findall(r"\$\$(.+?)\$\$|\$([^$]+)\$", text, re.S)
+    assert formulas
+    for block, inline in formulas:
+        made = build.mathml(block or inline, "block" if block else "inline")
+        assert "\\" not in re.sub(r"&#x0*5C;", "\\\\", made), block or inline
+
+
+@each_notebook
+def test_readme_promises_it(path):
+    assert re.search(rf"\[[^\]]+\]\(tutorials/{path.name}\)[^\n]*\w", README)
+
+
+def test_readme_lists_them_in_order():
+    assert re.findall(r"\(tutorials/(\d\d_\w+\.md)\)", README) == [path.name for path in NOTEBOOKS]
+
+
+@each_notebook
+def test_each_check_belongs_to_an_exercise(path):
+    assert skeletons(path).keys() == exercises(number_of(path)).keys()
+    assert 1 <= len(skeletons(path)) <= 3
+
+
+@each_exercise
+def test_an_unfilled_exercise_is_not_done(path, name, function, capsys):
+    assert check(name, function) is False
+    assert "not filled in yet" in capsys.readouterr().out
+    with pytest.raises(NotFilledIn, match=re.escape(name)):
+        check(name, function, strict=True)
+
+
+@each_exercise
+def test_the_solution_is_right(path, name, function, capsys):
+    assert check(name, solution(path, function), strict=True) is True
+    assert capsys.readouterr().out == f"{name}: right.\n"
+
+
+@each_exercise
+def test_a_wrong_answer_fails_with_its_hint(path, name, function):
+    """`tests/wrong_answers/nbNN.py` holds mistakes that people make, each with words of the hint that it must get."""
+    wrong = importlib.import_module(f"tests.wrong_answers.nb{number_of(path)}").WRONG[name]
+    assert wrong
+    for answer, words in wrong:
+        with pytest.raises(WrongAnswer, match=re.escape(words)):
+            check(name, answer)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda *_, **__: None, "returns None"),
+        (lambda *_, **__: "three", "returns str"),
+        (lambda *_, **__: np.zeros((2, 1, 7)), "returns shape (2, 1, 7)"),
+    ],
+)
+@each_exercise
+def test_an_answer_of_the_wrong_kind_is_told_so(path, name, function, answer, words):
+    with pytest.raises(WrongAnswer, match=re.escape(words)):
+        check(name, answer)
+
+
+def test_an_unknown_exercise_is_named():
+    with pytest.raises(KeyError, match="this notebook has 03"):
+        check("03.nothing", None)
+
+
+def test_a_mistake_in_an_answer_keeps_its_traceback():
+    def answer(*_):
+        return 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        check(EXERCISES[0][1], answer)
+
+
+def executed(path, folder):
+    """Build a notebook; its page must hold nothing that is fetched, and its pictures must be those in git."""
+    notebook = build.execute(build.read(path))
+    page = build.to_html(notebook, folder)
+    assert not re.search(r'<(script|img|link|audio|source)\b[^>]*(src|href)="(?!data:)', page)
+    made = build.pictures(notebook)
+    shown = re.findall(r"\(images/(.+?)\.png\)", path.read_text(encoding="utf-8"))
+    assert shown == list(made)
+    for name, png in made.items():
+        kept = (path.parent / "images" / f"{name}.png").read_bytes()
+        assert len(kept) < 60_000, name
+        assert build.difference(kept, png) <= build.SAME_PICTURE, f"python -m tutorials.build {path.stem} --images"
+
+
+@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if number_of(p) in QUICK], ids=lambda path: path.stem)
+def test_quick_notebooks_run(path, tmp_path):
+    executed(path, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if number_of(p) not in QUICK], ids=lambda path: path.stem)
+def test_all_other_notebooks_run(path, tmp_path):
+    executed(path, tmp_path)
+
+
+def test_pictures_in_git_are_those_of_notebooks():
+    shown = {name for path in NOTEBOOKS for name in re.findall(r"\(images/(.+?\.png)\)", path.read_text())}
+    readme = set(re.findall(r"\(tutorials/images/(.+?\.png)\)", README))
+    assert {path.name for path in (ROOT / "tutorials/images").iterdir()} == shown | readme
+
+
+def test_another_curve_is_another_picture():
+    """The rule that holds pictures against drift sees a changed curve, and does not see a changed font."""
+    from matplotlib.figure import Figure
+
+    def picture(phase, size):
+        figure = Figure(figsize=(6, 3))
+        axes = figure.subplots()
+        axes.plot(np.sin(np.linspace(0, 6, 200) + phase))
+        axes.set_title("a sine", fontsize=size)
+        axes.tick_params(labelsize=size)
+        file = io.BytesIO()
+        figure.savefig(file, format="png")
+        return file.getvalue()
+
+    assert build.difference(picture(0, 10), picture(0, 10.5)) <= build.SAME_PICTURE
+    assert build.difference(picture(0, 10), picture(1, 10)) > build.SAME_PICTURE
+
+
+def test_build_command_writes_a_page(tmp_path):
+    """The command itself, on the quickest notebook; an unknown one is refused in a line."""
+    command = [sys.executable, "-m", "tutorials.build", "--out", str(tmp_path)]
+    result = subprocess.run([*command, "99"], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 2 and "no tutorial '99'" in result.stderr
+    result = subprocess.run([*command, QUICK[0]], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    (page,) = tmp_path.glob("*.html")
+    assert page.name in result.stdout and "<math" in page.read_text(encoding="utf-8")
