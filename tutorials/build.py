@@ -60,7 +60,11 @@ def execute(notebook):
 
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     client = NotebookClient(
-        notebook, timeout=TIMEOUT_S, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
+        notebook,
+        timeout=TIMEOUT_S,
+        kernel_name="python3",
+        extra_arguments=["--IPKernelApp.log_level=40"],  # errors; it warns of unencrypted ports on this very machine
+        resources={"metadata": {"path": str(FOLDER)}},
     )
     client.execute(env={**os.environ, "PYTHONPATH": path})
     return notebook
@@ -98,6 +102,7 @@ def difference(png, other):
 
 def to_html(notebook, folder):
     """The page of an executed notebook, to be written into `folder`."""
+    from jinja2 import pass_context
     from nbconvert import HTMLExporter
     from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
@@ -114,6 +119,7 @@ def to_html(notebook, folder):
             return super().link(text, link_from(url, folder), title)
 
     class Exporter(HTMLExporter):
+        @pass_context
         def markdown2html(self, context, source):
             source = re.sub(r"!\[[^\]]*\]\(images/[^)]*\)\n?", "", source)  # the cell above shows that picture itself
             return MarkdownWithMath(renderer=Renderer(escape=False, anchor_link_text="")).render(source)
