@@ -27,7 +27,7 @@ TIMEOUT_S = 600  # of one cell; a whole notebook takes less than two minutes
 COLOURS = 128  # of a committed picture: a third of the bytes, and no difference to the eye
 SAME_PICTURE = 4.0  # grey levels, of 255: other fonts and libraries stay below, another curve does not
 STYLE = """<style>
-body { max-width: 62rem; margin: 0 auto; }
+body { max-width: 64rem; margin: 0 auto; }
 math { font-size: 1.08em; }
 math[display="block"] { margin: 0.8em 0; }
 mtd { padding: 0.25em 0.3em; }

@@ -9,6 +9,7 @@ inputs of their own, compare it with the package, and say what is off — not wh
 """
 
 import importlib
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,6 +22,20 @@ class WrongAnswer(AssertionError):
     def _render_traceback_(self):
         """IPython shows this instead of a stack of calls within the checks."""
         return [f"{type(self).__name__}: {self}"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `check` found: true if the answer is right; a notebook shows the message."""
+
+    right: bool
+    message: str
+
+    def __bool__(self):
+        return self.right
+
+    def __repr__(self):
+        return self.message
 
 
 class NotFilledIn(WrongAnswer):
@@ -42,8 +57,8 @@ def check(name, answer, *, strict=False):
 
     Returns
     -------
-    bool
-        True: right. False: not filled in yet.
+    Verdict
+        True: right. False: not filled in yet. In a notebook, as the last line of a cell, it reads as a sentence.
 
     Raises
     ------
@@ -60,12 +75,10 @@ def check(name, answer, *, strict=False):
     except NotImplementedError:
         if strict:
             raise NotFilledIn(f"{name} is not filled in yet") from None
-        print(f"{name}: not filled in yet — replace `raise NotImplementedError` by your answer and run the cell again.")
-        return False
+        return Verdict(False, f"{name}: not filled in yet. Replace `raise NotImplementedError` and run the cell again.")
     except WrongAnswer as wrong:
         raise WrongAnswer(f"{name} is not right yet. {wrong}") from None
-    print(f"{name}: right.")
-    return True
+    return Verdict(True, f"{name}: right.")
 
 
 def exercises(number):
