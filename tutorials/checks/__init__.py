@@ -106,7 +106,7 @@ def expect(condition, hint):
 def expect_equal(got, expected, hint, tolerance=1e-9):
     """Raise WrongAnswer unless `got` has the shape and the values of `expected`.
 
-    Values may differ by `tolerance` times the largest element of `expected`, or times 1e-3 where that is smaller. A wrong
+    Values may differ by `tolerance` times the largest element of `expected`, or times 1e-3 if that is more. A wrong
     kind of value, a wrong shape and NaN are named; wrong numbers get the `hint`.
     """
     expect(got is not None, "It returns None: does it end with `return`?")
