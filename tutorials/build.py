@@ -24,7 +24,7 @@ from data_tools.files import atomic_write
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent
 TIMEOUT_S = 600  # of one cell; a whole notebook takes less than two minutes
-COLOURS = 128  # of a committed picture: a third of the bytes, and no difference to the eye
+COLOURS = 64  # of a picture in git: a fraction of the bytes, and no difference to the eye
 SAME_PICTURE = 4.0  # grey levels, of 255: other fonts and libraries stay below, another curve does not
 STYLE = """<style>
 body { max-width: 64rem; margin: 0 auto; }

@@ -61,7 +61,7 @@ def subset_of(answer):
     """`answer(file_name)` on 2000 recordings of three pieces; Python's own `hash` is not allowed, see the hint."""
 
     def forbidden(_):
-        raise WrongAnswer("`hash` of a text is salted anew in every process; hashlib and zlib.crc32 are not.")
+        raise WrongAnswer("`hash` of a text is salted anew in every process; hashlib is the same everywhere.")
 
     recordings = [f"day{i:02}" for i in range(1000)] + [f"night{i}" for i in range(1000)]
     with mock.patch.object(builtins, "hash", forbidden):
@@ -81,4 +81,4 @@ def subset_of(answer):
     expect(not crossing, f"Pieces of {crossing[:1]} are in two subsets: which part of the name is the recording's?")
     for subset, wanted in zip(SUBSETS, (0.6, 0.2, 0.2), strict=True):
         share = np.mean([pieces[0] == subset for pieces in got.values()])
-        expect(abs(share - wanted) < 0.05, f"{subset} gets a share of {share:.2f} of the recordings, not {wanted}.")
+        expect(abs(share - wanted) < 0.08, f"{subset} gets a share of {share:.2f} of the recordings, not {wanted}.")
