@@ -19,6 +19,11 @@ def _best(history, key=lambda row: (row["dev_error_rate"], row["dev_loss"]), kep
     return min((row for row in history if kept(row)), key=key)["epoch"]
 
 
+def _best_nonzero(history):
+    """Takes a zero for nothing."""
+    return _best(history, kept=lambda row: row["dev_error_rate"]) if any(r["dev_error_rate"] for r in history) else 0
+
+
 WRONG = {
     "07.running_means": [
         (lambda g, beta: _means(g, beta, lambda b, n: 1.0), "before the correction"),
@@ -40,6 +45,6 @@ WRONG = {
         (lambda history: _best(history, key=lambda row: row["dev_error_rate"]), "Of equal error rates"),
         (_best, "leave it out"),
         (lambda history: _best(history, kept=lambda row: row["dev_error_rate"] is not None), "0 was asked for"),
-        (lambda h: _best(h, kept=lambda row: row["dev_error_rate"]) if any(r["dev_error_rate"] for r in h) else 0, "zero"),
+        (_best_nonzero, "An error rate of zero"),
     ],
 }

@@ -41,7 +41,7 @@ def softmax_influence(answer):
     if np.shape(got) == truth.shape and np.isclose(np.sum(got), 1):
         hint = "They add up to 1, as they must, but are not shared out rightly. Derive ∂a_s/∂e_t once more."
     expect_equal(got, truth, hint)
-    expect_equal(answer(frame_logits + 900), truth, "Right for small logits; add 900 to all of them and it fails.", 1e-6)
+    expect_equal(answer(frame_logits + 900), truth, "Right for small logits; add 900 to all and it fails.", 1e-6)
 
 
 @exercise("05.two_vectors")

@@ -36,7 +36,8 @@ def clip_factor(answer):
     """`answer(grads, max_norm)` against `clip_by_global_norm`."""
     rng = np.random.default_rng(0)
     for scale, max_norm in ((3.0, 1.0), (0.001, 1.0), (0.1, 0.2), (5.0, 10.0)):
-        grads = {"W": scale * rng.standard_normal((4, 3)), "U": scale * rng.standard_normal((3, 3)), "b": np.full(3, scale)}
+        grads = {name: scale * rng.standard_normal(shape) for name, shape in (("W", (4, 3)), ("U", (3, 3)))}
+        grads["b"] = np.full(3, scale)
         clipped, norm = clip_by_global_norm(grads, max_norm)
         truth = float(clipped["b"][0] / grads["b"][0])
         got = answer([g.copy() for g in grads.values()], max_norm)

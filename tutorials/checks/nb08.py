@@ -11,8 +11,10 @@ from tutorials.checks import exercise, expect, expect_equal
 def count_greedily(answer):
     """`answer(truths, founds, collar_s)` against the package's greedy matching."""
     rng = np.random.default_rng(0)
-    cases = [([], []), ([1.0], []), ([], [1.0]), ([1.0], [1.5]), ([1.0], [0.5]), ([1.0, 1.2], [1.1]), ([2.0, 2.4], [1.9, 1.6]), ([2.0, 2.8], [2.4, 2.1])]
-    cases += [(rng.uniform(0, 4, n).tolist(), rng.uniform(0, 4, m).tolist()) for n, m in ((1, 3), (3, 1), (4, 4), (6, 5))]
+    cases = [([], []), ([1.0], []), ([], [1.0]), ([1.0], [1.5]), ([1.0], [0.5])]
+    cases += [([1.0, 1.2], [1.1]), ([2.0, 2.4], [1.9, 1.6]), ([2.0, 2.8], [2.4, 2.1])]
+    for n, m in ((1, 3), (3, 1), (4, 4), (6, 5)):
+        cases.append((rng.uniform(0, 4, n).tolist(), rng.uniform(0, 4, m).tolist()))
     for truths, founds in cases:
         lists = ({"clip": [(onset, onset + 1) for onset in onsets]} for onsets in (truths, founds))
         scores = score(*lists, matching="greedy")
@@ -58,7 +60,7 @@ def difference_interval(answer):
         elif width < 0.2 * right_width:
             hint = "Too narrow: is anything resampled? As many clips as there are, with replacement, each time anew."
         elif width < 0.95 * right_width:
-            hint = "A little too narrow: 95 % leave two and a half at *each* end, and clips are drawn *with* replacement."
+            hint = "A little too narrow: 95 % leave two and a half at *each* end; clips are drawn *with* replacement."
     expect_equal(got, truth, hint, tolerance=0.012 / max(np.abs(truth)))
 
 

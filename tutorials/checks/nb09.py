@@ -19,7 +19,7 @@ def pack(answer):
         example = f"For U {U.shape} and width {width}: "
         if np.shape(got) == truth.shape and np.array_equal(got, padded.reshape(truth.shape)):
             if not np.array_equal(padded.reshape(truth.shape), truth):
-                expect(False, f"{example}it cuts through the lines. Panel p must hold columns p·width … of *every* line.")
+                expect(False, f"{example}it cuts through the lines. Panel p has columns p·width … of *every* line.")
         hint = f"{example}panel 0 should begin with the first {width} columns of line 0, then those of line 1."
         if np.shape(got) == truth.shape and np.array_equal(np.asarray(got)[:-1], truth[:-1]):
             hint = f"{example}all is right but the last panel. Zeros beyond column {N}."
@@ -54,7 +54,7 @@ def tile_intensity(answer):
                 (truth / 2, "a multiply-add is two operations."),
                 (1 / truth, "that is bytes per operation."),
                 (2 * rows * lines / (4 * lines + 4 * rows), "sums are loaded *and* stored."),
-                (2 * rows * lines / (4 * rows + 8 * lines), "there is one sum for each *row* (at one j), not for each line."),
+                (2 * rows * lines / (4 * rows + 8 * lines), "there is one sum for each *row*, not for each line."),
                 (4 * truth, "numbers have 4 bytes."),
             ):
                 expect(not np.isclose(got, wrong) or np.isclose(wrong, truth), example + hint)

@@ -24,6 +24,6 @@ def max_pairs_backward(ds, x):
 
 
 def layers_needed(seconds, z, hop):
-    """hop · 2^(L−1) · ln ½ / ln z ≥ seconds, solved for L."""
+    """Solve hop · 2^(L−1) · ln ½ / ln z ≥ seconds for L."""
     steps = math.log(0.5) / math.log(z)
     return max(1, math.ceil(1 + math.log2(seconds / (hop * steps)) - 1e-12))

@@ -32,6 +32,6 @@ def difference_interval(a, b, rng, n_resamples):
 
 
 def clips_needed(q, width):
-    """n ≥ 1.96² · 4 q (1 − q) / width², and even."""
+    """Solve width ≥ 1.96 √(4 q (1 − q) / n) for n, and make it even."""
     n = 1.96**2 * 4 * q * (1 - q) / width**2
     return max(2, 2 * math.ceil(n / 2 - 1e-9))
