@@ -160,7 +160,7 @@ def test_a_wrong_answer_fails_with_its_hint(path, name, function):
     wrong = importlib.import_module(f"tests.wrong_answers.nb{number_of(path)}").WRONG[name]
     assert wrong
     for answer, words in wrong:
-        with pytest.raises(WrongAnswer, match=re.escape(words)):
+        with pytest.raises(WrongAnswer, match=rf"^{re.escape(name)} is not right yet\. .*{re.escape(words)}"):
             check(name, answer)
 
 
