@@ -7,6 +7,7 @@ drawn. "official": the DCASE 2017 synthesizer's stream, which gives the released
 """
 
 import hashlib
+import json
 import math
 
 import numpy as np
@@ -123,7 +124,7 @@ def _draw_minirsed(bank, label, subset, numbers, seed, ebr_db, event_presence_pr
         latest_s = max(0.0, duration_s - clip.length_s - 1 / SAMPLE_RATE)
         has_event = math.floor((i + 1) * event_presence_prob + phase) > math.floor(i * event_presence_prob + phase)
         event = _event_fields(clip, share * latest_s, ratio) if has_event else {}
-        recipes.append(_named(subset, label, i, background, event, duration_s))
+        recipes.append(_named(subset, label, i, background, event, duration_s, json.dumps))
     return recipes
 
 
@@ -183,8 +184,8 @@ def _measured_factor(bank, background, clip, event, duration_s):
     return scaling_factor(e, y, event["onset_s"], event["ebr_db"], f"{clip.key} in {background.key}")
 
 
-def _named(subset, label, index, background, event, duration_s):
-    """The recipe with its official name, which holds a hash of all else."""
+def _named(subset, label, index, background, event, duration_s, as_text=None):
+    """The recipe with its name, which holds a hash of all else: `official.mixture_name`."""
     fields = dict(
         background=background.key,
         scene=background.scene,
@@ -193,7 +194,7 @@ def _named(subset, label, index, background, event, duration_s):
         **event,
     )
     nameless = Recipe(name="", **fields)
-    return Recipe(name=official.mixture_name(subset, label, index, to_yaml_fields(nameless)), **fields)
+    return Recipe(name=official.mixture_name(subset, label, index, to_yaml_fields(nameless), as_text), **fields)
 
 
 def _check_fits(clip, duration_s):

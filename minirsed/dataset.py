@@ -5,6 +5,7 @@ says how); `training` takes the rows back from a memory map, ten at a time, half
 """
 
 import math
+import mmap
 import shutil
 from pathlib import Path
 
@@ -40,6 +41,8 @@ class FeatureStore:
     ebr_db : (N,) float64
         Event-to-background ratio in dB, -inf without an event.
     scene : (N,) str
+    stats : tuple of two (64,) float64
+        Mean and standard deviation of every band, see `feature_stats`; computed once, when the store was filled.
 
     Raises
     ------
@@ -53,6 +56,7 @@ class FeatureStore:
         if index is None or not index["done"]:
             raise InputError(f"{self.folder}: not a complete feature store")
         self.features = store_files.open_features(self.folder, index)
+        self.stats = tuple(np.array(index["stats"]))
         self.recipes = store_files.read_recipes(self.folder, len(self.features))
         self.has_event = np.array([recipe.has_event for recipe in self.recipes])
         self.onset_s = np.array([r.onset_s if r.has_event else np.nan for r in self.recipes], np.float64)
@@ -62,6 +66,18 @@ class FeatureStore:
 
     def __len__(self):
         return len(self.features)
+
+    def clips(self, rows):
+        """Features of some rows, a copy: (len(rows), T, 64), dtype of the store.
+
+        Whatever the map has read is given back at once (the system keeps it in its own cache of files), so that a
+        training of days takes no more memory than one of minutes. `rows` is a slice or an array of row numbers.
+        """
+        copy = np.array(self.features[rows])
+        mapped = self.features.base
+        if hasattr(mapped, "madvise"):  # POSIX; Windows takes pages away by itself
+            mapped.madvise(mmap.MADV_DONTNEED)
+        return copy
 
 
 def prepare(bank, recipes, folder, *, n_jobs=None, dtype="float32", progress=None, cluster=None):
@@ -162,7 +178,7 @@ def minibatches(has_event, batch_size, rng):
     ]
 
 
-def feature_stats(store):
+def feature_stats(features):
     """Mean and standard deviation of every band over all frames of all clips, to normalise with.
 
     One pass in float64, a chunk of clips at a time in the order of the rows, chunks joined as in Chan, Golub and
@@ -170,7 +186,7 @@ def feature_stats(store):
 
     Parameters
     ----------
-    store : FeatureStore, or anything with `features` (N, T, 64)
+    features : (N, T, 64) ndarray, or a memory map of one
 
     Returns
     -------
@@ -181,9 +197,8 @@ def feature_stats(store):
     Raises
     ------
     ValueError
-        The store has no frames.
+        There are no frames.
     """
-    features = store.features
     if features.size == 0:
         raise ValueError(f"features is {features.shape}: expected at least one clip and one frame")
     count, mean, squares = 0, 0.0, 0.0
@@ -218,7 +233,8 @@ def _fill(store, bank, recipes, settings, n_jobs, cluster, progress):
     for n_clips in _run(tasks, n_jobs) if cluster is None else _run_on_cluster(tasks, cluster, index["dtype"]):
         n_left -= n_clips
         progress(len(recipes) - n_left, len(recipes))
-    store_files.write_index(store, index | {"done": True})
+    stats = [part.tolist() for part in feature_stats(store_files.open_features(store, index))]
+    store_files.write_index(store, index | {"stats": stats, "done": True})
     (store / "chunks.done").unlink()
 
 

@@ -51,7 +51,7 @@ def evaluate(detector, store, executor, recurrence, *, alpha=1.0, progress=None)
     recurrence = recurrence.on(executor)
 
     def one_group(rows):
-        frame_logits, clip_logits = detector.logits(store.features[rows], recurrence)
+        frame_logits, clip_logits = detector.logits(store.clips(rows), recurrence)
         labels = batch_labels(store, range(*rows.indices(len(store))))
         loss = losses(frame_logits, clip_logits, labels, alpha)[0].total
         probabilities = zip(sigmoid(clip_logits), sigmoid(frame_logits), strict=True)

@@ -3,7 +3,7 @@
     ROOT/babycry-train-3f0c2a91d7e4/    named after what it holds and a fingerprint of all that determines its bytes
         features.npy    (N, T, 64) float32 or float16; row i is recipe i
         recipes.json    the N recipes, defaults left out
-        index.json      fingerprint, settings, versions; `done`: true once every row is on disk
+        index.json      fingerprint, settings, versions; `done`: true once every row is on disk, and then `stats`
         chunks.done     while preparing: one byte for each chunk, 1 once its rows are on disk
         lock            held by the process that prepares the store; the system frees it when that process ends
 
@@ -31,7 +31,7 @@ from data_tools.files import atomic_write
 from data_tools.recipes import Recipe
 from minirsed.features import lfbe
 
-STORE_VERSION = 1  # of the layout above; part of the fingerprint
+STORE_VERSION = 2  # of the layout above; part of the fingerprint
 CHUNK_CLIPS = 16  # about a second of work between two syncs; enough chunks for all cores in a store of 300 clips
 
 # What turns a recipe into a row, beside the bank, which has a fingerprint of its own: a change in the code of these
@@ -140,6 +140,8 @@ def read_index(store):
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
         is_index = all(isinstance(index[name], kind) for name, kind in kinds.items())
+        if is_index and index["done"]:
+            is_index = np.array(index["stats"], np.float64).shape == (2, index["shape"][-1])
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):

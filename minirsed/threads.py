@@ -54,10 +54,13 @@ def side_by_side(executor):
 
     def run(tasks):
         mine, *others = tasks
-        futures = [executor.submit(task) for task in others]
+        # A cancelled future stays in the executor's queue until its turn; in a slot, emptied by whoever runs the
+        # task, it does not keep the arrays of every batch that has passed.
+        slots = [[task] for task in others]
+        futures = [executor.submit(lambda slot=slot: slot.pop()()) for slot in slots]
         results = [mine()]
-        for task, future in zip(others, futures, strict=True):
-            results.append(task() if future.cancel() else future.result())
+        for slot, future in zip(slots, futures, strict=True):
+            results.append(slot.pop()() if future.cancel() else future.result())
         return results
 
     return run

@@ -25,7 +25,7 @@ from data_tools.recipes import draw_recipes
 from minirsed.adam import Adam, clip_by_global_norm
 from minirsed.archive import read_arrays, write_arrays
 from minirsed.augmentation import augment
-from minirsed.dataset import feature_stats, minibatches
+from minirsed.dataset import minibatches
 from minirsed.detector import Detector, ModelConfig, batch_loss_and_grads, init_params
 from minirsed.evaluation import batch_labels, evaluate
 from minirsed.gru import numba_recurrence
@@ -73,7 +73,7 @@ class Training:
     def start(cls, folder, settings, train_store):
         """A new run: statistics of the training features, random weights."""
         rng = np.random.default_rng(settings.seed)
-        mean, std = feature_stats(train_store)
+        mean, std = train_store.stats
         config = ModelConfig(settings.arch, settings.layers, settings.units, train_store.features.shape[2])
         detector = Detector(config, init_params(config, rng), settings.label, mean, std)
         return cls(folder, settings, detector, Adam(settings.learning_rate), rng, [])
@@ -141,7 +141,7 @@ class Training:
         """One pass over the training mixtures; returns the means of its losses and gradient norm."""
         sums, n_done, norms = np.zeros(3), 0, []
         for rows in minibatches(store.has_event, self.settings.batch_size, self.rng):
-            coloured = augment(store.features[rows], self.rng, self.settings.equaliser_db, self.settings.mask_bands)
+            coloured = augment(store.clips(rows), self.rng, self.settings.equaliser_db, self.settings.mask_bands)
             x = self.detector.normalise(coloured)
             values, grads = batch_loss_and_grads(
                 executor,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from data_tools.recipes import Recipe
+from minirsed.dataset import feature_stats
 from minirsed.features import frame_to_seconds
 
 
@@ -43,11 +44,15 @@ class Store(SimpleNamespace):
     def __init__(self, features, recipes, has_event, onset_s, offset_s):
         ebr_db = np.array([recipe.ebr_db for recipe in recipes])
         super().__init__(
-            features=features, recipes=recipes, has_event=has_event, onset_s=onset_s, offset_s=offset_s, ebr_db=ebr_db
-        )
+            features=features, recipes=recipes, has_event=has_event, onset_s=onset_s, offset_s=offset_s, ebr_db=ebr_db,
+            stats=feature_stats(features),
+        )  # fmt: skip
 
     def __len__(self):
         return len(self.features)
+
+    def clips(self, rows):
+        return self.features[rows]
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -137,7 +138,8 @@ def test_builtin_bank(tmp_path):
     store = prepare(bank, recipes, tmp_path, n_jobs=2)
     assert store.features.shape == (20, 1303, 64) and store.has_event.sum() == 10
     assert store.folder.name.startswith("glassbreak-devtest-")
-    mean, std = feature_stats(store)
+    mean, std = store.stats
+    np.testing.assert_array_equal(store.stats, feature_stats(store.features))
     assert np.isfinite(mean).all() and (std > dataset.MIN_STD).all()
 
 
@@ -454,6 +456,8 @@ def test_disk_that_fills_up_on_the_way(bank, small_disk, undisturbed, n_jobs):
         ("index.json", b"[1, 2]"),
         ("index.json", b'{"done": true}'),
         ("index.json", b'{"fingerprint": "f00", "shape": [6, 20, 64], "dtype": "float32", "done": true}'),
+        ("index.json", lambda was: was.replace(b'"stats"', b'"means"')),
+        ("index.json", lambda was: was.replace(b'"stats": [', b'"stats": ["high", ')),
         ("features.npy", b""),
         ("features.npy", b"RIFF"),
         ("features.npy", None),
@@ -464,6 +468,7 @@ def test_disk_that_fills_up_on_the_way(bank, small_disk, undisturbed, n_jobs):
 )
 def test_damaged_or_foreign_file_is_named(bank, tmp_path, name, content):
     (path,) = prepare(bank, RECIPES[:6], tmp_path, n_jobs=1).folder.glob(name)
+    content = content(path.read_bytes()) if callable(content) else content
     path.write_bytes(content) if content is not None else path.unlink()
     with pytest.raises(InputError, match=rf"{name}: .*; delete the folder .*bell-devtrain-\w+ to prepare it anew$"):
         prepare(bank, RECIPES[:6], tmp_path, n_jobs=1)
@@ -548,13 +553,31 @@ def test_minibatches_check_their_arguments():
         minibatches(np.array([True]), 0, rng)
 
 
+def test_clips_are_copies_whose_pages_are_given_back(bank, tmp_path):
+    """What is read from the map is right, again and again, and does not stay in memory as part of the process."""
+    store = prepare(bank, RECIPES, tmp_path, n_jobs=1)
+    big = np.lib.format.open_memmap(tmp_path / "big.npy", "w+", np.float32, (3000, 20, 64))  # 15 MB
+    big[:] = np.arange(3000)[:, None, None]
+    del big
+    store.features = np.load(tmp_path / "big.npy", mmap_mode="r")
+    for first in [0, 1000, 2000, 0]:
+        x = store.clips(slice(first, first + 1000))
+        assert np.array_equal(x, np.broadcast_to(np.arange(first, first + 1000)[:, None, None], x.shape))
+    assert np.array_equal(store.clips(np.array([7, 5]))[:, 0, 0], [7, 5])
+    x[:] = 0  # a copy
+    smaps = Path("/proc/self/smaps")
+    if smaps.exists():
+        sizes = re.findall(r"big\.npy\n(?:.*\n)*?Rss: +(\d+) kB", smaps.read_text())
+        assert sizes and int(sizes[0]) < 2000
+
+
 # ---- statistics
 
 
 def test_feature_stats_by_hand():
     """Two clips of two frames: band 0 is 1, 2, 3, 6: mean 3, variance (4 + 1 + 0 + 9) / 4 = 3.5. Band 1 is constant."""
     features = np.array([[[1, -23], [2, -23]], [[3, -23], [6, -23]]], np.float32)
-    mean, std = feature_stats(SimpleNamespace(features=features))
+    mean, std = feature_stats(features)
     assert mean.tolist() == [3, -23] and mean.dtype == std.dtype == np.float64
     np.testing.assert_allclose(std, [np.sqrt(3.5), dataset.MIN_STD], rtol=1e-15)
 
@@ -563,7 +586,7 @@ def test_feature_stats_by_hand():
 def test_feature_stats_equal_those_of_the_whole(dtype):
     """Against NumPy on everything at once; 37 clips are chunks of 16, 16 and 5. The large mean would cancel."""
     features = (np.random.default_rng(0).normal(1000, 3, (37, 11, 64))).astype(dtype)
-    mean, std = feature_stats(SimpleNamespace(features=features))
+    mean, std = feature_stats(features)
     whole = features.reshape(-1, 64).astype(np.float64)
     np.testing.assert_allclose(mean, whole.mean(axis=0), rtol=1e-14)
     np.testing.assert_allclose(std, whole.std(axis=0), rtol=1e-12)
@@ -571,4 +594,4 @@ def test_feature_stats_equal_those_of_the_whole(dtype):
 
 def test_feature_stats_of_nothing():
     with pytest.raises(ValueError, match=r"features is \(0, 20, 64\)"):
-        feature_stats(SimpleNamespace(features=np.zeros((0, 20, 64), np.float32)))
+        feature_stats(np.zeros((0, 20, 64), np.float32))

@@ -4,6 +4,7 @@ import ctypes
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,26 @@ def test_an_idle_thread_takes_a_task():
     meeting = threading.Barrier(2, timeout=60)
     with worker_threads(2) as executor:
         assert executor.submit(lambda: side_by_side(executor)([meeting.wait] * 2)).result(60) in ([0, 1], [1, 0])
+
+
+def test_a_task_that_was_run_is_let_go():
+    """Groups of clips queue up by the hundred; what they did on the side must not wait in the queue behind them."""
+
+    class Work:
+        def __call__(self):
+            return threading.get_ident()
+
+    kept = []
+
+    def group(i):
+        tasks = [Work(), Work()]
+        kept.append(weakref.ref(tasks[1]))
+        side_by_side(executor)(tasks)
+        tasks.clear()
+        return sum(ref() is not None for ref in kept)
+
+    with worker_threads(1) as executor:  # no other thread: the caller runs both, and the queue holds 19 groups more
+        assert list(executor.map(group, range(20))) == [0] * 20
 
 
 def test_an_error_in_a_task_reaches_the_caller():

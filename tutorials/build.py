@@ -170,7 +170,7 @@ def _chosen(names):
     everything = notebooks()
     chosen = []
     for name in names:
-        found = [path for path in everything if path.name.startswith(Path(name).name)]
+        found = [path for path in everything if path.name.startswith(Path(name).name.zfill(2))]
         if not found:
             raise InputError(f"no tutorial {name!r}; there are {', '.join(path.stem for path in everything)}")
         chosen += found
