@@ -13,6 +13,17 @@ def require_positive(arguments, *names):
             raise InputError(f"--{name} is {value}: expected at least 1")
 
 
+def require_writable(name, path):
+    """Refuse an output file that cannot be made, before the work that fills it; `name` is the option or argument."""
+    folder = path.parent
+    if path.is_dir():
+        raise InputError(f"{name} {path}: is a folder; expected a file name")
+    if not folder.is_dir():
+        raise InputError(f"{name} {path}: there is no folder {folder}")
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{name} {path}: the folder {folder} is not writable")
+
+
 def available_cores():
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

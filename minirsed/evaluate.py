@@ -29,15 +29,7 @@ def parse_arguments(argv=None):
         "the ten worst mistakes.",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=WIDTH),
     )
-    cores = available_cores()
-    parser.add_argument("run", metavar="RUN", type=Path, help="run folder that minirsed.train has written")
-    parser.add_argument("--subset", choices=("dev", "eval"), default="eval", help="mixtures to use (default: eval)")
-    parser.add_argument(
-        "--clips",
-        metavar="N",
-        type=int,
-        help="mixtures, half of them with an event (default: as in training, --dev-clips)",
-    )
+    add_mixture_arguments(parser, subset="eval")
     parser.add_argument(
         "--tune",
         action=argparse.BooleanOptionalAction,
@@ -51,6 +43,23 @@ def parse_arguments(argv=None):
         type=Path,
         help="run of the same class to test against on the same mixtures, paired (default: none)",
     )
+    parser.add_argument("--json", action="store_true", help="print figures_SUBSET.json instead of tables")
+    return parser.parse_args(argv)
+
+
+def add_mixture_arguments(parser, subset):
+    """Which run, which mixtures, made how; `subset` is the default."""
+    cores = available_cores()
+    parser.add_argument("run", metavar="RUN", type=Path, help="run folder that minirsed.train has written")
+    parser.add_argument(
+        "--subset", choices=("dev", "eval"), default=subset, help=f"mixtures to use (default: {subset})"
+    )
+    parser.add_argument(
+        "--clips",
+        metavar="N",
+        type=int,
+        help="mixtures, half of them with an event (default: as in training, --dev-clips)",
+    )
     parser.add_argument("--data", metavar="PATH", help="sounds, as for minirsed.train (default: those of the run)")
     parser.add_argument(
         "--features",
@@ -59,7 +68,6 @@ def parse_arguments(argv=None):
         default=Path("features"),
         help="folder that keeps computed features (default: ./features)",
     )
-    parser.add_argument("--json", action="store_true", help="print figures_SUBSET.json instead of tables")
     parser.add_argument(
         "--threads",
         metavar="N",
@@ -67,7 +75,6 @@ def parse_arguments(argv=None):
         default=cores,
         help=f"threads and worker processes (default: {cores}, one a core)",
     )
-    return parser.parse_args(argv)
 
 
 @exit_on_input_error
@@ -111,7 +118,7 @@ def run_detectors(arguments):
             return evaluate(detector, store, executor, numba_recurrence(), alpha=settings.alpha, progress=progress)
 
     store = mixtures(arguments.subset, arguments.clips)
-    results = Results(arguments.run, arguments.subset, detector, store, detect(detector, store))
+    results = Results(arguments.run, arguments.subset, detector, store, detect(detector, store), bank)
     if arguments.tune:
         results.dev_store, results.dev_evaluation = store, results.evaluation
         if arguments.subset != "dev":

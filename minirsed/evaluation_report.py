@@ -40,6 +40,7 @@ class Results:
     detector: Any  # minirsed.detector.Detector
     store: Any  # minirsed.dataset.FeatureStore
     evaluation: Any  # minirsed.evaluation.Evaluation with the detector's own thresholds
+    bank: Any = None  # data_tools.soundbank.SoundBank that the mixtures are made of
     tuned_thresholds: tuple | None = None  # (thres0, thres1)
     dev_store: Any = None  # on which they were tuned, and its Evaluation
     dev_evaluation: Any = None
@@ -72,7 +73,7 @@ class Results:
 def grid_of(detector, store, evaluation):
     """`ThresholdGrid` of an evaluation, the detector's own thresholds among those of `minirsed.thresholds.GRID`."""
     return threshold_grid(
-        _probabilities(evaluation),
+        probabilities(evaluation),
         np.stack([found.frame_probabilities for found in evaluation.detections]),
         store.onset_s,
         np.union1d(GRID, detector.thres0),
@@ -105,7 +106,7 @@ def figures_of(results):
         "run": str(results.run),
         "subset": results.subset,
         "label": results.detector.label,
-        "clip_s": _clip_s(store),
+        "clip_s": clip_s(store),
         **_figures(results, evaluation, *results.thresholds),
         "resamples": breakdown.RESAMPLES,
         "tuned": tuned,
@@ -199,18 +200,18 @@ def _write_thresholds(results, folder):
 def _write_det(results, folder):
     """The curve as CSV, and with the other run's and the operating points as a picture."""
     subset, store = results.subset, results.store
-    clips = store.has_event, _clip_s(store)
+    clips = store.has_event, clip_s(store)
     if store.has_event.all() or not store.has_event.any():
         missing = "without" if store.has_event.all() else "with"
         results.notes.append(f"no det_{subset}.png: no mixture {missing} an event")
         return
-    curve = det_curve(_probabilities(results.evaluation), *clips)
+    curve = det_curve(probabilities(results.evaluation), *clips)
     _write_csv(folder / f"det_{subset}.csv", curve._fields, zip(*curve, strict=True))
     curves = [(str(results.run), curve)]
     if results.other:
-        curves.append((str(results.other_run), det_curve(_probabilities(results.other), *clips)))
+        curves.append((str(results.other_run), det_curve(probabilities(results.other), *clips)))
     points = [
-        (name, clip_rates(_probabilities(results.evaluation), *clips, thres0)) for name, (thres0, _) in results.points()
+        (name, clip_rates(probabilities(results.evaluation), *clips, thres0)) for name, (thres0, _) in results.points()
     ]
     title = f"{results.detector.label}, {subset}: is there an event in the clip?"
     plots.det(curves, points, folder / f"det_{subset}.png", title)
@@ -225,15 +226,16 @@ def _write_csv(path, columns, rows):
 
 def _figures(results, evaluation, thres0, thres1):
     """Figures of one pair of thresholds."""
-    rates = clip_rates(_probabilities(evaluation), results.store.has_event, _clip_s(results.store), thres0)._asdict()
+    rates = clip_rates(probabilities(evaluation), results.store.has_event, clip_s(results.store), thres0)._asdict()
     rates |= {name: breakdown.none_if_nan(rates[name]) for name in ("miss_rate", "false_alarms_per_hour")}
     return {"thres0": thres0, "thres1": thres1, **breakdown.figures(evaluation), "by_clip": rates}
 
 
-def _probabilities(evaluation):
+def probabilities(evaluation):
+    """List of p, one a clip."""
     return [found.probability for found in evaluation.detections]
 
 
-def _clip_s(store):
+def clip_s(store):
     """Sound that the frames of a clip cover, from the start of the first to the end of the last, seconds."""
     return float(frame_to_seconds(0) + frame_to_seconds(store.features.shape[1] - 1))

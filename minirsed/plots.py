@@ -6,9 +6,13 @@ from minirsed.breakdown import outcome
 from minirsed.features import frame_to_seconds
 
 TRUTH, FOUND = "#1b9e77", "#d95f02"  # told apart by colour-blind eyes and in grey print (ColorBrewer Dark2)
+POINT_MARKS = (
+    {"marker": "o", "markersize": 14, "color": FOUND},
+    {"marker": "D", "markersize": 7, "color": TRUTH},
+)
 
 
-def _figure(*args, **kwargs):
+def new_figure(*args, **kwargs):
     """A figure without a display, whatever the user's backend."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -28,39 +32,49 @@ def curves(history, path, title):
     path : str or Path
     title : str
     """
-    epochs = [row["epoch"] for row in history]
-    column = {name: np.array([row[name] for row in history], float) for name in history[0]}  # None becomes NaN
-    figure = _figure(figsize=(9, 3.6), layout="constrained")
+    figure = new_figure(figsize=(9, 3.6), layout="constrained")
     figure.suptitle(title)
     loss, error = figure.subplots(1, 2)
+    draw_losses(loss, history)
+    draw_dev_scores(error, history)
+    figure.savefig(path, dpi=110)
+
+
+def draw_losses(axes, history):
+    """Training and development losses by epoch."""
+    epochs, column = _columns(history)
     for name, style in (
         ("train_loss", "-"),
         ("train_utterance_loss", ":"),
         ("train_frame_loss", "--"),
         ("dev_loss", "-"),
     ):
-        loss.plot(
-            epochs, column[name], style, color="k" if name == "dev_loss" else "#7570b3", label=name.replace("_", " ")
-        )
-    loss.set(xlabel="epoch", ylabel="loss per clip (nats)", ylim=(0, None))
-    loss.legend()
-    error.plot(epochs, column["dev_error_rate"], color=FOUND, label="error rate (lower is better)")
-    error.plot(epochs, column["dev_f1"], color=TRUTH, label="F1 (higher is better)")
+        colour = "k" if name == "dev_loss" else "#7570b3"
+        axes.plot(epochs, column[name], style, color=colour, label=name.replace("_", " "))
+    axes.set(xlabel="epoch", ylabel="loss per clip (nats)", ylim=(0, None))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend()
+
+
+def draw_dev_scores(axes, history):
+    """Development ER and F1 by epoch, the best epoch marked."""
+    epochs, column = _columns(history)
+    axes.plot(epochs, column["dev_error_rate"], color=FOUND, label="error rate (lower is better)")
+    axes.plot(epochs, column["dev_f1"], color=TRUTH, label="F1 (higher is better)")
     if np.isfinite(column["dev_error_rate"]).any():
         best = int(np.nanargmin(column["dev_error_rate"]))
-        error.plot(epochs[best], column["dev_error_rate"][best], "o", color=FOUND)
-        error.annotate(
-            f"{column['dev_error_rate'][best]:.2f}",
-            (epochs[best], column["dev_error_rate"][best]),
-            (0, 8),
-            textcoords="offset points",
-            ha="center",
-        )
-    error.set(xlabel="epoch", ylabel="development set, onset within 0.5 s", ylim=(0, None))
-    error.legend()
-    for axes in (loss, error):
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    figure.savefig(path, dpi=110)
+        at = epochs[best], column["dev_error_rate"][best]
+        axes.plot(*at, "o", color=FOUND)
+        axes.annotate(f"{at[1]:.2f}", at, (0, 8), textcoords="offset points", ha="center")
+    axes.set(xlabel="epoch", ylabel="development set, onset within 0.5 s", ylim=(0, None))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend()
+
+
+def _columns(history):
+    """Epoch numbers, and each column of `metrics.csv` with None as NaN."""
+    column = {name: np.array([row[name] for row in history], float) for name in history[0]}
+    return [row["epoch"] for row in history], column
 
 
 def examples(store, evaluation, path, title, rows):
@@ -75,11 +89,11 @@ def examples(store, evaluation, path, title, rows):
     rows : list of int
         Clips of the store to draw.
     """
-    figure = _figure(figsize=(11, 2.9 * len(rows)), layout="constrained")
+    figure = new_figure(figsize=(11, 2.9 * len(rows)), layout="constrained")
     figure.suptitle(title)
     axes = figure.subplots(2 * len(rows), 1, sharex=True, height_ratios=[2, 1] * len(rows), squeeze=False)[:, 0]
     for row, mel, probability in zip(rows, axes[0::2], axes[1::2], strict=True):
-        _draw_clip(mel, probability, store, evaluation, row)
+        draw_clip(mel, probability, store, evaluation, row)
         mel.set_title(caption(store, evaluation, row), fontsize="medium")
         if probability.get_legend_handles_labels()[0]:
             probability.legend(loc="upper right", fontsize="small")
@@ -98,13 +112,13 @@ def mistakes(store, evaluation, path, title, rows):
     """
     n_columns = min(2, len(rows))
     n_rows = -(-len(rows) // n_columns)
-    figure = _figure(figsize=(8.5 * n_columns, 2.6 * n_rows + 1.0), layout="constrained")
+    figure = new_figure(figsize=(8.5 * n_columns, 2.6 * n_rows + 1.0), layout="constrained")
     figure.suptitle(f"{title}\np: probability that the clip holds the event; $p_t$: that frame t does")
     axes = figure.subplots(2 * n_rows, n_columns, sharex=True, height_ratios=[2, 1] * n_rows, squeeze=False)
     pairs = [(axes[i, j], axes[i + 1, j]) for i in range(0, 2 * n_rows, 2) for j in range(n_columns)]
     legend = {}
     for number, (row, (mel, probability)) in enumerate(zip(rows, pairs, strict=False), 1):
-        _draw_clip(mel, probability, store, evaluation, row)
+        draw_clip(mel, probability, store, evaluation, row)
         mel.set_title(f"{number}. {mistake_caption(store, evaluation, row)}", fontsize="medium", loc="left")
         handles, labels = probability.get_legend_handles_labels()
         legend |= dict(zip(labels, handles, strict=True))
@@ -116,7 +130,7 @@ def mistakes(store, evaluation, path, title, rows):
     figure.savefig(path, dpi=90)
 
 
-def _draw_clip(mel, probability, store, evaluation, row):
+def draw_clip(mel, probability, store, evaluation, row):
     """One clip on two axes: log-mel with the true event's edges, p_t with the true and the detected event."""
     found = evaluation.detections[row]
     features = np.asarray(store.features[row], np.float32)
@@ -203,12 +217,18 @@ def det(curves, points, path, title):
     path : str or Path
     title : str
     """
-    figure = _figure(figsize=(7, 5.2), layout="constrained")
+    figure = new_figure(figsize=(7, 5.2), layout="constrained")
     axes = figure.subplots()
+    draw_det(axes, curves, points)
+    axes.set_title(f"{title}\ndecision by clip, p > thres0; the lower left is better")
+    figure.savefig(path, dpi=110)
+
+
+def draw_det(axes, curves, points):
+    """What `det` shows, on axes."""
     for (name, curve), colour in zip(curves, ("k", "#7570b3"), strict=False):
         axes.plot(curve.false_alarms_per_hour, 100 * curve.miss_rate, color=colour, linewidth=1.6, label=name)
-    marks = {"marker": "o", "markersize": 14, "color": FOUND}, {"marker": "D", "markersize": 7, "color": TRUTH}
-    for (name, rates), mark in zip(points, marks, strict=False):
+    for (name, rates), mark in zip(points, POINT_MARKS, strict=False):
         at = rates.false_alarms_per_hour, 100 * rates.miss_rate
         label = f"{name}: {at[0]:.1f} an hour, {at[1]:.0f} % missed"
         axes.plot(*at, **mark, linestyle="", label=label, zorder=3)
@@ -227,11 +247,9 @@ def det(curves, points, path, title):
     axes.set(
         xlabel=f"false alarms per hour of sound without an event ({rates.n_quiet} clips)",
         ylabel=f"events missed, % ({rates.n_events} clips)",
-        title=f"{title}\ndecision by clip, p > thres0; the lower left is better",
     )
     axes.grid(which="major", alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=110)
 
 
 def threshold_map(grids, points, path, title):
@@ -246,7 +264,7 @@ def threshold_map(grids, points, path, title):
     path : str or Path
     title : str
     """
-    figure = _figure(figsize=(5.6 * len(grids) + 1.0, 5.4), layout="constrained")
+    figure = new_figure(figsize=(5.6 * len(grids) + 1.0, 5.4), layout="constrained")
     figure.suptitle(title)
     rates = [grid.figure("error_rate") for _, grid in grids]
     low = min(rate.min() for rate in rates)

@@ -49,6 +49,14 @@ class DetCurve(NamedTuple):
     miss_rate: np.ndarray  # (K,) share of the clips with an event that raise none
 
 
+class PrecisionRecall(NamedTuple):
+    """Events found for K rising thresholds of the clip and one of the frames."""
+
+    thres0: np.ndarray  # (K,)
+    precision: np.ndarray  # (K,) share of the detected events that are hits
+    recall: np.ndarray  # (K,) share of the true events that are hit
+
+
 class ClipRates(NamedTuple):
     """Decision by clip at one threshold; a rate without any clip of its kind is NaN."""
 
@@ -155,6 +163,25 @@ def det_curve(probabilities, has_event, clip_s):
         _rate(n_quiet - n_below, n_quiet * _hours(clip_s)),
         _rate(n_misses, len(probabilities) - n_quiet),
     )
+
+
+def precision_recall_curve(probabilities, frame_probabilities, onset_s, thres1=PAPER[1]):
+    """Precision and recall of events for every thres0 that makes a difference, up to the last that finds anything.
+
+    Parameters and errors as for `threshold_grid`, with one `thres1`. Of more than 500 different p some are passed
+    over, evenly.
+
+    Returns
+    -------
+    PrecisionRecall
+        Empty if nothing is found or there is nothing to find.
+    """
+    thres0 = np.unique(np.quantile(probabilities, np.linspace(0, 1, 501), method="lower"))
+    thres0 = np.concatenate([[0.0], thres0[thres0 > 0]])
+    grid = threshold_grid(probabilities, frame_probabilities, onset_s, thres0, [thres1])
+    n_sys, n_tp = grid.n_sys[:, 0], grid.n_tp[:, 0]
+    some = n_sys > 0 if grid.n_ref else np.zeros(len(n_sys), bool)
+    return PrecisionRecall(thres0[some], n_tp[some] / n_sys[some], n_tp[some] / max(grid.n_ref, 1))
 
 
 def clip_rates(probabilities, has_event, clip_s, thres0=PAPER[0]):

@@ -7,7 +7,14 @@ from minirsed import thresholds
 from minirsed.decode import decode
 from minirsed.features import run_to_seconds
 from minirsed.scoring import score
-from minirsed.thresholds import ThresholdGrid, clip_rates, det_curve, lowest_error, threshold_grid
+from minirsed.thresholds import (
+    ThresholdGrid,
+    clip_rates,
+    det_curve,
+    lowest_error,
+    precision_recall_curve,
+    threshold_grid,
+)
 
 
 def scored(p, p_t, onset_s, thres0, thres1):
@@ -184,3 +191,27 @@ def test_wrong_arguments_are_named(arguments, message):
 def test_a_clip_needs_a_length():
     with pytest.raises(ValueError, match="clip_s is 0"):
         det_curve([0.5], [True], 0)
+
+
+def test_precision_and_recall_are_those_of_score_at_each_threshold():
+    """Up to the last that finds anything: the next p, the largest, would find nothing."""
+    p, p_t, onset_s = random_clips()
+    curve = precision_recall_curve(p, p_t, onset_s, 0.3)
+    assert set(curve.thres0) < {0.0, *p} and len(curve.thres0) >= len(set(p)) - 1
+    for thres0, precision, recall in zip(*curve, strict=True):
+        scores = scored(p, p_t, onset_s, thres0, 0.3)
+        assert (precision, recall) == (scores.precision, scores.recall)
+    assert scored(p, p_t, onset_s, p[p > curve.thres0[-1]].max(), 0.3).n_sys == 0
+
+
+def test_precision_and_recall_of_nothing_are_empty():
+    p, p_t, onset_s = random_clips()
+    assert len(precision_recall_curve(p, 0 * p_t, onset_s).thres0) == 0
+    assert len(precision_recall_curve(p, p_t, 0 * onset_s * np.nan).thres0) == 0
+
+
+def test_precision_and_recall_of_many_clips_are_thinned_out():
+    """2000 clips of different p: 501 thresholds, the lowest and the last that finds anything among them."""
+    p = np.linspace(0.001, 1, 2000)
+    curve = precision_recall_curve(p, np.ones((2000, 3)), np.zeros(2000))
+    assert 490 <= len(curve.thres0) <= 502 and curve.recall[0] == 1 and curve.recall[-1] < 0.005

@@ -1,0 +1,118 @@
+"""A trained detector for other runtimes and languages: `python -m minirsed.export RUN MODEL.onnx`.
+
+`minirsed.onnx_graph` builds the graph; here it is checked, run beside our own model, and only then written.
+"""
+
+import argparse
+from pathlib import Path
+
+from data_tools.errors import InputError, exit_on_input_error
+from minirsed.console import require_writable
+
+TOLERANCE = 1e-4  # largest difference of a probability that is accepted; float32 gives some 1e-6
+CHECKED_SHAPES = ((1, 1303), (3, 258), (2, 1))  # (B, T): a clip of 30 s, a batch, a single frame
+
+
+def parse_arguments(argv=None):
+    """Command line → namespace."""
+    parser = argparse.ArgumentParser(
+        prog="python -m minirsed.export",
+        description="Write the best detector of a run as an ONNX file, which onnxruntime and others run in Python, "
+        "C++, C#, Java, JavaScript and on phones. Input: lfbe (B, T, 64) float32, log filter-bank energies of B clips "
+        "of T frames, as minirsed.features.lfbe computes them; both B and T may vary. Outputs: probability (B,), that "
+        "the clip holds an event, and frame_probabilities (B, T), that the frame does. Normalisation is part of the "
+        "graph. The file's metadata holds the class, both thresholds and every setting of the features. Before it is "
+        "written, the graph is run by onnxruntime beside minirsed's own model.",
+        epilog='Needs the extra onnx: python -m pip install -e ".[onnx]". The README has an example of its use.',
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=100),
+    )
+    parser.add_argument(
+        "run", metavar="RUN", type=Path, help="run folder that minirsed.train has written, or its best.npz"
+    )
+    parser.add_argument("out", metavar="MODEL.onnx", type=Path, help="file to write; an older one is replaced")
+    return parser.parse_args(argv)
+
+
+@exit_on_input_error
+def main(argv=None):
+    """Run the command."""
+    arguments = parse_arguments(argv)
+    require_writable("MODEL.onnx", arguments.out)
+    if not arguments.run.exists():
+        raise InputError(f"{arguments.run}: no such run folder")
+    if arguments.run.is_dir() and not (arguments.run / "best.npz").exists():
+        raise InputError(f"{arguments.run}: no run folder of minirsed's (it has no best.npz)")
+    from minirsed.detector import Detector
+
+    detector = Detector.load(arguments.run)
+    content, difference = export(detector)
+    from data_tools.files import atomic_write
+
+    with atomic_write(arguments.out) as file:
+        file.write(content)
+    print(summary(arguments.out, detector, len(content), difference))
+
+
+def export(detector):
+    """ONNX bytes of a detector, checked.
+
+    Parameters
+    ----------
+    detector : minirsed.detector.Detector
+
+    Returns
+    -------
+    content : bytes
+    difference : float
+        The largest between our probabilities and onnxruntime's, clips and frames, on random features.
+
+    Raises
+    ------
+    InputError
+        onnx or onnxruntime is not installed; onnxruntime disagrees by more than `TOLERANCE`.
+    """
+    try:
+        import onnx
+        import onnxruntime
+    except ImportError as error:
+        raise InputError(f'ONNX needs the library {error.name}: python -m pip install "minirsed[onnx]"') from None
+    import numpy as np
+
+    from minirsed.losses import sigmoid
+    from minirsed.onnx_graph import INPUT, build
+
+    model = build(detector)
+    onnx.checker.check_model(model, full_check=True)
+    content = model.SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    rng, difference = np.random.default_rng(0), 0.0
+    for shape in CHECKED_SHAPES:
+        noise = rng.standard_normal((*shape, detector.config.n_inputs))
+        features = (detector.mean + 2 * detector.std * noise).astype(np.float32)
+        frame_logits, clip_logits = detector.logits(features)
+        for ours, theirs in zip(
+            (sigmoid(clip_logits), sigmoid(frame_logits)), session.run(None, {INPUT: features}), strict=True
+        ):
+            difference = max(difference, float(np.abs(ours - theirs).max()))
+    if not difference <= TOLERANCE:
+        raise InputError(
+            f"onnxruntime {onnxruntime.__version__} differs from minirsed's model by {difference:.1e}; nothing written"
+        )
+    return content, difference
+
+
+def summary(path, detector, n_bytes, difference):
+    """What was written, in four lines."""
+    config = detector.config
+    thresholds = f"{detector.thres0:g} and {detector.thres1:g}"
+    return (
+        f"{path}: {n_bytes / 1e6:.2f} MB, detector of {detector.label}, {config.arch}, {config.n_layers} × "
+        f"{config.n_units} units\n"
+        f"input    lfbe (B, T, {config.n_inputs}) float32, from minirsed.features.lfbe\n"
+        f"outputs  probability (B,), frame_probabilities (B, T); thresholds {thresholds}\n"
+        f"checked: differs from minirsed's own model by {difference:.0e} at most"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""The model as an ONNX graph, equation by equation: what other runtimes need to run a trained detector.
+
+Data flow: detector → **onnx_graph** → `minirsed.export` writes it. B clips of T frames, both free; D bands, K states:
+
+    lfbe (B, T, D)  →  x = (lfbe − mean) / std  →  f(X) = [h_1 … h_T]  →  p_t (B, T), a_t, h, p (B,)
+
+Names of values in the graph are those of the equations in `minirsed.gru`, `multires` and `attention`. Between
+normalisation and head, time comes first, (T, B, ·), as ONNX's GRU wants it.
+
+ONNX's GRU with linear_before_reset = 0 is the cell of `minirsed.gru`, h_t = z ⊙ h_{t-1} + (1 − z) ⊙ c, its gates in
+the same order [z | r | c]. It keeps its matrices transposed, (directions, 3H, inputs), and has a second bias, that of
+the recurrent product, which is 0 here.
+"""
+
+import numpy as np
+
+from data_tools.errors import InputError
+from minirsed import __version__
+from minirsed.features import HOP_S, POWER_FLOOR, SAMPLE_RATE, WIN_S, tables
+from minirsed.multires import directions
+
+OPSET, IR_VERSION = 17, 8  # of 2022: old enough for every runtime in use, new enough for all that is needed
+INPUT, OUTPUTS = "lfbe", ("probability", "frame_probabilities")
+
+
+class Graph:
+    """Nodes and constants, collected in the order in which they are computed."""
+
+    def __init__(self):
+        self.nodes, self.constants = [], {}
+
+    def add(self, operator, inputs, output, **attributes):
+        """Append a node with one output; inputs are names of values, "" leaves an optional one out."""
+        from onnx import helper
+
+        self.nodes.append(helper.make_node(operator, inputs.split(" "), [output], name=output, **attributes))
+        return output
+
+    def constant(self, name, value, dtype=np.int64):
+        """Store a constant; int64 is what ONNX wants for axes and indices."""
+        self.constants[name] = np.ascontiguousarray(value, dtype)
+        return name
+
+
+def build(detector):
+    """An `onnx.ModelProto` that computes p and p_t of a detector from unnormalised features.
+
+    Parameters
+    ----------
+    detector : minirsed.detector.Detector
+        Its parameters become float32.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Input `lfbe` (B, T, D) float32, T ≥ 1, as `minirsed.features.lfbe` makes them; outputs `probability` (B,) and
+        `frame_probabilities` (B, T), float32 in [0, 1]; `metadata` as its metadata properties.
+
+    Raises
+    ------
+    ImportError
+        The package onnx is not installed.
+    InputError
+        An architecture other than uni, bi and multires.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = Graph()
+    h = _encoder(graph, detector.params, detector.config, _normalised(graph, detector))
+    _head(graph, detector.params["head.w"], h)
+    n_bands, float32 = detector.config.n_inputs, TensorProto.FLOAT
+    p, p_t = OUTPUTS
+    proto = helper.make_graph(
+        graph.nodes,
+        "minirsed",
+        [helper.make_tensor_value_info(INPUT, float32, ["B", "T", n_bands])],
+        [helper.make_tensor_value_info(p, float32, ["B"]), helper.make_tensor_value_info(p_t, float32, ["B", "T"])],
+        [numpy_helper.from_array(value, name) for name, value in graph.constants.items()],
+    )
+    model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    model.producer_name, model.producer_version = "minirsed", __version__
+    model.doc_string = f"{detector.label} or not, in a clip and in each of its frames"
+    helper.set_model_props(model, metadata(detector))
+    return model
+
+
+def metadata(detector):
+    """What one must know to use the graph, as text by name; feature settings by librosa's words.
+
+    `frames` says which samples a frame covers; the others are as in the docstring of `minirsed.features`.
+    """
+    config, win_length = detector.config, round(WIN_S * SAMPLE_RATE)
+    values = {
+        "class": detector.label,
+        "thres0": detector.thres0,  # event in the clip if p > thres0 …
+        "thres1": detector.thres1,  # … where p_t > thres1, in the longest run of frames
+        "architecture": config.arch,
+        "n_layers": config.n_layers,
+        "n_units": config.n_units,
+        "minirsed_version": __version__,
+        "sr": SAMPLE_RATE,
+        "n_fft": len(tables(config.n_inputs, win_length).cosine),
+        "win_length": win_length,
+        "hop_length": round(HOP_S * SAMPLE_RATE),
+        "window": "periodic Hann, then zeros up to n_fft",
+        "frames": "frame t covers samples [t*hop_length, t*hop_length + win_length), not centred",
+        "spectrum": "power, no pre-emphasis",
+        "n_mels": config.n_inputs,
+        "fmin": 0,
+        "fmax": SAMPLE_RATE / 2,
+        "mel_formula": "Slaney",
+        "mel_norm": "area 1 (Slaney)",
+        "log": "natural",
+        "power_floor": POWER_FLOOR,
+    }
+    return {name: value if isinstance(value, str) else f"{value:.12g}" for name, value in values.items()}
+
+
+def _normalised(graph, detector):
+    """Zero mean and unit variance per band, x = (lfbe − mean) / std, then time first: (T, B, D)."""
+    graph.constant("mean", detector.mean, np.float32)
+    graph.constant("std", detector.std, np.float32)
+    graph.add("Sub", f"{INPUT} mean", "centred")
+    graph.add("Div", "centred std", "normalised")
+    return graph.add("Transpose", "normalised", "x", perm=[1, 0, 2])
+
+
+def _encoder(graph, params, config, x):
+    """f(X) = [h_1 … h_T] (paper, Sec. 3): (T, B, D) → (T, B, K); see `minirsed.multires`."""
+    if config.arch not in ("uni", "bi", "multires"):
+        raise InputError(f"no ONNX graph for the architecture {config.arch!r}: expected uni, bi or multires")
+    names, pooled = directions(config.arch), []
+    for layer in range(config.n_layers):
+        x = _gru_layer(graph, params, layer, x, names)
+        if config.arch == "multires":
+            x = _average_pairs(graph, x, f"s{layer + 1}")
+            pooled.append(x)
+    return _sum_of_resolutions(graph, pooled) if config.arch == "multires" else x
+
+
+def _gru_layer(graph, params, layer, x, names):
+    """One layer, its directions side by side: (T, B, D) → (T, B, K)."""
+
+    def stacked(key):
+        return np.stack([params[f"gru{layer}.{name}.{key}"].T for name in names])
+
+    W, R, b = (f"gru{layer}.{key}" for key in "WRb")
+    n_units = params[f"gru{layer}.fwd.U"].shape[0]
+    graph.constant(W, stacked("W"), np.float32)  # (directions, 3H, D)
+    graph.constant(R, stacked("U"), np.float32)  # (directions, 3H, H); ONNX calls it R
+    graph.constant(b, np.pad(stacked("b"), ((0, 0), (0, 3 * n_units))), np.float32)  # (directions, 6H): b, then 0
+    graph.add(
+        "GRU",
+        f"{x} {W} {R} {b}",
+        f"gru{layer}.by_direction",  # (T, directions, B, H)
+        hidden_size=n_units,
+        direction="forward" if len(names) == 1 else "bidirectional",
+        linear_before_reset=0,
+    )
+    graph.add("Transpose", f"gru{layer}.by_direction", f"gru{layer}.side_by_side", perm=[0, 2, 1, 3])
+    keep_keep_rest = graph.constant("keep_keep_rest", [0, 0, -1])  # shape (T, B, directions · H)
+    return graph.add("Reshape", f"gru{layer}.side_by_side {keep_keep_rest}", f"gru{layer}.h")
+
+
+def _average_pairs(graph, h, s):
+    """s_i = (h_{2i} + h_{2i+1}) / 2; an odd last frame is averaged with a copy of itself: (T, B, K) → (⌈T/2⌉, B, K).
+
+    The copy is put behind every h; where T is even no pair reaches it.
+    """
+    zero, one, two = (graph.constant(name, [value]) for name, value in (("zero", 0), ("one", 1), ("two", 2)))
+    end = graph.constant("end", [np.iinfo(np.int64).max])
+    one_behind = graph.constant("one_behind", [0, 0, 0, 1, 0, 0])
+    half = graph.constant("half", 0.5, np.float32)
+    graph.add("Pad", f"{h} {one_behind}", f"{s}.padded", mode="edge")
+    graph.add("Slice", f"{h} {zero} {end} {zero} {two}", f"{s}.even")  # h[0::2]; start, end, axis, step
+    graph.add("Slice", f"{s}.padded {one} {end} {zero} {two}", f"{s}.odd")  # h[1::2]
+    graph.add("Add", f"{s}.even {s}.odd", f"{s}.sum")
+    return graph.add("Mul", f"{s}.sum {half}", s)
+
+
+def _sum_of_resolutions(graph, pooled):
+    """h_t = Σ_l s^l_{⌊t / 2^l⌋}, l = 1 … L: (⌈T / 2^l⌉, B, K) each → (T, B, K)."""
+    first, step = graph.constant("first", 0), graph.constant("step", 1)
+    graph.add("Shape", "x", "n_frames_1", start=0, end=1)
+    graph.add("Squeeze", "n_frames_1", "n_frames")
+    graph.add("Range", f"{first} n_frames {step}", "t")
+    for level, s in enumerate(pooled, 1):
+        graph.add("Div", f"t {graph.constant(f'rate{level}', 2**level)}", f"{s}.index")  # of integers: rounded down
+        graph.add("Gather", f"{s} {s}.index", f"{s}.replicated", axis=0)
+    return graph.add("Sum", " ".join(f"{s}.replicated" for s in pooled), "h_resolutions")
+
+
+def _head(graph, w, h):
+    """p_t = σ(wᵀh_t), a_t = p_t / Σ p_t as softmax of log p_t, h = Σ a_t h_t, p = σ(wᵀh) (paper, Sec. 2)."""
+    p, p_t = OUTPUTS
+    graph.constant("w", w, np.float32)
+    axis1 = graph.constant("axis1", [1])
+    graph.add("Transpose", h, "h_t", perm=[1, 0, 2])  # (B, T, K)
+    graph.add("MatMul", "h_t w", "e_t")  # (B, T)
+    graph.add("Sigmoid", "e_t", p_t)
+    graph.add("Neg", "e_t", "minus_e_t")
+    graph.add("Softplus", "minus_e_t", "minus_log_p_t")  # log p_t = −softplus(−e_t)
+    graph.add("Neg", "minus_log_p_t", "log_p_t")
+    graph.add("Softmax", "log_p_t", "a_t", axis=1)
+    graph.add("Unsqueeze", f"a_t {axis1}", "a_row")  # (B, 1, T)
+    graph.add("MatMul", "a_row h_t", "h_row")  # (B, 1, K)
+    graph.add("Squeeze", f"h_row {axis1}", "h")  # (B, K)
+    graph.add("MatMul", "h w", "e")  # (B,)
+    graph.add("Sigmoid", "e", p)

@@ -1,0 +1,117 @@
+"""A run on one page: `python -m minirsed.report RUN` → an HTML file to look at, listen to and pass on.
+
+Evaluates like `minirsed.evaluate`, by the same code; `minirsed.report_page` makes the page.
+"""
+
+import argparse
+import csv
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from data_tools.errors import InputError, exit_on_input_error
+from minirsed.console import Progress, require_positive, require_writable
+from minirsed.evaluate import add_mixture_arguments, run_detectors
+
+
+def parse_arguments(argv=None):
+    """Command line → namespace."""
+    parser = argparse.ArgumentParser(
+        prog="python -m minirsed.report",
+        description="Evaluate the best detector of a run and write one HTML file that any browser shows, offline too: "
+        "scores with intervals, DET and precision-recall curves, tables by event-to-background ratio and by scene, the "
+        "worst mistakes and the best hits with spectrogram, frame probability and sound, training curves, settings. "
+        "The file needs no network and no other file, and holds no script.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=100),
+    )
+    add_mixture_arguments(parser, subset="dev")
+    parser.add_argument(
+        "--examples",
+        metavar="N",
+        type=int,
+        default=3,
+        help="clips to show of each kind: misses, wrong places, false alarms, hits; 0.4 MB a clip of 30 s (default: 3)",
+    )
+    parser.add_argument(
+        "-o", "--out", metavar="FILE", type=Path, help="page to write (default: report_SUBSET.html in RUN)"
+    )
+    parser.add_argument("--open", action="store_true", help="show it in the browser when it is done (default: no)")
+    parser.set_defaults(tune=True, compare=None)
+    return parser.parse_args(argv)
+
+
+@exit_on_input_error
+def main(argv=None):
+    """Run the command."""
+    arguments = parse_arguments(argv)
+    require_positive(arguments, "clips", "examples", "threads")
+    record = read_run(arguments.run, arguments.data)
+    out = arguments.out or arguments.run / f"report_{arguments.subset}.html"
+    require_writable("--out", out)
+    command = shlex.join(["python", "-m", "minirsed.report", *(sys.argv[1:] if argv is None else argv)])
+    text = make_page(run_detectors(arguments), record, arguments.examples, command)
+    from data_tools.files import atomic_write
+
+    with atomic_write(out, "w") as file:
+        file.write(text)
+    print(f"{out}: {len(text.encode()) / 1e6:.1f} MB, complete in itself")
+    if arguments.open:
+        import webbrowser
+
+        webbrowser.open(out.resolve().as_uri())
+
+
+def make_page(results, record, n_of_each, command):
+    """HTML text from an evaluation; renders the clips that it shows once more, for their sound."""
+    from data_tools.mixing import render
+    from minirsed.evaluation_report import figures_of
+    from minirsed.report_figures import audio
+    from minirsed.report_page import choose_clips, clip_card, page
+
+    if results.tuned_thresholds == results.thresholds:  # a row, a point and a sentence that would say nothing new
+        results.tuned_thresholds = None
+        results.notes.append("no tuned thresholds: on the dev mixtures none give a lower ER than the run's own")
+    chosen = choose_clips(results, n_of_each)
+    cards, n_done, n_total = {}, 0, sum(map(len, chosen.values()))
+    with Progress("drawing", "clip") as progress:
+        progress(0, n_total)
+        for kind, rows in chosen.items():
+            cards[kind] = []
+            for row in rows:
+                sound = audio(render(results.store.recipes[row], results.bank))
+                cards[kind].append(clip_card(results, row, sound))
+                n_done += 1
+                progress(n_done, n_total)
+    return page(results, figures_of(results), record, cards, command)
+
+
+def read_run(folder, data=None):
+    """`RunRecord` of a run folder, scored on `data` or, by default, on its own sounds.
+
+    Raises
+    ------
+    InputError
+        No run folder; config.json or metrics.csv is damaged.
+    """
+    from minirsed.report_page import RunRecord
+    from minirsed.run_folder import CONFIG, read_settings
+
+    settings = read_settings(folder)
+    origin = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    path = folder / "metrics.csv"
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            history = [
+                {name: float(value) if value else None for name, value in row.items()} for row in csv.DictReader(file)
+            ]
+    except FileNotFoundError:
+        history = []
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: damaged: {error}") from error
+    origin = {name: value for name, value in origin.items() if name != "settings"}
+    return RunRecord(settings, origin, history, data or settings.data)
+
+
+if __name__ == "__main__":
+    main()

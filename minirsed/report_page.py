@@ -1,0 +1,292 @@
+"""A run and its evaluation as one HTML page that needs nothing else: no network, no script, no other file.
+
+Data flow: evaluation_report, report_figures → **report_page** → `minirsed.report` writes it. Everything that comes from
+files or users goes through `html.escape`; the page's own policy forbids scripts and any address outside of it.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minirsed import __version__, breakdown, plots, report_figures
+from minirsed.evaluate import rate, remarks, span
+from minirsed.report_html import Html, figure, interval, paragraph, table
+from minirsed.settings import option_name
+
+KINDS = {  # of clips to look at, in this order: heading, and what it is
+    "miss": ("Misses", "an event, and nothing was found"),
+    "wrong place": ("Wrong places", "something was found, more than 0.5 s from the event's onset"),
+    "false alarm": ("False alarms", "no event, and something was found"),
+    "hit": ("Best hits", "the clearest of what was found within 0.5 s of the onset"),
+}
+POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run folder tells of a run's making."""
+
+    settings: Any  # minirsed.settings.TrainSettings
+    origin: dict  # the rest of config.json: versions, command, machine, started
+    history: list  # rows of metrics.csv; empty without the file
+    data: str  # the sounds that it is scored on; those of the run, settings.data, or others
+
+
+def page(results, figures, record, cards, command):
+    """The whole page.
+
+    Parameters
+    ----------
+    results : minirsed.evaluation_report.Results
+    figures : dict
+        As `minirsed.evaluation_report.figures_of` gives them.
+    record : RunRecord
+    cards : dict of str to list of Html
+        A key of `KINDS` → `clip_card` of the clips to show.
+    command : str
+        What makes this page again.
+
+    Returns
+    -------
+    str
+    """
+    sections = {
+        "Scores": scores(figures),
+        "Thresholds": thresholds(results),
+        "By loudness and scene": groups(figures),
+        "Clips to look at and listen to": clips(figures, cards),
+        "Training": training(record),
+        "Configuration": configuration(results, record),
+    }
+    ids = {title: title.split()[0].lower() + f"-{number}" for number, title in enumerate(sections, 1)}
+    links = Html("".join(f'<a href="#{ids[title]}">{title}</a>' for title in sections))
+    body = "".join(
+        f'<section aria-labelledby="{ids[title]}"><h2 id="{ids[title]}">{title}</h2>{content}</section>'
+        for title, content in sections.items()
+    )
+    css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" '
+        f'content="light dark"><title>{escape(figures["label"])}: report on a detector</title>'
+        f"<style>{css}</style></head>"
+        f'<body><header>{heading(figures, record)}</header><nav aria-label="Contents">{links}</nav>'
+        f"<main>{body}</main><footer>{footer(command)}</footer></body></html>\n"
+    )
+
+
+def heading(figures, record):
+    """Title, what was scored, and four figures."""
+    by_clip, settings = figures["by_clip"], record.settings
+    hours = figures["n_clips"] * figures["clip_s"] / 3600
+    per_hour = by_clip["false_alarms_per_hour"]
+    tiles = (
+        ("error rate", rate(figures["error_rate"]), interval_text(figures["error_rate_95"])),
+        ("F1", rate(figures["f1"]), interval_text(figures["f1_95"])),
+        ("events found in time", f"{figures['n_tp']} of {figures['n_ref']}", "onset within 0.5 s"),
+        ("false alarms an hour", "–" if per_hour is None else f"{per_hour:.1f}", "in clips without the event"),
+    )
+    caveat = ""
+    if figures["subset"] == "dev" and record.data == settings.data:
+        caveat = paragraph(
+            "The best epoch was chosen on these mixtures, so expect a little worse elsewhere; --subset eval scores "
+            "mixtures that have had no part in anything."
+        )
+    return (
+        f"<h1>{escape(figures['label'])}: report on a detector</h1>"
+        + paragraph(
+            f"Run folder {figures['run']}: {settings.arch}, {settings.layers} × {settings.units} units. Scored on "
+            f"{figures['n_clips']} {figures['subset']} mixtures of {record.data} sounds, {hours:.2f} hours."
+        )
+        + '<ul class="tiles">'
+        + "".join(
+            f"<li><b>{escape(value)}</b> {escape(name)}<small>{escape(note)}</small></li>"
+            for name, value, note in tiles
+        )
+        + "</ul>"
+        + caveat
+    )
+
+
+def scores(figures):
+    """Counts and rates with intervals, with the detector's own thresholds and with tuned ones."""
+    rows = {"own": figures} | ({"tuned": figures["tuned"]} if figures["tuned"] else {})
+    events = [
+        (f"{name} {row['thres0']:g}, {row['thres1']:g}", *(row[n] for n in ("n_ref", "n_sys", "n_tp", "n_fn", "n_fp")))
+        + (rate(row["error_rate"]), span(row["error_rate_95"]), rate(row["f1"]), span(row["f1_95"]))
+        + (rate(row["precision"]), rate(row["recall"]))
+        for name, row in rows.items()
+    ]
+    columns = ("thresholds", "events", "found", "hits", "misses", "false", "ER", "95 % interval", "F1", "95 % interval")
+    by_clip = [
+        (f"{name} {row['thres0']:g}", f"{c['n_misses']} of {c['n_events']}", f"{c['n_false_alarms']} of {c['n_quiet']}")
+        + ("–" if c["false_alarms_per_hour"] is None else f"{c['false_alarms_per_hour']:.1f}",)
+        for name, row in rows.items()
+        for c in (row["by_clip"],)
+    ]
+    return (
+        paragraph(
+            "A hit is an onset within 0.5 s of the true one. ER, the error rate, is (misses + false alarms) / events; "
+            "lower is better, and it may exceed 1. Intervals: 95 %, bootstrap over mixtures."
+        )
+        + table("Events: where are they?", (*columns, "precision", "recall"), events)
+        + "".join(map(paragraph, remarks(figures)))
+        + table("Clips: is there one?", ("p >", "events missed", "false alarms", "false alarms an hour"), by_clip)
+        + "".join(map(paragraph, figures["notes"]))
+    )
+
+
+def thresholds(results):
+    """DET and precision-recall curves."""
+    pictures = []
+    for draw, caption, missing in (
+        (
+            report_figures.det,
+            "Is there an event in the clip? Misses against false alarms as the clip's threshold falls; the lower left "
+            "is better. Both axes are linear below the rate of a single clip, so that 0 has a place.",
+            "No DET curve: it needs mixtures with an event and mixtures without.",
+        ),
+        (
+            report_figures.precision_recall,
+            "Where is it? Precision against recall of the events found as the clip's threshold falls, for each "
+            "threshold of the frames; the upper right is better.",
+            "No precision-recall curve: nothing was found, or there is nothing to find.",
+        ),
+    ):
+        picture = draw(results)
+        pictures.append(figure(picture, caption) if picture else paragraph(missing))
+    return f'<div class="figures">{"".join(pictures)}</div>'
+
+
+def groups(figures):
+    """Tables by event-to-background ratio and by scene."""
+    columns = ("clips", "events", "hits", "false", "recall", "95 % interval", "0 … 1")
+
+    def rows(named):
+        for name, group in named.items():
+            counts = (group[count] for count in ("n_clips", "n_ref", "n_tp", "n_fp"))
+            drawn = interval(group["recall"], group["recall_95"])
+            yield name, *counts, rate(group["recall"]), span(group["recall_95"]), drawn
+
+    names = {"+0": "0 dB", breakdown.UNKNOWN: breakdown.UNKNOWN}
+    ratios = {names.get(ebr, f"{ebr} dB"): group for ebr, group in figures["by_ebr_db"].items()}
+    return (
+        paragraph(
+            "Recall is the share of events that are hit; its interval is Wilson's, 95 %. By ratio only mixtures with "
+            "an event count, by scene all of them."
+        )
+        + table("By event-to-background ratio", ("EBR", *columns), rows(ratios))
+        + table("By scene", ("scene", *columns), rows(figures["by_scene"]))
+    )
+
+
+def choose_clips(results, n_of_each):
+    """The clips to show: kind → rows of the store; mistakes of the largest loss, hits of the lowest, no sound twice."""
+    store, evaluation = results.store, results.evaluation
+    chosen = {kind: [] for kind in KINDS}
+    for row in breakdown.distinct(store, np.argsort(-evaluation.loss, kind="stable").tolist()):
+        kind = breakdown.outcome(store, evaluation, row)
+        if kind in chosen:
+            chosen[kind].append(row)
+    chosen["hit"].reverse()
+    return {kind: rows[:n_of_each] for kind, rows in chosen.items()}
+
+
+def clip_card(results, row, audio):
+    """One clip: what happened in words, picture, player, facts.
+
+    Parameters
+    ----------
+    results : minirsed.evaluation_report.Results
+    row : int
+        Clip of the store.
+    audio : str
+        `src` of the player, see `report_figures.audio`.
+    """
+    store, evaluation = results.store, results.evaluation
+    recipe, about = store.recipes[row], breakdown.describe(store, evaluation, row)
+    caption = plots.mistake_caption(store, evaluation, row)
+    facts = {
+        "event": "none" if about["onset_s"] is None else report_figures.span(about["onset_s"], about["offset_s"]),
+        "detected": "nothing"
+        if about["detected_onset_s"] is None
+        else report_figures.span(about["detected_onset_s"], about["detected_offset_s"]),
+        "loss": f"{about['loss']:.3f}",
+        "mixture": about["mixture"],
+        "background": recipe.background,
+        "event sound": recipe.event or "none",
+    }
+    terms = "".join(f"<dt>{name}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
+    return Html(
+        f"<article><h4>{escape(caption)}</h4>{report_figures.clip(f'clip{row}', results, row)}"
+        f'<audio controls preload="metadata" src="{audio}" aria-label="Sound of: {escape(caption)}"></audio>'
+        f"<dl>{terms}</dl></article>"
+    )
+
+
+def clips(figures, cards):
+    """The cards by kind, with how many there are in all."""
+    totals = figures["mistakes"] | {"hit": figures["n_tp"]}
+    parts = [
+        paragraph(
+            "Above, what the model sees: 64 mel bands, the true event between dashed lines. Below, its frame "
+            "probability p_t with the threshold (dotted), the true event (green) and the detected one (orange). Sounds "
+            "are compressed and brought to one level. Of mistakes on one and the same sound the worst is shown."
+        )
+    ]
+    for kind, (title, meaning) in KINDS.items():
+        shown = f"{len(cards[kind])} of {totals[kind]}" if totals[kind] else "none"
+        parts.append(f"<h3>{title}: {shown}</h3><p>{meaning[0].upper()}{meaning[1:]}.</p>")
+        parts.append(f'<div class="cards">{"".join(cards[kind])}</div>' if cards[kind] else "")
+    return "".join(parts)
+
+
+def training(record):
+    """Curves by epoch, and the same as a table."""
+    if not record.history:
+        return paragraph("The run folder has no metrics.csv, so there are no curves.")
+    captions = (
+        "Loss of a clip: training (violet; dashed its frame part, dotted its clip part) and development (in the "
+        "colour of the text).",
+        "Error rate and F1 on the development mixtures; the dot is the lowest error rate.",
+    )
+    curves = report_figures.training_curves(record.history)
+    pictures = "".join(figure(svg, caption) for svg, caption in zip(curves, captions, strict=True))
+    columns = [name.replace("_", " ") for name in record.history[0]]
+    rows = [["–" if value is None else f"{value:.4g}" for value in row.values()] for row in record.history]
+    numbers = table("Every epoch", columns, rows)
+    return f'<div class="figures">{pictures}</div><details><summary>Numbers of every epoch</summary>{numbers}</details>'
+
+
+def configuration(results, record):
+    """Settings with their meaning; then what else determined the run."""
+    rows = []
+    for setting in dataclasses.fields(record.settings):
+        value, about = getattr(record.settings, setting.name), setting.metadata
+        value = f"{value:g}" if isinstance(value, float) else str(value)
+        rows.append((option_name(setting.name).replace("label", "CLASS"), value, about["help"]))
+    n_weights = sum(values.size for values in results.detector.params.values())
+    origin = record.origin
+    facts = [
+        ("weights", f"{n_weights:,}"),
+        ("command", " ".join(map(str, origin.get("command", ["unknown"])))),
+        ("started", origin.get("started", "unknown")),
+        ("machine", origin.get("machine", "unknown")),
+        ("versions", ", ".join(f"{name} {number}" for name, number in origin.get("versions", {}).items()) or "unknown"),
+    ]
+    return table("Settings", ("option", "value", "meaning"), rows, "text") + table("Origin", ("", ""), facts, "text")
+
+
+def footer(command):
+    """How to make this page again."""
+    return f"Made by minirsed {__version__}: <code>{escape(command)}</code>"
+
+
+def interval_text(edges):
+    """`95 %: 0.02 … 0.11`, or nothing."""
+    return "" if None in edges else f"95 %: {span(edges)}"

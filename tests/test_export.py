@@ -1,0 +1,195 @@
+"""The ONNX file: the same probabilities as the model's own, metadata that suffice, and the command that writes it.
+
+Needs onnx and onnxruntime (`pip install "minirsed[onnx]"`), which the test extra brings.
+"""
+
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+
+from data_tools.errors import InputError
+from minirsed import export
+from minirsed.detector import Detector, ModelConfig, init_params
+from minirsed.features import lfbe
+from minirsed.losses import sigmoid
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+SHAPES = ((2, 61), (3, 16), (1, 1), (2, 2), (1, 3), (1, 7))  # (B, T); odd at each of the four resolutions, and tiny
+
+
+def random_detector(arch, n_layers, dtype=np.float32, scale=2.0, n_inputs=10):
+    """Weights far from their first values, so that gates saturate and probabilities spread; nothing symmetrical."""
+    rng = np.random.default_rng(n_layers)
+    config = ModelConfig(arch, n_layers, n_units=5, n_inputs=n_inputs)
+    params = {name: (scale * value).astype(dtype) for name, value in init_params(config, rng, np.float64).items()}
+    for name in params:
+        if name.endswith("b"):
+            params[name] += rng.normal(0, 0.5, params[name].shape).astype(dtype)
+    mean, std = rng.normal(-8, 2, n_inputs), rng.uniform(0.5, 3, n_inputs)
+    return Detector(config, params, "babycry", mean, std, thres0=0.4, thres1=0.6)
+
+
+def session_of(detector):
+    return onnxruntime.InferenceSession(export.export(detector)[0], providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize("n_layers", [1, 2, 3, 4])
+@pytest.mark.parametrize("arch", ["uni", "bi", "multires"])
+def test_onnxruntime_agrees_with_the_model_in_float64(arch, n_layers):
+    """Against the plain NumPy loop, one file for all numbers of clips and frames."""
+    exact = random_detector(arch, n_layers, np.float64)
+    session = session_of(exact)
+    spread = []
+    for shape in SHAPES:
+        features = np.random.default_rng(shape).normal(-8, 4, (*shape, 10)).astype(np.float32)
+        p, p_t = session.run(["probability", "frame_probabilities"], {"lfbe": features})
+        frame_logits, clip_logits = exact.logits(features)
+        assert p.shape == shape[:1] and p_t.shape == shape and p.dtype == p_t.dtype == np.float32
+        np.testing.assert_allclose(p, sigmoid(clip_logits), atol=1e-5)
+        np.testing.assert_allclose(p_t, sigmoid(frame_logits), atol=1e-5)
+        spread += [*p, *p_t.ravel()]
+    assert max(spread) - min(spread) > 0.3  # an answer of one half for everything would not pass
+
+
+def test_extreme_logits_stay_finite():
+    """Logits far beyond ±100, where p_t underflows: the attention is still a mean of states."""
+    for sign in (-1, 1):
+        detector = random_detector("multires", 2)
+        detector.params["head.w"] = np.full(10, 300 * sign, np.float32)
+        features = np.random.default_rng(0).normal(-8, 4, (1, 9, 10)).astype(np.float32)
+        outputs = session_of(detector).run(None, {"lfbe": features})
+        frame_logits, clip_logits = detector.logits(features)
+        assert np.abs(frame_logits).max() > 100
+        for values, logits in zip(outputs, (clip_logits, frame_logits), strict=True):
+            np.testing.assert_allclose(values, sigmoid(logits), atol=1e-5)
+
+
+def test_the_file_names_its_sizes_and_is_old_enough_for_any_runtime():
+    model = onnx.load_from_string(export.export(random_detector("multires", 3))[0])
+    onnx.checker.check_model(model, full_check=True)
+
+    def shape(value):
+        return [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+
+    assert {value.name: shape(value) for value in model.graph.input} == {"lfbe": ["B", "T", 10]}
+    outputs = {value.name: shape(value) for value in model.graph.output}
+    assert outputs == {"probability": ["B"], "frame_probabilities": ["B", "T"]}
+    assert model.ir_version == 8 and [opset.version for opset in model.opset_import] == [17]
+    assert sum(node.op_type == "GRU" for node in model.graph.node) == 3
+
+
+def features_from(about, y):
+    """LFBE by nothing but the metadata: what a program in another language would do."""
+    number = {
+        name: float(value)
+        for name, value in about.items()
+        if re.fullmatch(r"[\d.]+(e-\d+)?", value) and value.count(".") < 2
+    }
+    n_fft, win, hop, n_mels = (int(number[name]) for name in ("n_fft", "win_length", "hop_length", "n_mels"))
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(win) / win)
+    frames = [y[first : first + win] * window for first in range(0, len(y) - win + 1, hop)]
+    power = np.abs(np.fft.rfft(frames, n_fft)) ** 2
+
+    def mel(hz):  # Slaney: 15 mel at 1 kHz, 27 more for each factor of 6.4
+        return 15 * hz / 1000 if hz < 1000 else 15 + 27 * np.log(hz / 1000) / np.log(6.4)
+
+    grid = np.arange(0, number["fmax"] + 1, 0.25)
+    edges = np.interp(np.linspace(mel(number["fmin"]), mel(number["fmax"]), n_mels + 2), [mel(hz) for hz in grid], grid)
+    hz = np.arange(n_fft // 2 + 1) * number["sr"] / n_fft
+    bank = [np.interp(hz, edges[m : m + 3], [0, 2 / (edges[m + 2] - edges[m]), 0]) for m in range(n_mels)]
+    return np.log(np.maximum(power @ np.transpose(bank), number["power_floor"]))
+
+
+def test_metadata_suffice_to_compute_the_features():
+    about = session_of(random_detector("uni", 1, n_inputs=64)).get_modelmeta().custom_metadata_map
+    y = 0.1 * np.random.default_rng(0).standard_normal(20000)
+    np.testing.assert_allclose(features_from(about, y), lfbe(y), atol=1e-3)
+    assert (about["mel_formula"], about["mel_norm"], about["log"]) == ("Slaney", "area 1 (Slaney)", "natural")
+    named = ("class", "thres0", "thres1", "architecture", "n_layers", "n_units", "sr", "fmax")
+    assert [about[name] for name in named] == ["babycry", "0.4", "0.6", "uni", "1", "5", "44100", "22050"]
+
+
+def test_an_architecture_that_the_graph_does_not_know_is_refused():
+    detector = random_detector("uni", 1)
+    detector.config = SimpleNamespace(**{**vars(detector.config), "arch": "mlp"})
+    with pytest.raises(InputError, match="no ONNX graph for the architecture 'mlp': expected uni, bi or multires"):
+        export.export(detector)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A working folder with runs/babycry."""
+    monkeypatch.chdir(tmp_path)
+    Path("runs/babycry").mkdir(parents=True)
+    random_detector("multires", 2, n_inputs=64).save("runs/babycry/best.npz")
+    return Path("runs/babycry")
+
+
+def test_example_of_the_readme_finds_what_the_detector_finds(run, capsys):
+    command = re.search(r"python -m minirsed\.export (\S+) (\S+)\n", README).groups()
+    export.main(command)
+    printed = capsys.readouterr().out
+    assert printed.startswith("babycry.onnx: 0.0") and "detector of babycry, multires, 2 × 5 units" in printed
+    y = 0.1 * np.random.default_rng(0).standard_normal(5 * 22050)
+    soundfile.write("recording.wav", y, 22050)
+    code = re.search(r"```python\n(import onnxruntime.*?)```", README, re.S)[1]
+    assert len(code.splitlines()) <= 10
+    found = {}
+    exec(compile(code, "README.md", "exec"), found)
+    expected = Detector.load(run).detect(*soundfile.read("recording.wav"))
+    assert found["p"][0] == pytest.approx(expected.probability, abs=1e-5)
+    np.testing.assert_allclose(found["p_t"][0], expected.frame_probabilities, atol=1e-5)
+    assert capsys.readouterr().out.startswith("babycry ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere", "m.onnx"], "nowhere: no such run folder"),
+        (["runs", "m.onnx"], "runs: no run folder of minirsed's (it has no best.npz)"),
+        (["text", "m.onnx"], "text: no file of minirsed's, or damaged"),
+        (["runs/babycry", "runs"], "MODEL.onnx runs: is a folder; expected a file name"),
+        (["runs/babycry", "nowhere/m.onnx"], "MODEL.onnx nowhere/m.onnx: there is no folder nowhere"),
+    ],
+)
+def test_bad_input_is_one_line(run, arguments, message, capsys):
+    Path("text").write_text("no detector")
+    assert message in failure(capsys, *arguments)
+    assert not list(Path().rglob("*.onnx")) and not list(Path().rglob("*.tmp"))
+
+
+def failure(capsys, *arguments):
+    with pytest.raises(SystemExit) as stopped:
+        export.main(arguments)
+    error = capsys.readouterr().err.strip()
+    assert stopped.value.code == 2 and len(error.splitlines()) == 1, error
+    return error
+
+
+def test_a_folder_that_may_not_be_written_is_named_before_the_work(run, capsys, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    monkeypatch.setattr(export, "export", lambda detector: pytest.fail("exported"))
+    assert "MODEL.onnx runs/m.onnx: the folder runs is not writable" in failure(capsys, "runs/babycry", "runs/m.onnx")
+
+
+@pytest.mark.parametrize("library", ["onnx", "onnxruntime"])
+def test_without_the_extra_it_says_how_to_install_it(run, library, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, library, None)
+    error = failure(capsys, "runs/babycry", "m.onnx")
+    assert f'needs the library {library}: python -m pip install "minirsed[onnx]"' in error
+
+
+def test_a_graph_that_computes_something_else_is_not_written(run, capsys, monkeypatch):
+    Path("m.onnx").write_text("of an earlier export")
+    logits = Detector.logits
+    monkeypatch.setattr(Detector, "logits", lambda self, x: tuple(1.01 * values for values in logits(self, x)))
+    assert "differs from minirsed's model by" in failure(capsys, "runs/babycry", "m.onnx")
+    assert Path("m.onnx").read_text() == "of an earlier export"
