@@ -7,6 +7,8 @@ feature statistics, class and thresholds together, which is all that is needed t
 """
 
 import dataclasses
+import hashlib
+import json
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +78,7 @@ def param_shapes(config):
     return {**shapes, "head.w": (n_states,)}
 
 
-def forward(params, config, x, recurrence=None):
+def forward(params, config, x, recurrence=None, *, with_cache=True):
     """Logits of a batch.
 
     Parameters
@@ -87,6 +89,8 @@ def forward(params, config, x, recurrence=None):
         Normalised features, dtype of the parameters.
     recurrence : minirsed.gru.Recurrence, optional
         Default: the NumPy loop.
+    with_cache : bool
+        Whether `backward` is to follow.
 
     Returns
     -------
@@ -94,7 +98,7 @@ def forward(params, config, x, recurrence=None):
     clip_logit : (B,) ndarray
     cache : tuple
     """
-    h, encoder_cache = encoder_forward(params, x, config.arch, config.n_layers, recurrence)
+    h, encoder_cache = encoder_forward(params, x, config.arch, config.n_layers, recurrence, with_cache=with_cache)
     frame_logits, clip_logit, head_cache = attention_forward(params["head.w"], h)
     return frame_logits, clip_logit, (encoder_cache, head_cache)
 
@@ -249,11 +253,12 @@ class Detector:
 
     def logits(self, features, recurrence=None):
         """Frame logits (B, T) and clip logits (B,) of unnormalised LFBE (B, T, D)."""
-        frame_logits, clip_logit, _ = forward(self.params, self.config, self.normalise(features), recurrence)
+        x = self.normalise(features)
+        frame_logits, clip_logit, _ = forward(self.params, self.config, x, recurrence, with_cache=False)
         return frame_logits, clip_logit
 
     def detect(self, y, sr=44100):
-        """Find the event in a clip, if there is one.
+        """Find the event in a clip, if there is one; recordings of any length: `minirsed.recordings.detect_file`.
 
         Parameters
         ----------
@@ -275,6 +280,31 @@ class Detector:
 
         frame_logits, clip_logit = self.logits(lfbe(y, sr, n_mels=self.config.n_inputs)[None], numba_recurrence())
         return self.decode(float(sigmoid(clip_logit[0])), sigmoid(frame_logits[0]))
+
+    def stream(self, sr=44100):
+        """Detect in sound that comes in pieces: a `minirsed.streaming.Stream`.
+
+        Parameters
+        ----------
+        sr : int
+            Sample rate of the pieces in Hz.
+
+        Examples
+        --------
+        >>> rng = np.random.default_rng(0)
+        >>> config = ModelConfig(arch="uni", n_layers=1, n_units=4)
+        >>> detector = Detector(config, init_params(config, rng), "babycry", np.zeros(64), np.ones(64))
+        >>> stream = detector.stream(sr=16000)
+        >>> for piece in np.split(0.1 * rng.standard_normal(160000), 100):  # 0.1 s each
+        ...     for event in stream.push(piece):
+        ...         print(f"{detector.label} from {event.onset_s:.2f} to {event.offset_s:.2f} s")
+        >>> events = stream.finish()
+        >>> stream.n_frames == len(detector.detect(np.zeros(441000)).frame_probabilities)
+        True
+        """
+        from minirsed.streaming import Stream
+
+        return Stream(self, sr)
 
     def decode(self, probability, frame_probabilities):
         """Thresholds, longest run, seconds: a `Detection` from p and p_t (T,) (paper, Sec. 2.1)."""
@@ -299,6 +329,13 @@ class Detector:
         """Parameters and feature statistics, as named arrays."""
         named = {f"params/{name}": value for name, value in self.params.items()}
         return {"features/mean": self.mean, "features/std": self.std, **named}
+
+    def fingerprint(self):
+        """16 hex digits of a hash of class, model and arrays, but not of the thresholds."""
+        digest = hashlib.sha256(json.dumps([self.label, dataclasses.asdict(self.config)], sort_keys=True).encode())
+        for name, array in sorted(self.arrays().items()):
+            digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:16]
 
     @classmethod
     def load(cls, path):

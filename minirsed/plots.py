@@ -135,17 +135,7 @@ def draw_clip(mel, probability, store, evaluation, row):
     found = evaluation.detections[row]
     features = np.asarray(store.features[row], np.float32)
     seconds = frame_to_seconds(np.arange(len(features)))
-    low, high = np.percentile(features, (2, 99.8))
-    mel.imshow(
-        features.T,
-        origin="lower",
-        aspect="auto",
-        cmap="magma",
-        vmin=low,
-        vmax=high,
-        extent=(seconds[0], seconds[-1], 0, features.shape[1]),
-    )
-    mel.set(ylabel="mel band")
+    draw_log_mel(mel, features, seconds[0], seconds[-1])
     probability.plot(seconds, found.frame_probabilities, color="k", linewidth=1)
     probability.set(ylabel="$p_t$", ylim=(-0.02, 1.02), xlim=(seconds[0], seconds[-1]))
     if store.has_event[row]:
@@ -155,6 +145,14 @@ def draw_clip(mel, probability, store, evaluation, row):
             mel.axvline(edge, color="w", linewidth=0.8, linestyle="--")
     if found.onset_s is not None:
         probability.plot((found.onset_s, found.offset_s), (0.5, 0.5), color=FOUND, linewidth=5, label="detected")
+
+
+def draw_log_mel(axes, features, first_s, last_s):
+    """Features (T, D) as an image from `first_s` to `last_s` seconds, the faintest 2 % black."""
+    low, high = np.percentile(features, (2, 99.8))
+    extent = (first_s, last_s, 0, features.shape[1])
+    axes.imshow(features.T, origin="lower", aspect="auto", cmap="magma", vmin=low, vmax=high, extent=extent)
+    axes.set(ylabel="mel band")
 
 
 def caption(store, evaluation, row):
