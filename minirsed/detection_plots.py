@@ -9,7 +9,7 @@ import numpy as np
 from data_tools.audio import read_audio
 from minirsed.event_formats import clock
 from minirsed.features import HOP_S, frame_to_seconds, lfbe
-from minirsed.plots import FOUND, draw_log_mel, new_figure
+from minirsed.plots import FOUND, draw_log_mel, new_figure, plain
 
 N_COLUMNS = 1500  # about as many as the picture has pixels
 DETAIL_S = 60.0  # longer recordings also have their events drawn one by one
@@ -69,7 +69,7 @@ def draw(file, detector, path, name, recording, overview):
     figure = new_figure(figsize=(14, 4 + 2.6 * n_rows), layout="constrained")
     n_events = len(recording.events)
     shown = f", the {MOST_DETAILS} surest below" if n_events > len(events) > 0 else ""
-    figure.suptitle(f"{name}: {n_events or 'no'} {detector.label} event{'s' if n_events > 1 else ''}{shown}")
+    figure.suptitle(plain(f"{name}: {n_events or 'no'} {detector.label} event{'s' if n_events > 1 else ''}{shown}"))
     parts = figure.subfigures(2, 1, height_ratios=[4, 2.6 * n_rows]) if events else [figure]
     mel, probability = parts[0].subplots(2, 1, sharex=True, height_ratios=[2, 1])
     n_frames = len(recording.frame_probabilities)
