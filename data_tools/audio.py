@@ -1,6 +1,8 @@
 """Sound files in: decoding, mono, 44.1 kHz — the first step of every mixture (paper, Sec. 4).
 
-    file → read_audio → (samples,) float64 at 44.1 kHz → soundbank, mixing; minirsed.detect
+    file → read_audio → (samples,) float64 at 44.1 kHz → soundbank, mixing
+
+Sounds of any length, and those that have only just been made, come in pieces: `data_tools.sound_blocks`.
 
 Values are those of the official DCASE 2017 synthesizer's loader: integer PCM is divided by 2^(bits - 1), float files
 are taken as they are, channels are averaged *before* resampling.
@@ -16,6 +18,7 @@ from data_tools.errors import InputError
 SAMPLE_RATE = 44100  # Hz; every mixture and every model of this project
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus")  # what libsndfile decodes everywhere
 RESAMPLERS = ("soxr", "kaiser_best")
+HIGHEST_PEAK = 100.0  # full scale is 1; floats beyond this are no waveform, or one that was never scaled
 
 
 def read_audio(path, sr=SAMPLE_RATE, *, resampler="soxr", start_s=0.0, duration_s=None):
@@ -34,13 +37,14 @@ def read_audio(path, sr=SAMPLE_RATE, *, resampler="soxr", start_s=0.0, duration_
 
     Returns
     -------
-    (samples,) float64, usually in [-1, 1]; float files may go beyond.
+    (samples,) float64, usually in [-1, 1]; float files may go beyond, up to `HIGHEST_PEAK`.
 
     Raises
     ------
     InputError
-        Missing, a folder, no audio, damaged, without samples, NaN or Inf; the message names the file. (A WAV, MP3 or
-        Ogg file whose end is missing counts as that much shorter, as everywhere in libsndfile.)
+        Missing, a folder, no audio, damaged, without samples, NaN or Inf, a peak above `HIGHEST_PEAK`: 16-bit values
+        written as floats, or garbage, which beside other recordings would teach loudness. The message names the file.
+        (A WAV, MP3 or Ogg file whose end is missing counts as that much shorter, as everywhere in libsndfile.)
     """
     y, sr_native = read_audio_native(path, start_s=start_s, duration_s=duration_s)
     return y if sr is None else resample(y, sr_native, sr, resampler=resampler)
@@ -51,7 +55,7 @@ def read_audio_native(path, *, start_s=0.0, duration_s=None):
 
     Parameters and errors as in `read_audio`.
     """
-    with _open(path) as file:
+    with open_sound(path) as file:
         sr = file.samplerate
         first = min(int(start_s * sr), file.frames)
         wanted = file.frames - first if duration_s is None else min(math.ceil(duration_s * sr), file.frames - first)
@@ -60,9 +64,12 @@ def read_audio_native(path, *, start_s=0.0, duration_s=None):
         y = _decode(file, path, first, wanted)
     if len(y) == 0:
         raise InputError(f"{path}: no samples could be decoded")
-    y = sum(y.T[1:], start=y[:, 0]) / y.shape[1]  # column by column: 15 times as fast as a mean over short rows
-    if not np.isfinite(y).all():
+    y = to_mono(y)
+    peak = np.maximum(y.max(), -y.min())  # NaN where there is any
+    if not np.isfinite(peak):
         raise InputError(f"{path}: has NaN or infinite samples")
+    if peak > HIGHEST_PEAK:
+        raise InputError(f"{path}: has samples up to {peak:.3g}; full scale is 1, expected at most {HIGHEST_PEAK:g}")
     return y, sr
 
 
@@ -74,7 +81,7 @@ def audio_header(path):
     InputError
         Missing, a folder, no audio, or without samples.
     """
-    with _open(path) as file:
+    with open_sound(path) as file:
         if file.frames <= 0:
             raise InputError(f"{path}: no samples")
         return file.frames, file.samplerate
@@ -124,7 +131,7 @@ def resample(y, sr_in, sr_out, *, resampler="soxr"):
     return resampled[:n_out]
 
 
-def _open(path):
+def open_sound(path):
     """The file as an open `soundfile.SoundFile`, or an InputError that says why not."""
     import soundfile
 
@@ -136,7 +143,7 @@ def _open(path):
     try:
         return soundfile.SoundFile(path)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: ".raw" and the like, without a header
-        raise InputError(f"{path}: not a readable sound file ({_reason(error)})") from error
+        raise InputError(f"{path}: not a readable sound file ({reason_of(error)})") from error
 
 
 def _decode(file, path, first, wanted):
@@ -147,8 +154,14 @@ def _decode(file, path, first, wanted):
         file.seek(first)
         return file.read(wanted, dtype="float64", always_2d=True)
     except soundfile.LibsndfileError as error:
-        raise InputError(f"{path}: damaged sound file ({_reason(error)})") from error
+        raise InputError(f"{path}: damaged sound file ({reason_of(error)})") from error
 
 
-def _reason(error):
+def to_mono(y):
+    """Mean of the channels: (frames, channels) → (frames,)."""
+    return sum(y.T[1:], start=y[:, 0]) / y.shape[1]  # column by column: 15 times as fast as a mean over short rows
+
+
+def reason_of(error):
+    """What libsndfile said, without its ornaments."""
     return getattr(error, "error_string", str(error)).strip().rstrip(".")

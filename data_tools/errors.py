@@ -12,6 +12,9 @@ class InputError(ValueError):
     every other exception is a defect of the program and keeps its traceback.
     """
 
+    def __init__(self, message=""):
+        super().__init__(" ".join(str(message).splitlines()))  # a name that it quotes may hold line ends
+
 
 def exit_on_input_error(main):
     """Decorate a command's `main`: `InputError` and `OSError` become one line on stderr and exit status 2."""

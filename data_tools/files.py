@@ -13,9 +13,11 @@ try:
 except ImportError:  # Windows: no lock there, so do not start two processes on one folder
     fcntl = None
 
+TEMPORARY = ".tmp"  # end of the names of files not yet whole
+
 
 @contextlib.contextmanager
-def atomic_write(path, mode="wb"):
+def atomic_write(path, mode="wb", previous=None):
     """Open a temporary file beside `path`; on a clean exit flush, fsync and rename it to `path`.
 
     Killed or failing at any instant, `path` holds either its old content or all of the new one.
@@ -26,27 +28,50 @@ def atomic_write(path, mode="wb"):
         Final place; its folder must exist.
     mode : {"wb", "w"}
         Binary, or UTF-8 text with line feeds.
+    previous : str or Path, optional
+        Name in the same folder that the old file takes once the new one is safe on disk. A kill between the two
+        renames leaves nothing at `path` and the old file here.
 
     Raises
     ------
     OSError
-        Folder missing or not writable, disk full. The old file is intact and the temporary one gone.
+        Folder missing or not writable, disk full; it names `path`. The old file is intact and the temporary one gone.
     """
     path = Path(path)
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    with _named(path):
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
     try:
-        with os.fdopen(descriptor, mode, **text) as file:
+        with _named(path), os.fdopen(descriptor, mode, **text) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes it private; the result is an ordinary file
+        if previous is not None and path.exists():
+            os.replace(path, previous)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
     sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _named(path):
+    """Have an OSError of a temporary file, or of none ("No space left on device"), name the file that was meant."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or str(error.filename).endswith(TEMPORARY):
+            error.filename = str(path)
+        raise
+
+
+def remove_temporaries(folder):
+    """Remove what a process killed inside `atomic_write` left in a folder that nobody else is writing to."""
+    for path in Path(folder).glob(f".*{TEMPORARY}"):
+        path.unlink()
 
 
 def _umask():

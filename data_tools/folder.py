@@ -9,12 +9,14 @@
 Recordings are told apart by file, so nothing crosses subsets as long as no recording is spread over several files;
 where it is, write a `split.csv`. A file that `split.csv` does not name goes by the rule of `split_by_hash`.
 Long backgrounds give consecutive pieces of 30 s, all in one subset; a last piece of 10 s or more counts and is looped,
-as are recordings shorter than 30 s. Hidden files, and files that are no sound by their suffix, are passed over.
+as are recordings shorter than 30 s. Hidden files, and files that are no sound by their suffix, are passed over; links
+to files and folders are followed.
 """
 
 import csv
 import hashlib
 import math
+import os
 import unicodedata
 from pathlib import Path, PurePosixPath
 
@@ -41,18 +43,18 @@ class FolderBank(SoundBank):
         self.root = Path(path)
         self.resampler = resampler
         event_root, background_root = _check_layout(self.root)
-        by_class = {folder.name: _audio_files(folder.iterdir()) for folder in _class_folders(event_root)}
+        by_class = {folder.name: _audio_files(sorted(folder.iterdir())) for folder in _class_folders(event_root)}
         for label, files in by_class.items():
             if not files:
                 raise InputError(f"{event_root / label}: no sound files ({', '.join(AUDIO_SUFFIXES)}) in it")
-        backgrounds = _audio_files(background_root.rglob("*"))
+        backgrounds = _audio_files(_paths_below(background_root))
         if not backgrounds:
             raise InputError(f"{background_root}: no sound files ({', '.join(AUDIO_SUFFIXES)}) in it")
         super().__init__(str(path), sorted(by_class))
 
         files = [file for group in by_class.values() for file in group] + backgrounds
         listed = _read_split(self.root, files)
-        active_parts = _read_active_parts(event_root)
+        active_parts = _read_active_parts(event_root, [file for group in by_class.values() for file in group])
         self._clips = {(label, subset): [] for label in self.classes for subset in SUBSETS}
         for label, group in by_class.items():
             subsets = self._assign(group, listed)
@@ -143,14 +145,18 @@ def path_of(key, root):
     InputError
         `key` is absolute or climbs out of `root`, as only a damaged or hostile recipe would.
     """
-    relative = PurePosixPath(key)
-    if relative.is_absolute() or ".." in relative.parts:
-        raise InputError(f"{key}: lies outside {root}")
-    path = Path(root) / relative
+    _require_inside(key, root)
+    path = Path(root) / key
     if not path.exists():  # a file system that stores decomposed names (NFD)
         decomposed = Path(root) / unicodedata.normalize("NFD", key)
         path = decomposed if decomposed.exists() else path
     return path
+
+
+def _require_inside(key, root):
+    relative = PurePosixPath(key)
+    if relative.is_absolute() or ".." in relative.parts:
+        raise InputError(f"{key}: lies outside {root}")
 
 
 def _check_layout(root):
@@ -174,12 +180,29 @@ def _class_folders(event_root):
 
 
 def _audio_files(paths):
-    """The sound files among `paths`, sorted by name."""
-    return sorted(
-        path
-        for path in paths
-        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+    """The sound files among `paths`, sorted by name. InputError: a folder, or a link to nothing, is called like one."""
+    files = sorted(p for p in paths if p.suffix.lower() in AUDIO_SUFFIXES and not p.name.startswith("."))
+    for file in files:
+        if file.is_dir():
+            raise InputError(f"{file}: is a folder, not a sound file")
+        if not file.is_file():
+            raise InputError(f"{file}: is a link to nothing, to itself, or no ordinary file")
+    return files
+
+
+def _paths_below(root):
+    """All files and folders below `root`, through linked folders as well. InputError: a link leads back up."""
+
+    def refuse(error):
+        raise error
+
+    for folder, folders, files in os.walk(root, onerror=refuse, followlinks=True):
+        for name in folders:
+            path = Path(folder, name)
+            above = (path.parent, *path.parent.parents)
+            if path.is_symlink() and any(up.resolve().is_relative_to(path.resolve()) for up in above):
+                raise InputError(f"{path}: is a link to a folder that holds it")
+        yield from (Path(folder, name) for name in [*folders, *files])
 
 
 def _event_clip(event_root, file, label, active_parts):
@@ -220,13 +243,14 @@ def _read_split(root, files):
     return listed
 
 
-def _read_active_parts(event_root):
+def _read_active_parts(event_root, files):
     """`events.csv` as {key: (onset_s, offset_s, "path, line n")}; empty without the file."""
-    parts = {}
+    known, parts = {name_of(file, event_root) for file in files}, {}
     for where, row in _rows(event_root / "events.csv", ("file", "onset_s", "offset_s")):
         key = _list_name(row["file"])
-        if not path_of(key, event_root).is_file():
-            raise InputError(f"{where}: no such file, {event_root / key}")
+        _require_inside(key, event_root)
+        if key not in known:
+            raise InputError(f"{where}: no such file, or no sound by its name, {event_root / key}")
         if key in parts:
             raise InputError(f"{where}: {key} is listed twice; a file holds one event")
         onset_s, offset_s = (_seconds(row[column], column, where) for column in ("onset_s", "offset_s"))

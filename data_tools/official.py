@@ -118,6 +118,9 @@ def block_text(mappings):
     return yaml.dump(mappings, Dumper=yaml.SafeDumper, default_flow_style=False)
 
 
+UNFIT = (ValueError, TypeError, LookupError, AttributeError, OverflowError)  # at "!!int x", "!!bool x", 2017-13-32, …
+
+
 def load_yaml(path):
     """Content of a YAML file; safe loader. InputError: no such file, not text, malformed (with the line)."""
     import yaml
@@ -129,7 +132,7 @@ def load_yaml(path):
         raise InputError(f"{path}: no such file") from error
     except IsADirectoryError as error:
         raise InputError(f"{path}: is a folder") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, *UNFIT) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: not readable as YAML ({reason})") from error
 

@@ -9,6 +9,7 @@ lacks; they are written only where they differ from the official program's behav
 """
 
 import math
+import reprlib
 from dataclasses import dataclass
 
 from data_tools import official
@@ -161,8 +162,12 @@ class _FieldReader:
 
     def number(self, field, *default, is_infinite_allowed=False):
         def is_number(value):
-            is_real = isinstance(value, (int, float)) and not isinstance(value, bool)
-            return is_real and (math.isfinite(value) or (is_infinite_allowed and not math.isnan(value)))
+            if not isinstance(value, (int, float)) or isinstance(value, bool):
+                return False
+            try:
+                return math.isfinite(value) or (is_infinite_allowed and not math.isnan(value))
+            except OverflowError:  # YAML's whole numbers have no limit
+                return False
 
         return self._get(field, default, is_number, "a number")
 
@@ -172,5 +177,6 @@ class _FieldReader:
                 return default[0]
             raise InputError(f"{self.where}: no field {field}")
         if not is_valid(self.entry[field]):
-            raise InputError(f"{self.where}: {field} is {self.entry[field]!r}, not {kind}")
+            shown = reprlib.repr(self.entry[field])  # shortened: YAML can say in a line what fills the memory
+            raise InputError(f"{self.where}: {field} is {shown}, not {kind}")
         return self.entry[field]

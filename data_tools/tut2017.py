@@ -111,7 +111,9 @@ class Tut2017Bank(SoundBank):
                 label: [EventClip(f"{label}/{e['audio_filename']}", label, *_segment(e, path)) for e in entries]
                 for label, entries in official.load_yaml(path).items()
             }
-        except (AttributeError, TypeError, KeyError) as error:
+        except InputError:
+            raise
+        except (AttributeError, TypeError, KeyError, ValueError, OverflowError) as error:
             raise InputError(f"{path}: not lists of mappings with audio_filename and segment by class") from error
 
     def _read_screening(self):

@@ -82,6 +82,6 @@ def clip_by_global_norm(grads, max_norm):
         Norm before scaling; NaN or infinite if any gradient is.
     """
     norm = float(np.sqrt(sum(float(np.vdot(g, g)) for g in grads.values())))
-    if 0 < max_norm < norm:
+    if 0 < max_norm < norm < np.inf:
         grads = {name: g * g.dtype.type(max_norm / norm) for name, g in grads.items()}
     return grads, norm

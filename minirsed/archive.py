@@ -6,6 +6,9 @@ truncated or damaged file is told from a whole one.
 
 import io
 import json
+import math
+import struct
+import tokenize
 import zipfile
 import zlib
 
@@ -15,10 +18,13 @@ from data_tools.errors import InputError
 from data_tools.files import atomic_write
 
 HEADER = "header.json"
-DAMAGE = (ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+DAMAGE = (
+    *(ValueError, LookupError, EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error),
+    *(AttributeError, OverflowError, TypeError, SyntaxError, tokenize.TokenError, MemoryError),
+)  # what zipfile, numpy.lib.format and json raise at bytes that nobody wrote; a fuzzer found most of them
 
 
-def write_arrays(path, file_format, description, arrays):
+def write_arrays(path, file_format, description, arrays, previous=None):
     """Write one file, atomically; the same content gives the same bytes.
 
     Parameters
@@ -29,6 +35,8 @@ def write_arrays(path, file_format, description, arrays):
     description : dict
         JSON-able values.
     arrays : dict of ndarray
+    previous : str or Path, optional
+        Name that an older file at `path` takes.
 
     Raises
     ------
@@ -38,7 +46,7 @@ def write_arrays(path, file_format, description, arrays):
     header = json.dumps({"format": file_format, **description}, sort_keys=True)
     buffer = io.BytesIO()  # a zip is written by seeking back and forth; the file then gets one sequential write
     np.savez(buffer, **{HEADER: np.frombuffer(header.encode(), np.uint8)}, **arrays)
-    with atomic_write(path) as file:
+    with atomic_write(path, previous=previous) as file:
         file.write(buffer.getbuffer())
 
 
@@ -54,16 +62,48 @@ def read_arrays(path, file_format):
     ------
     InputError
         Missing, truncated, damaged, holding pickles, or of another format.
+    OSError
+        The file may not be read, or is a folder.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        description = json.loads(arrays.pop(HEADER).tobytes())
-        found = description.pop("format")
+        with open(path, "rb") as file:
+            content = file.read()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    try:
+        arrays = _unpack(content)
+        description = json.loads(arrays.pop(HEADER).tobytes())
+        found = description.pop("format")
     except DAMAGE as error:
-        raise InputError(f"{path}: no file of minirsed's, or damaged: {error}") from error
+        raise InputError(f"{path}: no file of minirsed's, or damaged: {_reason(error)}") from error
     if found != file_format:
         raise InputError(f"{path}: its format is {found!r}, this version reads {file_format!r}")
     return description, arrays
+
+
+def _unpack(content):
+    """Arrays by name from the bytes of an .npz; takes no more memory than its members' sizes, which are checked."""
+    arrays = {}
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for member in archive.infolist():
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"{member.filename} is compressed")
+            arrays[member.filename.removesuffix(".npy")] = _array(archive.read(member), member.filename)
+    return arrays
+
+
+def _array(data, name):
+    """One .npy of plain numbers; `np.load` would first allocate whatever its header claims."""
+    file = io.BytesIO(data)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError(f"{name} is of an unknown version of .npy")
+    shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    first = file.tell()
+    if dtype.kind not in "biuf" or math.prod(shape) * dtype.itemsize != len(data) - first:
+        raise ValueError(f"{name} holds {len(data) - first} bytes, not {dtype} {shape}")
+    values = np.frombuffer(data, dtype, offset=first)
+    return (values.reshape(shape[::-1]).T if is_fortran else values.reshape(shape)).copy("K")
+
+
+def _reason(error):
+    return str(error) or type(error).__name__

@@ -53,7 +53,7 @@ def init_mlp(n_layers, n_inputs, n_units, rng, dtype=np.float32):
     }
 
 
-def mlp_forward(params, x, n_layers, rng=None):
+def mlp_forward(params, x, n_layers, rng=None, *, with_cache=True):
     """Frame states of a batch.
 
     Parameters
@@ -64,6 +64,8 @@ def mlp_forward(params, x, n_layers, rng=None):
     n_layers : int ≥ 1
     rng : numpy.random.Generator, optional
         For dropout; default: none.
+    with_cache : bool
+        Whether `mlp_backward` is to follow; without it a layer's inputs are freed as soon as it has run.
 
     Returns
     -------
@@ -79,7 +81,8 @@ def mlp_forward(params, x, n_layers, rng=None):
         if rng is not None:
             passes *= (rng.random(a.shape, np.float32) >= DROPOUT) / a.dtype.type(1 - DROPOUT)
         a *= passes
-        layers.append((inputs, W, passes))
+        layers.append((inputs, W, passes) if with_cache else None)
+        del inputs, passes
     return a, layers
 
 

@@ -37,7 +37,10 @@ def score_table(label, scores):
 
 
 class Progress:
-    """A tqdm bar behind the `progress(n_done, n_total)` that the library calls; gone when it is done."""
+    """A tqdm bar behind the `progress(n_done, n_total)` that the library calls; gone when it is done.
+
+    The unit "B" is bytes, shown as kB, MB and so on.
+    """
 
     def __init__(self, description, unit):
         self.description, self.unit, self.bar = description, unit, None
@@ -48,7 +51,13 @@ class Progress:
 
         if self.bar is None and n_done < n_total:
             self.bar = tqdm(
-                total=n_total, initial=n_done, desc=self.description, unit=self.unit, leave=False, disable=None
+                total=n_total,
+                initial=n_done,
+                desc=self.description,
+                unit=self.unit,
+                unit_scale=self.unit == "B",
+                leave=False,
+                disable=None,
             )
         if self.bar is not None:
             self.bar.update(n_done - self.bar.n)

@@ -73,9 +73,16 @@ class FeatureStore:
 
         Whatever the map has read is given back at once (the system keeps it in its own cache of files), so that a
         training of days takes no more memory than one of minutes. `rows` is a slice or an array of row numbers.
+
+        Raises
+        ------
+        InputError
+            The file has been cut short since; reading on would end the process with SIGBUS.
         """
-        copy = np.array(self.features[rows])
         mapped = self.features.base
+        if isinstance(mapped, mmap.mmap) and mapped.size() < len(mapped):
+            raise InputError(f"{self.folder / 'features.npy'}: cut short while in use; delete the folder {self.folder}")
+        copy = np.array(self.features[rows])
         if hasattr(mapped, "madvise"):  # POSIX; Windows takes pages away by itself
             mapped.madvise(mmap.MADV_DONTNEED)
         return copy
@@ -135,6 +142,21 @@ def prepare(bank, recipes, folder, *, n_jobs=None, dtype="float32", n_mels=N_MEL
             if not store_files.is_done(store, fingerprint):  # another process may just have finished it
                 _fill(store, bank, recipes, settings, n_jobs, cluster, progress or (lambda n_done, n_total: None))
     return FeatureStore(store)
+
+
+def remove_store(bank, recipes, folder, *, dtype="float32", n_mels=N_MELS):
+    """Remove the store that `prepare` made of these arguments, and what an earlier removal left when it was killed.
+
+    It is renamed first, so that nobody takes half a store for a whole one. Who has it open keeps its rows (POSIX).
+    """
+    fingerprint = store_files.store_settings(bank, recipes, dtype, n_mels)["fingerprint"]
+    store = Path(folder) / store_files.store_name(recipes, fingerprint)
+    gone = store.with_name(f".{store.name}.removed")
+    if gone.exists():
+        shutil.rmtree(gone)
+    if store.exists():
+        store.rename(gone)
+        shutil.rmtree(gone)
 
 
 def minibatches(has_event, batch_size, rng):

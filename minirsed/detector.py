@@ -7,6 +7,9 @@ feature statistics, class and thresholds together, which is all that is needed t
 """
 
 import dataclasses
+import hashlib
+import json
+import math
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +101,7 @@ def param_shapes(config):
     return shapes | head
 
 
-def forward(params, config, x, recurrence=None, rng=None):
+def forward(params, config, x, recurrence=None, *, rng=None, with_cache=True):
     """Logits of a batch.
 
     Parameters
@@ -111,6 +114,8 @@ def forward(params, config, x, recurrence=None, rng=None):
         Default: the NumPy loop.
     rng : numpy.random.Generator, optional
         For dropout, which only the mlp has; default: none, as when detecting.
+    with_cache : bool
+        Whether `backward` is to follow.
 
     Returns
     -------
@@ -119,9 +124,9 @@ def forward(params, config, x, recurrence=None, rng=None):
     cache : tuple
     """
     if config.arch == "mlp":
-        h, encoder_cache = mlp_forward(params, x, config.n_layers, rng)
+        h, encoder_cache = mlp_forward(params, x, config.n_layers, rng, with_cache=with_cache)
     else:
-        h, encoder_cache = encoder_forward(params, x, config.arch, config.n_layers, recurrence)
+        h, encoder_cache = encoder_forward(params, x, config.arch, config.n_layers, recurrence, with_cache=with_cache)
     if config.head == "frames":
         frame_logits, clip_logit, head_cache = frames_head_forward(params["head.w"], params["head.b"], h)
     else:
@@ -215,7 +220,7 @@ def loss_and_grads(
     grads : dict of ndarray
     dx : (B, T, D) ndarray, None without `with_dx`
     """
-    frame_logits, clip_logit, cache = forward(params, config, x, recurrence, rng)
+    frame_logits, clip_logit, cache = forward(params, config, x, recurrence, rng=rng)
     values, loss_cache = losses(frame_logits, clip_logit, frame_labels, alpha, margin, config.head)
     weight = 1 / len(x) if weight is None else weight
     dlogits = losses_backward(np.full(len(x), weight, x.dtype), loss_cache)
@@ -313,11 +318,12 @@ class Detector:
 
     def logits(self, features, recurrence=None):
         """Frame logits (B, T) and clip logits (B,) of unnormalised LFBE (B, T, D)."""
-        frame_logits, clip_logit, _ = forward(self.params, self.config, self.normalise(features), recurrence)
+        x = self.normalise(features)
+        frame_logits, clip_logit, _ = forward(self.params, self.config, x, recurrence, with_cache=False)
         return frame_logits, clip_logit
 
     def detect(self, y, sr=44100):
-        """Find the event in a clip, if there is one.
+        """Find the event in a clip, if there is one; recordings of any length: `minirsed.recordings.detect_file`.
 
         Parameters
         ----------
@@ -346,6 +352,36 @@ class Detector:
         p_t = sigmoid(frame_logits)
         return sigmoid(clip_logit), smooth(p_t) if self.config.head == "frames" else p_t
 
+    def stream(self, sr=44100):
+        """Detect in sound that comes in pieces: a `minirsed.streaming.Stream`.
+
+        Parameters
+        ----------
+        sr : int
+            Sample rate of the pieces in Hz.
+
+        Raises
+        ------
+        InputError
+            A detector of the head `frames` or of the mlp, which are for clips.
+
+        Examples
+        --------
+        >>> rng = np.random.default_rng(0)
+        >>> config = ModelConfig(arch="uni", n_layers=1, n_units=4)
+        >>> detector = Detector(config, init_params(config, rng), "babycry", np.zeros(64), np.ones(64))
+        >>> stream = detector.stream(sr=16000)
+        >>> for piece in np.split(0.1 * rng.standard_normal(160000), 100):  # 0.1 s each
+        ...     for event in stream.push(piece):
+        ...         print(f"{detector.label} from {event.onset_s:.2f} to {event.offset_s:.2f} s")
+        >>> events = stream.finish()
+        >>> stream.n_frames == len(detector.detect(np.zeros(441000)).frame_probabilities)
+        True
+        """
+        from minirsed.streaming import Stream
+
+        return Stream(self, sr)
+
     def decode(self, probability, frame_probabilities):
         """Thresholds, longest run, seconds: a `Detection` from p and p_t (T,) (paper, Sec. 2.1)."""
         run = decode(probability, frame_probabilities, self.thres0, self.thres1)
@@ -370,6 +406,13 @@ class Detector:
         named = {f"params/{name}": value for name, value in self.params.items()}
         return {"features/mean": self.mean, "features/std": self.std, **named}
 
+    def fingerprint(self):
+        """16 hex digits of a hash of class, model and arrays, but not of the thresholds."""
+        digest = hashlib.sha256(json.dumps([self.label, dataclasses.asdict(self.config)], sort_keys=True).encode())
+        for name, array in sorted(self.arrays().items()):
+            digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:16]
+
     @classmethod
     def load(cls, path):
         """Read a detector from its file, or from a run folder (its `best.npz`).
@@ -393,10 +436,18 @@ class Detector:
             detector = cls(
                 config, params, description["label"], arrays["features/mean"], arrays["features/std"], *thresholds
             )
-        except (KeyError, TypeError, ValueError) as error:
+            shapes = param_shapes(config) if config.n_layers <= len(params) else {}
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{path}: not a usable detector: {error!r}") from error
+        named = {**params, "mean": detector.mean, "std": detector.std}
         statistics = {"mean": (config.n_inputs,), "std": (config.n_inputs,)}
-        found = {name: a.shape for name, a in {**params, "mean": detector.mean, "std": detector.std}.items()}
-        if found != param_shapes(config) | statistics:
+        if {name: a.shape for name, a in named.items()} != shapes | statistics:
             raise InputError(f"{path}: its arrays do not fit its description {description['model']}")
+        dtype = params["head.w"].dtype
+        if dtype not in (np.float32, np.float64) or any(a.dtype != dtype for a in params.values()):
+            raise InputError(f"{path}: its arrays are not all float32 or all float64")
+        if not (all(np.isfinite(a).all() for a in named.values()) and (detector.std > 0).all()):
+            raise InputError(f"{path}: has weights or feature statistics that are NaN or infinite")
+        if not (isinstance(detector.label, str) and all(map(math.isfinite, thresholds))):
+            raise InputError(f"{path}: its label or its thresholds cannot be used")
         return detector

@@ -154,7 +154,7 @@ def tables(figures):
         *(clip_line(name, row["by_clip"]) for name, row in names),
         "",
         f"{'':22}  clips events   hits  false  recall  95 % interval",
-        *(group_line(f"EBR {'0' if ebr == '+0' else ebr:>3} dB", group) for ebr, group in figures["by_ebr_db"].items()),
+        *(group_line(ebr_name(ebr), group) for ebr, group in figures["by_ebr_db"].items()),
         *(group_line(scene, group) for scene, group in figures["by_scene"].items()),
         "",
         "mistakes: miss {miss}, wrong place {wrong place} (counts as a miss and a false alarm), "
@@ -163,6 +163,13 @@ def tables(figures):
         *textwrap.wrap(f"{figures['run']}: {', '.join(figures['files'])}", WIDTH, subsequent_indent="    "),
     ]
     return "\n".join(lines)
+
+
+def ebr_name(ebr_db):
+    """Name of a group of mixtures of one event-to-background ratio, which may be unknown."""
+    from minirsed.breakdown import UNKNOWN
+
+    return f"EBR {ebr_db}" if ebr_db == UNKNOWN else f"EBR {'0' if ebr_db == '+0' else ebr_db:>3} dB"
 
 
 def remarks(figures):

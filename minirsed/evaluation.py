@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data_tools.errors import InputError
 from minirsed.detector import groups, losses
 from minirsed.features import frame_labels
 from minirsed.scoring import score
@@ -28,6 +29,23 @@ def batch_labels(store, rows):
     return np.stack([frame_labels(store.onset_s[i], store.offset_s[i], n_frames) for i in rows])
 
 
+def finite_clips(store, rows, when=""):
+    """Features of some of a store's mixtures, (len(rows), T, 64); `rows` is a slice or an array of row numbers.
+
+    Raises
+    ------
+    InputError
+        NaN or Inf among them: names the mixtures. Infinity might saturate a unit and leave the loss finite.
+    """
+    features = store.clips(rows)
+    is_finite = np.isfinite(features).all(axis=(1, 2))
+    if not is_finite.all():
+        names = ", ".join(store.recipes[row].name for row in np.arange(len(store))[rows][~is_finite])
+        where = getattr(store, "folder", "feature store")
+        raise InputError(f"{where}: features are not finite{when}, mixtures {names}")
+    return features
+
+
 def evaluate(detector, store, executor, recurrence, *, alpha=1.0, progress=None):
     """Run a detector over a feature store and score it.
 
@@ -46,11 +64,16 @@ def evaluate(detector, store, executor, recurrence, *, alpha=1.0, progress=None)
     Returns
     -------
     Evaluation
+
+    Raises
+    ------
+    InputError
+        NaN or Inf among the features: names the mixtures.
     """
     recurrence = recurrence.on(executor)
 
     def one_group(rows):
-        frame_logits, clip_logits = detector.logits(store.clips(rows), recurrence)
+        frame_logits, clip_logits = detector.logits(finite_clips(store, rows), recurrence)
         labels = batch_labels(store, range(*rows.indices(len(store))))
         loss = losses(frame_logits, clip_logits, labels, alpha, head=detector.config.head)[0].total
         probabilities = zip(*detector.probabilities(frame_logits, clip_logits), strict=True)

@@ -41,7 +41,7 @@ def init_encoder(arch, n_layers, n_inputs, n_units, rng, dtype=np.float32):
     return params
 
 
-def encoder_forward(params, x, arch, n_layers, recurrence=None):
+def encoder_forward(params, x, arch, n_layers, recurrence=None, *, with_cache=True):
     """Frame states of a batch.
 
     Parameters
@@ -53,6 +53,8 @@ def encoder_forward(params, x, arch, n_layers, recurrence=None):
     n_layers : int ≥ 1
     recurrence : minirsed.gru.Recurrence, optional
         Default: the NumPy loop.
+    with_cache : bool
+        Whether `encoder_backward` is to follow; without it a layer's gates are freed as soon as it has run.
 
     Returns
     -------
@@ -64,7 +66,8 @@ def encoder_forward(params, x, arch, n_layers, recurrence=None):
     for layer in range(n_layers):
         lengths.append(x.shape[1])
         x, layer_cache = layer_forward(params, layer, x, directions(arch), recurrence)
-        caches.append(layer_cache)
+        caches.append(layer_cache if with_cache else None)
+        del layer_cache
         if arch == "multires":
             x = average_pairs(x)
             pooled.append(x)

@@ -22,6 +22,11 @@ def new_figure(*args, **kwargs):
     return figure
 
 
+def plain(text):
+    """Text from a user or a file name, with nothing in it that matplotlib would take for mathematics."""
+    return text.replace("$", r"\$")
+
+
 def curves(history, path, title):
     """Losses and development ER and F1 by epoch, the best epoch marked; written as PNG.
 
@@ -33,7 +38,7 @@ def curves(history, path, title):
     title : str
     """
     figure = new_figure(figsize=(9, 3.6), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(plain(title))
     loss, error = figure.subplots(1, 2)
     draw_losses(loss, history)
     draw_dev_scores(error, history)
@@ -90,11 +95,11 @@ def examples(store, evaluation, path, title, rows):
         Clips of the store to draw.
     """
     figure = new_figure(figsize=(11, 2.9 * len(rows)), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(plain(title))
     axes = figure.subplots(2 * len(rows), 1, sharex=True, height_ratios=[2, 1] * len(rows), squeeze=False)[:, 0]
     for row, mel, probability in zip(rows, axes[0::2], axes[1::2], strict=True):
         draw_clip(mel, probability, store, evaluation, row)
-        mel.set_title(caption(store, evaluation, row), fontsize="medium")
+        mel.set_title(plain(caption(store, evaluation, row)), fontsize="medium")
         if probability.get_legend_handles_labels()[0]:
             probability.legend(loc="upper right", fontsize="small")
     axes[-1].set_xlabel("seconds")
@@ -113,13 +118,13 @@ def mistakes(store, evaluation, path, title, rows):
     n_columns = min(2, len(rows))
     n_rows = -(-len(rows) // n_columns)
     figure = new_figure(figsize=(8.5 * n_columns, 2.6 * n_rows + 1.0), layout="constrained")
-    figure.suptitle(f"{title}\np: probability that the clip holds the event; $p_t$: that frame t does")
+    figure.suptitle(f"{plain(title)}\np: probability that the clip holds the event; $p_t$: that frame t does")
     axes = figure.subplots(2 * n_rows, n_columns, sharex=True, height_ratios=[2, 1] * n_rows, squeeze=False)
     pairs = [(axes[i, j], axes[i + 1, j]) for i in range(0, 2 * n_rows, 2) for j in range(n_columns)]
     legend = {}
     for number, (row, (mel, probability)) in enumerate(zip(rows, pairs, strict=False), 1):
         draw_clip(mel, probability, store, evaluation, row)
-        mel.set_title(f"{number}. {mistake_caption(store, evaluation, row)}", fontsize="medium", loc="left")
+        mel.set_title(plain(f"{number}. {mistake_caption(store, evaluation, row)}"), fontsize="medium", loc="left")
         handles, labels = probability.get_legend_handles_labels()
         legend |= dict(zip(labels, handles, strict=True))
         probability.set_xlabel("seconds" if number > len(rows) - n_columns else None)
@@ -135,17 +140,7 @@ def draw_clip(mel, probability, store, evaluation, row):
     found = evaluation.detections[row]
     features = np.asarray(store.features[row], np.float32)
     seconds = frame_to_seconds(np.arange(len(features)))
-    low, high = np.percentile(features, (2, 99.8))
-    mel.imshow(
-        features.T,
-        origin="lower",
-        aspect="auto",
-        cmap="magma",
-        vmin=low,
-        vmax=high,
-        extent=(seconds[0], seconds[-1], 0, features.shape[1]),
-    )
-    mel.set(ylabel="mel band")
+    draw_log_mel(mel, features, seconds[0], seconds[-1])
     probability.plot(seconds, found.frame_probabilities, color="k", linewidth=1)
     probability.set(ylabel="$p_t$", ylim=(-0.02, 1.02), xlim=(seconds[0], seconds[-1]))
     if store.has_event[row]:
@@ -155,6 +150,14 @@ def draw_clip(mel, probability, store, evaluation, row):
             mel.axvline(edge, color="w", linewidth=0.8, linestyle="--")
     if found.onset_s is not None:
         probability.plot((found.onset_s, found.offset_s), (0.5, 0.5), color=FOUND, linewidth=5, label="detected")
+
+
+def draw_log_mel(axes, features, first_s, last_s):
+    """Features (T, D) as an image from `first_s` to `last_s` seconds, the faintest 2 % black."""
+    low, high = np.percentile(features, (2, 99.8))
+    extent = (first_s, last_s, 0, features.shape[1])
+    axes.imshow(features.T, origin="lower", aspect="auto", cmap="magma", vmin=low, vmax=high, extent=extent)
+    axes.set(ylabel="mel band")
 
 
 def caption(store, evaluation, row):
@@ -220,17 +223,17 @@ def det(curves, points, path, title):
     figure = new_figure(figsize=(7, 5.2), layout="constrained")
     axes = figure.subplots()
     draw_det(axes, curves, points)
-    axes.set_title(f"{title}\ndecision by clip, p > thres0; the lower left is better")
+    axes.set_title(f"{plain(title)}\ndecision by clip, p > thres0; the lower left is better")
     figure.savefig(path, dpi=110)
 
 
 def draw_det(axes, curves, points):
     """What `det` shows, on axes."""
     for (name, curve), colour in zip(curves, ("k", "#7570b3"), strict=False):
-        axes.plot(curve.false_alarms_per_hour, 100 * curve.miss_rate, color=colour, linewidth=1.6, label=name)
+        axes.plot(curve.false_alarms_per_hour, 100 * curve.miss_rate, color=colour, linewidth=1.6, label=plain(name))
     for (name, rates), mark in zip(points, POINT_MARKS, strict=False):
         at = rates.false_alarms_per_hour, 100 * rates.miss_rate
-        label = f"{name}: {at[0]:.1f} an hour, {at[1]:.0f} % missed"
+        label = plain(f"{name}: {at[0]:.1f} an hour, {at[1]:.0f} % missed")
         axes.plot(*at, **mark, linestyle="", label=label, zorder=3)
     curve, rates = curves[0][1], points[0][1]
     one_alarm, one_miss = curve.false_alarms_per_hour[0] / rates.n_quiet, 100 / rates.n_events
@@ -265,7 +268,7 @@ def threshold_map(grids, points, path, title):
     title : str
     """
     figure = new_figure(figsize=(5.6 * len(grids) + 1.0, 5.4), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(plain(title))
     rates = [grid.figure("error_rate") for _, grid in grids]
     low = min(rate.min() for rate in rates)
     high = min(max(rate.max() for rate in rates), max(1.0, 2 * low))
@@ -283,7 +286,7 @@ def threshold_map(grids, points, path, title):
                 markersize=11,
                 label=f"{label}: {rate[i, j]:.2f}",
             )
-        axes.set(xlabel="thres1, of the frames", ylabel="thres0, of the clip", title=name, aspect="equal")
+        axes.set(xlabel="thres1, of the frames", ylabel="thres0, of the clip", title=plain(name), aspect="equal")
         axes.legend(loc="lower left")
     extend = "max" if any(rate.max() > high for rate in rates) else "neither"
     figure.colorbar(image, ax=all_axes, label="error rate (lower is better)", extend=extend)

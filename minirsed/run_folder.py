@@ -4,18 +4,24 @@ import contextlib
 import dataclasses
 import datetime
 import json
+import logging
 import platform
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from data_tools.errors import InputError
-from data_tools.files import atomic_write
+from data_tools.files import atomic_write, exclusive, remove_temporaries
 from minirsed import __version__
+from minirsed.checkpoint import has_checkpoint, read_checkpoint
 from minirsed.console import available_cores
+from minirsed.run_log import LOG
 from minirsed.settings import TrainSettings
 
-CONFIG, CHECKPOINT = "config.json", "checkpoint.npz"
+CONFIG, BEST, LOCK = "config.json", "best.npz", "lock"
+
+log = logging.getLogger(__name__)
 
 
 def numbered_folders(label):
@@ -28,7 +34,7 @@ def numbered_folders(label):
 
 
 def newest_run(label):
-    """The last of a class's numbered folders that holds a checkpoint.
+    """The last of a class's numbered folders that holds a run.
 
     Raises
     ------
@@ -39,7 +45,7 @@ def newest_run(label):
     for folder in numbered_folders(label):
         if not folder.exists():
             break
-        newest = folder if (folder / CHECKPOINT).exists() else newest
+        newest = folder if _is_run(folder) else newest
     if newest is None:
         raise InputError(f"--resume: there is no run in {Path('runs') / label}; name its folder with --out")
     return newest
@@ -47,7 +53,7 @@ def newest_run(label):
 
 @contextlib.contextmanager
 def new_run_folder(folder, settings):
-    """Make a run folder with its `config.json`; take both away again if not even one epoch came of it.
+    """Make a run folder with its `config.json`, locked; take it away again if not even one checkpoint came of it.
 
     Parameters
     ----------
@@ -58,25 +64,83 @@ def new_run_folder(folder, settings):
     Raises
     ------
     InputError
-        The folder holds a run already.
+        The folder holds a run already, or another process trains in it.
     OSError
         It cannot be made or written.
     """
-    if folder is None:
-        folder = next(path for path in numbered_folders(settings.label) if not path.exists())
-    elif (folder / CONFIG).exists():
-        raise InputError(f"--out {folder}: holds a run already; --resume goes on with it, another --out leaves it")
+    folder = _make_numbered(settings.label) if folder is None else folder
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_write(folder / CONFIG, "w") as file:
-        json.dump({"settings": dataclasses.asdict(settings), **provenance()}, file, indent=2)
-        file.write("\n")
-    try:
+    with exclusive(folder / LOCK, "training in"):
+        if _is_run(folder):
+            raise InputError(f"--out {folder}: holds a run already; --resume goes on with it, another --out leaves it")
+        try:
+            _write_config(folder, {"settings": dataclasses.asdict(settings), **provenance()})
+            yield folder
+        finally:
+            if not has_checkpoint(folder):
+                for name in (CONFIG, BEST, LOG, LOCK):
+                    (folder / name).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # something else of the user's is in it
+                    folder.rmdir()
+
+
+@contextlib.contextmanager
+def resumed_run_folder(folder, settings):
+    """Lock the folder of a run that goes on, tidy up after a kill, note the new start in `config.json`.
+
+    Raises
+    ------
+    InputError
+        Another process trains in it.
+    OSError
+        It cannot be written.
+    """
+    with exclusive(folder / LOCK, "training in"):
+        remove_temporaries(folder)
+        try:
+            config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+            earlier = list(config["resumed"]) if "resumed" in config else []
+        except (OSError, ValueError, TypeError):
+            config, earlier = {}, []
+        record = {"settings": dataclasses.asdict(settings), "resumed": [*earlier, provenance()]}
+        _write_config(folder, {**config, **record})
         yield folder
-    finally:
-        if not (folder / CHECKPOINT).exists():
-            (folder / CONFIG).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # something else of the user's is in it
-                folder.rmdir()
+
+
+def settings_to_resume(folder):
+    """The settings of a run to go on with: those of `config.json` or, where that is damaged, of the checkpoint.
+
+    Raises
+    ------
+    InputError
+        Not the folder of a run.
+    """
+    try:
+        return read_settings(folder)
+    except InputError as error:
+        if not has_checkpoint(folder):
+            raise
+        log.warning("%s; its settings are taken from the checkpoint", error)
+        return read_checkpoint(folder).settings
+
+
+def _is_run(folder):
+    return has_checkpoint(folder) or any((folder / name).exists() for name in (CONFIG, BEST))
+
+
+def _make_numbered(label):
+    """Make and return the first free folder; two processes that start at once get two."""
+    Path("runs").mkdir(exist_ok=True)
+    for folder in numbered_folders(label):
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+
+
+def _write_config(folder, config):
+    with atomic_write(folder / CONFIG, "w") as file:
+        json.dump(config, file, indent=2)
+        file.write("\n")
 
 
 def read_settings(folder):
@@ -92,19 +156,39 @@ def read_settings(folder):
         return TrainSettings(**json.loads(path.read_text(encoding="utf-8"))["settings"])
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{folder}: no run folder of minirsed's (it has no {CONFIG})") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: damaged, or of another version: {error}") from error
 
 
 def provenance():
     """What else determines or explains a run: versions, command line, machine, time."""
-    versions = {"minirsed": __version__, "python": platform.python_version()}
-    for package in ("numpy", "numba", "scipy", "soxr", "soundfile"):
-        with contextlib.suppress(PackageNotFoundError):
-            versions[package] = version(package)
     return {
-        "versions": versions,
+        "versions": versions(),
         "command": [Path(sys.executable).name, *sys.orig_argv[1:]],
         "machine": f"{platform.platform()}, {platform.processor() or platform.machine()}, {available_cores()} cores",
         "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
+
+
+def versions():
+    """Versions of all that has a say in the bits of the result; `git` where minirsed runs from a git repository."""
+    found = {"minirsed": __version__, "python": platform.python_version()}
+    for package in ("numpy", "numba", "scipy", "soxr", "soundfile"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    revision = git_revision()
+    return found | ({"git": revision} if revision else {})
+
+
+def git_revision():
+    """Commit of the repository that this file is part of, `-dirty` where it was changed since; None without one."""
+    here = Path(__file__)
+    git = ["git", "-C", str(here.parent)]
+    try:
+        # a project around an installation has a revision too, but not of this file
+        subprocess.run([*git, "ls-files", "--error-unmatch", here.name], capture_output=True, check=True, timeout=10)
+        described = [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        result = subprocess.run(described, capture_output=True, check=True, timeout=10, text=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip()

@@ -1,6 +1,7 @@
 """Every setting of a training run: its default, its unit, its check; the command line is made from it."""
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from minirsed.multires import ARCHITECTURES
 GENERATORS = ("minirsed", "official")
 HEADS = ("attention", "frames")
 DTYPES = ("float32", "float16")
+KIND_NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
 def _setting(default, help_text, *, low=None, high=None, choices=None, unit=None):
@@ -74,8 +76,13 @@ class TrainSettings:
 
 
 def check(setting, value):
-    """Refuse a value out of a field's range or choices, in one line with the option's name."""
-    about, option = setting.metadata, option_name(setting.name)
+    """Refuse a value of another kind, or out of a field's range or choices, in one line with the option's name."""
+    about, option, kind = setting.metadata, option_name(setting.name), type(setting.default)
+    kinds = (int, float) if kind is float else kind
+    if not isinstance(value, kinds) or (isinstance(value, bool) and kind is not bool):  # bool is an int in Python
+        raise InputError(f"{option} is {value!r}: expected {KIND_NAMES[kind]}")
+    if kind is float and not math.isfinite(value):
+        raise InputError(f"{option} is {value}: expected a finite number")
     if about["choices"] and value not in about["choices"]:
         raise InputError(f"{option} is {value!r}: expected one of {', '.join(about['choices'])}")
     if about["low"] is not None and not value >= about["low"]:

@@ -29,6 +29,7 @@ import numpy as np
 from data_tools.errors import InputError
 from data_tools.files import atomic_write
 from minirsed import run_folder
+from minirsed.checkpoint import has_checkpoint
 from minirsed.dataset import prepare
 from minirsed.scoring import count_events
 from minirsed.settings import option_name
@@ -241,10 +242,11 @@ def _train_and_evaluate(settings, folder, features, n_threads, evaluate):
     from minirsed import train as train_command
     from minirsed.evaluation_report import write_report
 
-    if (folder / run_folder.CHECKPOINT).exists():
+    if has_checkpoint(folder):
         words = [settings.label, "--resume"]
     else:
-        (folder / run_folder.CONFIG).unlink(missing_ok=True)  # of a run that was killed before its first checkpoint
+        for name in (run_folder.CONFIG, run_folder.BEST):  # of a run that was killed before its first checkpoint
+            (folder / name).unlink(missing_ok=True)
         words = command_line(settings)
     places = ["--features", str(features), "--threads", str(n_threads)]
     words += ["--out", str(folder), *places, "--workers", str(n_threads)]

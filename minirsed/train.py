@@ -4,16 +4,21 @@ Draws mixtures, computes their features once, trains, and leaves a run folder th
 """
 
 import argparse
-import dataclasses
+import logging
+import shlex
 import sys
 from contextlib import nullcontext
 from pathlib import Path
 
 from data_tools.errors import InputError, exit_on_input_error
 from minirsed.console import Progress, available_cores, require_positive, score_table
+from minirsed.interrupt import StopSignals
+from minirsed.run_log import run_log, say
 from minirsed.settings import PRESETS, add_arguments, from_arguments
 
-RESUMED = ("epochs",)  # settings that may change when a run goes on
+SAVE_MINUTES = 5.0
+
+log = logging.getLogger("minirsed.train")  # __name__ is __main__ for a command
 
 
 def parse_arguments(argv=None):
@@ -41,8 +46,22 @@ def parse_arguments(argv=None):
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="go on with the run in --out (default: the newest of runs/CLASS…), "
-        "with its own settings; only --epochs, --threads and --workers may be given anew",
+        help="go on with the run in --out (default: the newest of runs/CLASS…), with its own settings, to the same "
+        "bytes as if it had not been stopped; of the settings only --epochs may be given anew",
+    )
+    parser.add_argument(
+        "--save-minutes",
+        metavar="X",
+        type=float,
+        default=SAVE_MINUTES,
+        help="time between checkpoints inside an epoch: the most that a kill costs; 0: after every update. Ctrl-C, "
+        f"SIGTERM and the end of an epoch save as well (default: {SAVE_MINUTES:g} minutes)",
+    )
+    parser.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write the columns of metrics.csv as TensorBoard scalars too, into the run folder's tensorboard; needs "
+        "minirsed[tensorboard] (default: False)",
     )
     parser.add_argument(
         "--features",
@@ -86,17 +105,32 @@ def main(argv=None):
     """Run the command."""
     arguments = parse_arguments(argv)
     require_positive(arguments, "threads", "workers")
-    try:
-        train(arguments)
-    except KeyboardInterrupt:
-        print("\nstopped; if an epoch was done, the same command with --resume goes on after it", file=sys.stderr)
-        sys.exit(130)
+    if not 0 <= arguments.save_minutes < float("inf"):
+        raise InputError(f"--save-minutes is {arguments.save_minutes:g}: expected 0 or more minutes")
+    with StopSignals() as signals:
+        try:
+            train(arguments, signals)
+        except KeyboardInterrupt as stopped:
+            from minirsed.resuming import how_to_go_on
+
+            words = sys.argv[1:] if argv is None else [*map(str, argv)]
+            print(f"\n{str(stopped) or 'stopped'}; {how_to_go_on(arguments, words)}", file=sys.stderr)
+            sys.exit(signals.exit_status)
 
 
-def train(arguments):
-    """Prepare, train, report; returns the finished `Training` and its best epoch's `Evaluation` on dev."""
+def train(arguments, signals=None):
+    """Prepare, train, report; returns the finished `Training` and its best epoch's `Evaluation` on dev.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        Of `parse_arguments`; its `out` becomes the run folder, where it was not given.
+    signals : StopSignals, optional
+        None: leave signals as they are.
+    """
     from data_tools.soundbank import open_bank
-    from minirsed.run_folder import new_run_folder
+    from minirsed.resuming import resumed_settings
+    from minirsed.run_folder import new_run_folder, resumed_run_folder
     from minirsed.training import recipes_of
 
     settings = resumed_settings(arguments) if arguments.resume else from_arguments(arguments, arguments.preset)
@@ -106,12 +140,15 @@ def train(arguments):
         data = Path(data).absolute()  # the workers have other working folders
     bank = open_bank(data)
     recipes = {subset: recipes_of(bank, settings, subset) for subset in ("train", "dev")}
-    opened = nullcontext(arguments.out) if arguments.resume else new_run_folder(arguments.out, settings)
-    with opened as folder:
-        print(f"{settings.label}, {settings.arch}, {settings.layers} × {settings.units} units, run folder {folder}")
-        stores = [prepared(arguments, settings, bank, subset, recipes[subset]) for subset in ("train", "dev")]
-        redraw = redrawing(arguments, settings, bank, stores[0]) if settings.redraw else None
-        return train_epochs(arguments, settings, folder, *stores, redraw)
+    with (resumed_run_folder if arguments.resume else new_run_folder)(arguments.out, settings) as folder:
+        arguments.out = folder
+        with run_log(folder):
+            log.info("%s", shlex.join(["python", *sys.orig_argv[1:]]))
+            log.info("%s", settings)
+            say(f"{settings.label}, {settings.arch}, {settings.layers} × {settings.units} units, run folder {folder}")
+            stores = [prepared(arguments, settings, bank, subset, recipes[subset]) for subset in ("train", "dev")]
+            redraw = redrawing(arguments, settings, bank, signals) if settings.redraw else None
+            return train_epochs(arguments, settings, folder, *stores, redraw, signals)
 
 
 def prepared(arguments, settings, bank, subset, recipes):
@@ -129,46 +166,56 @@ def prepared(arguments, settings, bank, subset, recipes):
             n_mels=settings.n_mels,
             progress=progress,
         )
-    print(f"{subset}: {len(store)} mixtures, features in {store.folder}")
+    say(f"{subset}: {len(store)} mixtures, features in {store.folder}")
     return store
 
 
-def redrawing(arguments, settings, bank, first_store):
-    """A function that makes the training store of an epoch and removes that of the epoch before."""
-    import shutil
+def redrawing(arguments, settings, bank, signals):
+    """A function that makes the training store of an epoch and removes that of the epoch before.
 
+    That of the first epoch stays: it serves other runs, and `--resume`.
+    """
+    from minirsed.dataset import remove_store
     from minirsed.training import recipes_of
 
-    last = first_store
+    def recipes(epoch):
+        return recipes_of(bank, settings, "train", epoch=epoch)
 
     def store_of(epoch):
-        nonlocal last
-        if last is not first_store:  # the first epoch's serves the feature statistics of other runs and of --resume
-            shutil.rmtree(last.folder)
-        last = prepared(arguments, settings, bank, "train", recipes_of(bank, settings, "train", epoch=epoch))
-        return last
+        with signals.deferred(False) if signals else nullcontext():  # all is saved, and preparing goes on where it was
+            if epoch > 2:
+                kind = {"dtype": settings.feature_dtype, "n_mels": settings.n_mels}
+                remove_store(bank, recipes(epoch - 1), arguments.features, **kind)
+            return prepared(arguments, settings, bank, "train", recipes(epoch))
 
     return store_of
 
 
-def train_epochs(arguments, settings, folder, train_store, dev_store, redraw):
+def train_epochs(arguments, settings, folder, train_store, dev_store, redraw, signals):
     """Start or resume; a line for each epoch; then the report."""
+    from minirsed.resuming import begun
     from minirsed.threads import worker_threads
-    from minirsed.training import Training
 
     with worker_threads(arguments.threads) as executor, Progress("epoch", "clip") as progress:
-        if arguments.resume:
-            run = Training.resume(folder, settings)
-            run.write_metrics()
-            print(f"going on after epoch {len(run.history)} of {settings.epochs}")
-        else:
-            run = Training.start(folder, settings, train_store)
+        run = begun(folder, settings, train_store, arguments.resume)
         warm_up(run.detector)
-        print("epoch  train loss (clip + α·frame)  dev loss  dev ER  dev F1  seconds")
-        for row in run.epochs(train_store, dev_store, executor, progress, redraw):
-            progress.close()
-            print(epoch_line(row, settings.alpha, run.best_epoch), flush=True)
+        say("epoch  train loss (clip + α·frame)  dev loss  dev ER  dev F1  seconds")
+        options = {"stop": signals, "save_every_s": 60 * arguments.save_minutes}
+        with scalars(arguments, run) as write_scalars, signals.deferred() if signals else nullcontext():
+            for row in run.epochs(train_store, dev_store, executor, progress, redraw, **options):
+                progress.close()
+                say(epoch_line(row, settings.alpha, run.best_epoch))
+                write_scalars(row)
         return run, report(run, dev_store, executor)
+
+
+def scalars(arguments, run):
+    """Context: a function that takes the row of an epoch to TensorBoard, or nowhere."""
+    if not arguments.tensorboard:
+        return nullcontext(lambda row: None)
+    from minirsed.tensorboard import scalar_writer
+
+    return scalar_writer(run.folder, run.history)
 
 
 def warm_up(detector):
@@ -184,7 +231,9 @@ def warm_up(detector):
     print("compiling kernels (once after installation) …", end=" ", flush=True)
     x = np.zeros((1, 2, detector.config.n_inputs), detector.mean.dtype)
     loss_and_grads(detector.params, detector.config, x, np.ones((1, 2), x.dtype), recurrence=numba_recurrence())
-    print(f"{time.perf_counter() - started:.1f} s")
+    seconds = f"{time.perf_counter() - started:.1f} s"
+    print(seconds)
+    log.info("kernels compiled or loaded in %s", seconds)
 
 
 def epoch_line(row, alpha, best_epoch):
@@ -222,23 +271,10 @@ def report(run, dev_store, executor):
         f"{label}: four development clips",
         plots.telling_clips(dev_store, dev),
     )
-    print(f"\nbest epoch {best} on {len(dev_store)} development mixtures (onset within 0.5 s)")
-    print(score_table(label, scores))
-    print(f"\n{run.folder}: best.npz (detector), metrics.csv, events_dev.csv, curves.png, examples.png")
+    say(f"\nbest epoch {best} on {len(dev_store)} development mixtures (onset within 0.5 s)")
+    say(score_table(label, scores))
+    say(f"\n{run.folder}: best.npz (detector), metrics.csv, events_dev.csv, curves.png, examples.png")
     return dev
-
-
-def resumed_settings(arguments):
-    """Settings of the run to go on with; also sets `arguments.out` where it was not given."""
-    from minirsed.run_folder import newest_run, read_settings
-
-    arguments.out = arguments.out or newest_run(arguments.label)
-    settings = read_settings(arguments.out)
-    for name, value in dataclasses.asdict(settings).items():
-        given = getattr(arguments, name, value)
-        if given != value and name not in RESUMED:
-            raise InputError(f"--resume: {arguments.out} has {name} {value}, not {given}")
-    return dataclasses.replace(settings, epochs=getattr(arguments, "epochs", settings.epochs))
 
 
 if __name__ == "__main__":

@@ -74,3 +74,40 @@ def babycry_stores(tmp_path_factory):
         prepare(bank, draw_recipes(bank, "babycry", subset, n, seed), root)
         for subset, n, seed in (("train", 200, 0), ("dev", 60, 1))
     ]
+
+
+TONE_HZ = 1000.0
+
+
+def tone_detector(arch="uni", n_layers=1, memory=0.0):
+    """A detector made by hand: p_t is 0.99 where a tone of 1 kHz sounds and 0.01 elsewhere.
+
+    Its only unit is c = tanh(2 (x − 2)), x the energy of the tone's band, passed on from layer to layer; e_t = 5 h_t.
+    With `memory`, z: h_t = z h_{t−1} + (1 − z) c_t, a state that outlives the tone.
+    """
+    from minirsed.detector import Detector, ModelConfig, param_shapes
+    from minirsed.features import hz_to_mel
+
+    config = ModelConfig(arch, n_layers, 1)
+    params = {name: np.zeros(shape, np.float32) for name, shape in param_shapes(config).items()}
+    band = round(65 * hz_to_mel(TONE_HZ) / hz_to_mel(22050)) - 1
+    mean, std = np.zeros(64), np.ones(64)
+    mean[band], std[band] = 2.0, 0.5
+    for name in params:
+        if name.endswith("W"):
+            params[name][band if name.startswith("gru0") else 0, 2] = 1.0 if name.startswith("gru0") else 3.0
+        if name.endswith("b"):
+            params[name][0] = -20.0 if memory == 0 else np.log(memory / (1 - memory))
+    n_added = n_layers if arch == "multires" else 1
+    params["head.w"][:] = 5.0 / len(params["head.w"]) / n_added
+    return Detector(config, params, "tone", mean, std)
+
+
+def tones(duration_s, spans, sr=44100, seed=0, level=0.3):
+    """Faint noise with a tone of 1 kHz in each of the spans (onset_s, offset_s): (samples,) float64."""
+    n = round(duration_s * sr)
+    y = 1e-3 * np.random.default_rng(seed).standard_normal(n)
+    for onset_s, offset_s in spans:
+        first, last = (min(n, round(time_s * sr)) for time_s in (onset_s, offset_s))
+        y[first:last] += level * np.sin(2 * np.pi * TONE_HZ / sr * np.arange(first, last))
+    return y

@@ -57,6 +57,16 @@ def test_mlp_frame_by_frame(rng):
         assert h[:, t] == pytest.approx(a, abs=1e-14)
 
 
+@pytest.mark.parametrize("head", ["attention", "frames"])
+def test_forward_without_a_cache_is_the_same(head, rng):
+    """`with_cache=False`, as when detecting, keeps no layer's input and gives the same bits."""
+    config = dataclasses.replace(MLP, head=head)
+    params, x = init_params(config, rng), rng.standard_normal((2, 30, 40)).astype(np.float32)
+    kept, freed = (forward(params, config, x, with_cache=choice) for choice in (True, False))
+    assert all(np.array_equal(a, b) for a, b in zip(kept[:2], freed[:2], strict=True))
+    assert len(kept[2][1]) == 2 and freed[2][1] == [None, None]
+
+
 def test_dropout_keeps_the_mean_and_is_off_when_detecting(rng):
     """A fifth of the active units is off, the others are 1/0.8 as strong; without a generator nothing is dropped."""
     params = init_params(dataclasses.replace(MLP, n_layers=1), rng)

@@ -483,6 +483,14 @@ def test_features_cut_short_are_noticed(bank, tmp_path, n_bytes):
         prepare(bank, RECIPES[:6], tmp_path, n_jobs=1)
 
 
+def test_features_cut_short_while_in_use(bank, tmp_path):
+    """Reading beyond the end of a mapped file would end the process with SIGBUS."""
+    store = prepare(bank, RECIPES[:6], tmp_path, n_jobs=1)
+    os.truncate(store.folder / "features.npy", 5000)
+    with pytest.raises(InputError, match=r"features\.npy: cut short while in use; delete the folder"):
+        store.clips(slice(4, 6))
+
+
 def test_arguments_are_checked(bank, tmp_path):
     with pytest.raises(ValueError, match="dtype is 'float64': expected 'float32' or 'float16'"):
         prepare(bank, RECIPES, tmp_path, dtype="float64")

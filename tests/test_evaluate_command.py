@@ -305,3 +305,8 @@ def test_bad_input_is_one_line(runs, arguments, message, capsys, monkeypatch):
         evaluate.main(arguments_for(runs, *arguments))
     error = capsys.readouterr().err.strip()
     assert stopped.value.code == 2 and message in error and len(error.splitlines()) == 1, error
+
+
+@pytest.mark.parametrize(("ebr_db", "name"), [("-6", "EBR  -6 dB"), ("+0", "EBR   0 dB"), ("unknown", "EBR unknown")])
+def test_names_of_the_groups_by_loudness(ebr_db, name):
+    assert evaluate.ebr_name(ebr_db) == name

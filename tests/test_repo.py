@@ -57,7 +57,7 @@ def test_imports_form_no_loop():
 
 
 UNSAFE = r"import pickle|allow_pickle=True|yaml\.(unsafe|full)_load|yaml\.load\((?!.*SafeLoader)|joblib\.(dump|load)\("
-COMMANDS = ("train", "evaluate", "score", "sweep")
+COMMANDS = ("train", "evaluate", "score", "detect", "sweep")
 
 
 def test_the_corridor_points_one_way():

@@ -1,0 +1,105 @@
+"""Sound of any length, a block at a time: mono, 44.1 kHz, the samples that `data_tools.audio.read_audio` gives.
+
+    file → file_blocks → (samples,) float64 at 44.1 kHz, again and again → minirsed.recordings
+    pieces at any rate → StreamResampler → minirsed.streaming
+
+Memory is that of one block. What is heard as it happens comes from `data_tools.live_sound`.
+"""
+
+import math
+
+import numpy as np
+
+from data_tools.audio import SAMPLE_RATE, open_sound, reason_of, to_mono
+from data_tools.errors import InputError
+
+BLOCK_S = 10.0  # a block of 48 kHz stereo takes 8 MB as float64
+
+
+class StreamResampler:
+    """Resample pieces of a signal: together they are what `data_tools.audio.resample` (soxr) makes of the whole.
+
+    Parameters
+    ----------
+    sr_in, sr_out : int
+        Rates in Hz; equal ones hand the pieces through.
+
+    Raises
+    ------
+    ValueError
+        A rate that is not positive.
+    """
+
+    def __init__(self, sr_in, sr_out=SAMPLE_RATE):
+        if sr_in <= 0 or sr_out <= 0:
+            raise ValueError(f"sample rates must be positive, not {sr_in} and {sr_out} Hz")
+        self.ratio, self.n_in, self.n_out, self.filter = sr_out / sr_in, 0, 0, None
+        if sr_in != sr_out:
+            import soxr
+
+            self.filter = soxr.ResampleStream(sr_in, sr_out, 1, dtype="float64", quality="HQ")
+
+    def push(self, y, last=False):
+        """What can be told so far, (samples,) float64; soxr holds up to 0.1 s back until the `last` piece."""
+        y = np.asarray(y, np.float64)
+        if self.filter is None:
+            return y
+        self.n_in += len(y)
+        resampled = self.filter.resample_chunk(np.ascontiguousarray(y), last=last)
+        if last:  # the length rule of `resample`
+            missing = math.ceil(self.n_in * self.ratio) - self.n_out - len(resampled)
+            resampled = np.concatenate([resampled, np.zeros(missing)]) if missing > 0 else resampled[: missing or None]
+        self.n_out += len(resampled)
+        return resampled
+
+
+def file_blocks(path, *, block_s=BLOCK_S, progress=None):
+    """Decode a sound file block by block.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any file that libsndfile decodes, any rate, depth, length and number of channels.
+    block_s : float
+        Seconds to decode at a time.
+    progress : callable, optional
+        `progress(share)` after every block, the share of the file that has been decoded, 0 … 1.
+
+    Yields
+    ------
+    (samples,) float64 at 44.1 kHz
+
+    Raises
+    ------
+    InputError
+        As `data_tools.audio.read_audio`; damage and NaN are named with the second up to which the file was fine.
+    """
+    with open_sound(path) as file:
+        sr, n_expected = file.samplerate, max(file.frames, 1)
+        resampler, n_read = StreamResampler(sr), 0
+        while True:
+            y = _decode(file, path, n_read / sr, max(1, round(block_s * sr)))
+            n_read += len(y)
+            resampled = resampler.push(y, last=len(y) == 0)
+            if len(resampled):
+                yield resampled
+            if progress:
+                progress(min(1.0, n_read / n_expected))
+            if len(y) == 0:
+                break
+    if n_read == 0:
+        raise InputError(f"{path}: no samples")
+
+
+def _decode(file, path, start_s, n_frames):
+    """Return the next (samples,) of a file, mono; none at its end."""
+    import soundfile
+
+    try:
+        y = to_mono(file.read(n_frames, dtype="float64", always_2d=True))
+    except soundfile.LibsndfileError as error:
+        raise InputError(f"{path}: damaged sound file, after {start_s:.1f} s ({reason_of(error)})") from error
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not np.isfinite(y @ y):  # or too large for a power spectrum
+            raise InputError(f"{path}: has NaN or infinite samples, after {start_s:.1f} s")
+    return y

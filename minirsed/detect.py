@@ -1,0 +1,252 @@
+"""Find events in sound: `python -m minirsed.detect RUN PATH…`: files, folders, a pipe or a microphone.
+
+Recordings may be of any length: longer ones than the training clips go through overlapping windows
+(`minirsed.windows`). What comes from a pipe or a microphone is detected as it arrives (`minirsed.streaming`).
+"""
+
+import argparse
+import contextlib
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+from data_tools.errors import InputError, exit_on_input_error
+from minirsed.console import Progress, available_cores, require_positive
+
+FORMATS = ("table", "csv", "audacity", "raven", "jams", "rttm", "json")
+SAMPLE_FORMATS = ("s16le", "s16be", "s24le", "s32le", "u8", "f32le", "f64le")
+
+
+def parse_arguments(argv=None):
+    """Command line → namespace."""
+    parser = argparse.ArgumentParser(
+        prog="python -m minirsed.detect",
+        description="Find events in sound files of any format, rate and length, or in live sound. A recording of at "
+        "most 30 s holds one event or none, as in the paper; a longer one any number of them.",
+        epilog="Recordings that cannot be used are named at the end, and the exit status is then 2; all others are "
+        "done nevertheless.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=100),
+    )
+    cores = available_cores()
+    add = parser.add_argument
+    add("run", metavar="RUN", type=Path, help="run folder that minirsed.train has written, or a detector file")
+    paths_help = "sound file, or folder of them to any depth; - is raw PCM or WAV from standard input"
+    add("paths", metavar="PATH", nargs="*", help=paths_help)
+    add("--format", choices=FORMATS, help="of the output (default: table; with --out: csv)")
+    add("--out", metavar="DIR", type=Path, help="write a file for each recording, and go on with what is missing there")
+    add("--overwrite", action="store_true", help="do all anew that is in --out already")
+    add("--plot", action="store_true", help="also draw each recording as PNG in --out: log-mel, p_t and events")
+    add("--thres0", metavar="P", type=float, help="an event needs p > P, 0 … 1 (default: the detector's, 0.5)")
+    add("--thres1", metavar="P", type=float, help="its frames need p_t > P, 0 … 1 (default: the detector's, 0.5)")
+    add("--all-events", action="store_true", help="any number of events in recordings of at most 30 s as well")
+    add("--threads", metavar="N", type=int, default=cores, help=f"threads for the model (default: {cores}, one a core)")
+    live = parser.add_argument_group("live sound")
+    add = live.add_argument
+    add("--live", action="store_true", help="listen to the microphone until Ctrl-C (extra: minirsed[live])")
+    add("--device", metavar="NAME", help="microphone, number or name (default: the system's)")
+    add("--rate", metavar="HZ", type=int, default=44100, help="of raw PCM or the microphone (default: 44100 Hz)")
+    add("--channels", metavar="N", type=int, default=1, help="of raw PCM or the microphone (default: 1)")
+    add("--sample-format", choices=SAMPLE_FORMATS, default="s16le", help="of raw PCM (default: s16le)")
+    arguments = parser.parse_args(argv)
+    if arguments.live == bool(arguments.paths):
+        parser.error("give either recordings or --live")
+    return arguments
+
+
+@exit_on_input_error
+def main(argv=None):
+    """Run the command."""
+    arguments = parse_arguments(argv)
+    require_positive(arguments, "threads", "rate", "channels")
+    piped = "-" in arguments.paths
+    if piped and len(arguments.paths) > 1:
+        raise InputError("-: standard input cannot be mixed with other recordings")
+    if (piped or arguments.live) and arguments.out:
+        raise InputError("--out: is for recordings; live sound is printed as it comes")
+    if (arguments.plot or arguments.overwrite) and not arguments.out:
+        raise InputError(f"--{'plot' if arguments.plot else 'overwrite'} needs --out DIR")
+    arguments.format = arguments.format or ("csv" if arguments.out else "table")
+    detector = load_detector(arguments)
+    try:
+        (listen if piped or arguments.live else detect_recordings)(arguments, detector)
+    except KeyboardInterrupt:
+        print("stopped" + ("; the same command goes on" if arguments.out else ""), file=sys.stderr)
+        sys.exit(130)
+
+
+def load_detector(arguments):
+    """The run's detector with the thresholds of the command line."""
+    import dataclasses
+
+    from minirsed.detector import Detector
+
+    thresholds = {name: getattr(arguments, name) for name in ("thres0", "thres1")}
+    for name, value in thresholds.items():
+        if value is not None and not 0 <= value <= 1:
+            raise InputError(f"--{name} is {value}: expected a probability, 0 … 1")
+    given = {name: value for name, value in thresholds.items() if value is not None}
+    detector = Detector.load(arguments.run)
+    from minirsed.recordings import require_any_length
+
+    require_any_length(detector, arguments.run)
+    return dataclasses.replace(detector, **given)
+
+
+def detect_recordings(arguments, detector):
+    """Run over files and folders, print or write what is found, and name what cannot be used at the end."""
+    from minirsed.event_formats import FORMATS, body_of, clock, counted, import_jams
+    from minirsed.results_folder import file_size, find_recordings, open_results
+    from minirsed.threads import worker_threads
+
+    form, recordings = FORMATS[arguments.format], find_recordings([Path(path) for path in arguments.paths])
+    if arguments.format == "jams":
+        import_jams()  # what is missing is said now rather than after an hour
+    if not (arguments.out or form.shared) and len(recordings) > 1:
+        raise InputError(f"--format {arguments.format} is for one recording: give --out DIR for {len(recordings)}")
+    failures, found, n_before = [], [], 0
+    n_bytes, n_read = sum(file_size(path) for path, _ in recordings), 0
+    with contextlib.ExitStack() as stack:
+        results = None
+        if arguments.out:
+            settings = settings_of(arguments, detector)
+            results = stack.enter_context(open_results(arguments.out, settings, overwrite=arguments.overwrite))
+        executor = stack.enter_context(worker_threads(arguments.threads))
+        progress = stack.enter_context(Progress("detecting", "B"))
+        for path, name in recordings:
+            size = file_size(path)
+            share_done = partial(_show, progress, n_read, size, n_bytes)
+            if results and results.is_done(path, name, suffixes_of(arguments, form)):
+                n_before += 1
+            else:
+                try:
+                    recording = detect_one(arguments, detector, path, name, executor, results, share_done)
+                    if results is None:
+                        body = body_of(form, detector, name, recording)
+                        if sys.stdout.isatty():
+                            progress.close()  # or the bar would stand in the middle of a line
+                        print(("" if found else form.header) + body, end="", flush=True)
+                    found.append((recording.duration_s, len(recording.events)))
+                except InputError as error:
+                    failures.append(error)
+            n_read += size
+            progress(n_read, n_bytes)
+    seconds, n_events = (sum(column) for column in zip((0.0, 0), *found, strict=True))
+    before = f"; {counted(n_before, 'recording')} done before" if n_before else ""
+    events = counted(n_events, detector.label + " event")
+    print(f"{counted(len(found), 'recording')}, {clock(seconds)} of sound, {events}{before}", file=sys.stderr)
+    if len(recordings) == 1 and failures:
+        raise failures[0]
+    if failures:
+        print(*failures, sep="\n", file=sys.stderr)
+        raise InputError(f"{len(failures)} of {len(recordings)} recordings cannot be used, see above")
+
+
+def _show(progress, n_before, size, n_total, share):
+    progress(n_before + int(share * size), n_total)
+
+
+def suffixes_of(arguments, form):
+    """Endings of the files that a recording leaves in --out."""
+    return [form.suffix, *([".png"] if arguments.plot else [])]
+
+
+def settings_of(arguments, detector):
+    """All that determines the results in --out, to be told from those of other settings."""
+    from minirsed import __version__
+
+    return {
+        "detector": detector.fingerprint(),
+        "class": detector.label,
+        "format": arguments.format,
+        "thres0": detector.thres0,
+        "thres1": detector.thres1,
+        "all_events": arguments.all_events,
+        "version": __version__,
+    }
+
+
+def detect_one(arguments, detector, path, name, executor, results, progress):
+    """Detect in one recording; with a results folder also write what was found, and the picture."""
+    from data_tools.files import atomic_write
+    from data_tools.sound_blocks import file_blocks
+    from minirsed.event_formats import FORMATS, text_of
+    from minirsed.recordings import detect_recording
+    from minirsed.results_folder import file_state
+
+    state, overview = file_state(path), None
+    if arguments.plot:
+        from minirsed.detection_plots import Overview, draw
+
+        overview = Overview()
+    recording = detect_recording(
+        detector,
+        file_blocks(path, progress=progress),
+        executor,
+        n_threads=arguments.threads,
+        all_events=arguments.all_events,
+        on_features=overview and overview.push,
+    )
+    if results:
+        form = FORMATS[arguments.format]
+        with atomic_write(results.path(name, form.suffix), "w") as file:
+            file.write(text_of(form, detector, [(name, recording)]))
+        if arguments.plot:
+            with atomic_write(results.path(name, ".png")) as file:
+                draw(file, detector, path, name, recording, overview)
+        results.mark(state, name, suffixes_of(arguments, form), len(recording.events))
+    return recording
+
+
+def listen(arguments, detector):
+    """Print events of a pipe or the microphone as they end."""
+    from data_tools.live_sound import PcmFormat, microphone_blocks, pcm_blocks, read_wav_header
+    from minirsed.event_formats import FORMATS, clock, counted
+    from minirsed.gru import numba_recurrence
+    from minirsed.streaming import Stream, about
+    from minirsed.threads import worker_threads
+
+    form = FORMATS[arguments.format]
+    if form.event is None:
+        raise InputError(f"--format {arguments.format} is written when a recording has ended: not for live sound")
+    with worker_threads(arguments.threads) as executor:
+        recurrence = numba_recurrence().on(executor)
+        Stream(detector, recurrence=recurrence).push([0.0] * (3 * 44100))  # compile before the first sound arrives
+        if arguments.live:
+            name, sr = "microphone", arguments.rate
+            device = int(arguments.device) if (arguments.device or "").isdigit() else arguments.device
+            print(f"since {time.strftime('%H:%M:%S')}", end=", ", file=sys.stderr)
+            blocks = microphone_blocks(sr, device=device, n_channels=arguments.channels, on_overflow=_overflow)
+        else:
+            name, pipe = "standard input", sys.stdin.buffer
+            given = PcmFormat(arguments.rate, arguments.channels, arguments.sample_format)
+            wav, first = read_wav_header(pipe, name)
+            sr = (wav or given).sr
+            blocks = pcm_blocks(pipe, wav or given, name, first)
+        stream = Stream(detector, sr, recurrence)
+        print(f"{name}, {sr} Hz: {about(detector)}", file=sys.stderr, flush=True)
+        n_events = 0
+        with contextlib.suppress(KeyboardInterrupt):
+            for block in blocks:
+                print("" if stream.n_samples else form.header, end="", flush=True)
+                n_events = _print_events(form, detector, name, stream.push(block), n_events)
+        n_events = _print_events(form, detector, name, stream.finish(), n_events)
+    heard_s = stream.n_samples / sr
+    if not heard_s:
+        raise InputError(f"{name}: no samples")
+    print(f"{clock(heard_s)} of sound, {counted(n_events, detector.label + ' event')}", file=sys.stderr)
+
+
+def _print_events(form, detector, name, events, n_before):
+    """Print events, at once; return how many there have been."""
+    for number, event in enumerate(events, n_before + 1):
+        print(form.event(name, detector.label, number, event), end="", flush=True)
+    return n_before + len(events)
+
+
+def _overflow():
+    print("microphone: the sound card dropped samples", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""A detector on a recording of any length: features, windows, model, events, in bounded memory and linear time.
+
+Data flow: data_tools.sound_blocks → windows → detector → event_finder, decode → **recordings** → event_formats, plots.
+
+A recording of at most 30 s is a clip as in training, and the paper's rule holds: one event or none, what
+`Detector.detect` finds. A longer one may hold any number of events (`minirsed.event_finder`).
+"""
+
+from collections import deque
+from typing import NamedTuple
+
+import numpy as np
+
+from data_tools.errors import InputError
+from data_tools.sound_blocks import file_blocks
+from minirsed.detector import GROUP_CLIPS
+from minirsed.event_finder import EventFinder
+from minirsed.features import HOP_S, SAMPLE_RATE, run_to_seconds
+from minirsed.gru import numba_recurrence
+from minirsed.losses import sigmoid
+from minirsed.multires import ARCHITECTURES, directions
+from minirsed.threads import worker_threads
+from minirsed.windows import LONGEST_CLIP, WINDOW_FRAMES, FeatureStream, stitch, windows
+
+GAP_FRAMES = round(0.5 / HOP_S)  # 0.5 s, within which the challenge's scorer takes two onsets for one
+
+
+class Event(NamedTuple):
+    """An event of a recording: seconds from its start, and p."""
+
+    onset_s: float
+    offset_s: float
+    probability: float
+
+
+class Recording(NamedTuple):
+    """What was found in a recording."""
+
+    duration_s: float
+    events: list  # of Event, in order
+    probability: float | None  # p of a recording that is one clip; None for a longer one
+    frame_probabilities: np.ndarray  # (T,) float32
+
+
+def require_any_length(detector, name="detector"):
+    """Refuse, by `InputError`, a detector whose rule is for clips of 30 s alone (`minirsed.baseline`)."""
+    config = detector.config
+    if config.arch not in ARCHITECTURES or config.head != "attention":
+        raise InputError(
+            f"{name}: one of --arch {config.arch} --head {config.head} is for clips of 30 s alone, scored by "
+            "minirsed.evaluate; other sound needs recurrent layers and --head attention"
+        )
+
+
+def event_finder(detector, live=False):
+    """An `EventFinder` with a detector's thresholds and the training clips' length.
+
+    Raises
+    ------
+    InputError
+        See `require_any_length`.
+    """
+    require_any_length(detector)
+    return EventFinder(detector.thres0, detector.thres1, context=WINDOW_FRAMES, gap=GAP_FRAMES, live=live)
+
+
+def to_event(run):
+    """`FoundRun`, in frames → `Event`, in seconds."""
+    return Event(*run_to_seconds(run.onset_frame, run.offset_frame), run.probability)
+
+
+def detect_file(detector, path, *, n_threads=1, all_events=False, progress=None):
+    """Find the events of a sound file of any length.
+
+    Parameters
+    ----------
+    detector : minirsed.detector.Detector
+    path : str or Path
+        Any file that libsndfile decodes.
+    n_threads : int
+        Threads for the model; decoding and features have one of their own.
+    all_events : bool
+        Look for several events in a recording of at most 30 s as well.
+    progress : callable, optional
+        As in `data_tools.sound_blocks.file_blocks`.
+
+    Returns
+    -------
+    Recording
+
+    Raises
+    ------
+    InputError
+        Missing, no sound, damaged, without samples, NaN or Inf; or the detector is for clips alone.
+    """
+    with worker_threads(n_threads) as executor:
+        blocks = file_blocks(path, progress=progress)
+        return detect_recording(detector, blocks, executor, n_threads=n_threads, all_events=all_events)
+
+
+def detect_recording(detector, blocks, executor, *, n_threads, all_events=False, on_features=None):
+    """Find the events of a recording that comes in blocks.
+
+    Parameters
+    ----------
+    detector : minirsed.detector.Detector
+    blocks : iterable of (samples,) float array
+        Mono, 44.1 kHz; together at least one sample.
+    executor : concurrent.futures.Executor
+        Of `minirsed.threads.worker_threads(n_threads)`. While it runs the model the calling thread makes features.
+    n_threads : int
+    all_events : bool
+        As in `detect_file`.
+    on_features : callable, optional
+        `on_features(features)`, called with the (T, D) features piece by piece.
+
+    Returns
+    -------
+    Recording
+        The same for any cut into blocks and any number of threads.
+
+    Raises
+    ------
+    InputError
+        The detector is for clips alone, see `require_any_length`.
+    """
+    stream, finder = FeatureStream(detector.config.n_inputs), event_finder(detector)
+    probabilities, runs, clip_logit = [], [], None
+
+    def frame_logits():
+        nonlocal clip_logit
+        for start, of_frames, of_clip in window_logits(detector, windows(features()), executor, n_threads):
+            clip_logit = of_clip
+            yield start, of_frames
+
+    def features():
+        for piece in stream.of(blocks):
+            if on_features:
+                on_features(piece)
+            yield piece
+
+    for piece in stitch(frame_logits()):
+        probabilities.append(sigmoid(piece))
+        runs += finder.push(piece)
+    runs += finder.finish()
+    if not probabilities:
+        raise ValueError("blocks hold no sample")
+    recording = Recording(
+        stream.n_samples / SAMPLE_RATE, [to_event(run) for run in runs], None, np.concatenate(probabilities)
+    )
+    return recording if stream.n_frames > LONGEST_CLIP else _clip(detector, recording, clip_logit, all_events)
+
+
+def _clip(detector, recording, clip_logit, all_events):
+    """A recording that was one window, by the paper's rule but for `all_events`."""
+    found = detector.decode(float(sigmoid(clip_logit)), recording.frame_probabilities)
+    events = [] if found.onset_s is None else [Event(found.onset_s, found.offset_s, found.probability)]
+    return recording._replace(probability=found.probability, events=recording.events if all_events else events)
+
+
+def window_logits(detector, windowed, executor, n_threads):
+    """Run the model over windows, groups of them side by side.
+
+    A group takes memory (3 × 256 units: 150 MB), so there are no more at a time than keep the threads busy: the two
+    directions of a layer are work for two.
+
+    Parameters
+    ----------
+    detector : minirsed.detector.Detector
+    windowed : iterable of (start, (T, D) features)
+    executor, n_threads : as in `detect_recording`
+
+    Yields
+    ------
+    start : int
+    frame_logits : (T,) ndarray
+    clip_logit : float
+    """
+    recurrence = numba_recurrence().on(executor)
+    n_at_a_time = max(1, n_threads // len(directions(detector.config.arch)))
+    running = deque()
+
+    def results():
+        starts, future = running.popleft()
+        yield from zip(starts, *future.result(), strict=True)
+
+    for group in grouped(windowed, GROUP_CLIPS):
+        if len(running) == n_at_a_time:
+            yield from results()
+        starts, features = zip(*group, strict=True)
+        running.append((starts, executor.submit(detector.logits, np.stack(features), recurrence)))
+    while running:
+        yield from results()
+
+
+def grouped(windowed, n):
+    """Lists of up to n windows of one length: the last window of a recording has its own."""
+    group = []
+    for start, features in windowed:
+        if len(group) == n or (group and len(features) != len(group[0][1])):
+            yield group
+            group = []
+        group.append((start, features))
+    if group:
+        yield group

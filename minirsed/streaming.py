@@ -1,0 +1,183 @@
+"""A detector on sound that has only just been made: pieces of any length in, events out as they end.
+
+Data flow: data_tools.live_sound → **streaming** → event_formats. Features are those of the whole (`FeatureStream`);
+what follows depends on the architecture:
+
+`uni`       looks back only, so every frame goes through the model once, as soon as it is complete; each layer hands
+            its state h_t on to the next piece. The frame probabilities are those of the sound in one piece.
+`bi`, `multires`    look ahead as well. The model runs over the last 30 s, again every `STEP` frames, and a frame is
+            taken `DELAY` frames after it was heard, when the model has heard what follows it.
+
+p is the paper's over the last 30 s, told from the frame logits (`minirsed.event_finder`).
+"""
+
+import numpy as np
+
+from data_tools.sound_blocks import StreamResampler
+from minirsed.event_finder import EventFinder
+from minirsed.features import HOP_S, SAMPLE_RATE
+from minirsed.gru import gru_forward, numba_recurrence
+from minirsed.losses import sigmoid
+from minirsed.recordings import GAP_FRAMES, event_finder, to_event
+from minirsed.windows import WINDOW_FRAMES, FeatureStream
+
+STEP = 48  # frames, 1.1 s; a multiple of 2^4: pairs that `multires` averages stay pairs from run to run
+DELAY = 96  # frames, 2.2 s
+
+
+def about(detector):
+    """How a detector listens, in words."""
+    wait_s = GAP_FRAMES * HOP_S
+    if detector.config.arch == "uni":
+        return f"{detector.label}, uni: state carried from frame to frame; events appear {wait_s:.1f} s after their end"
+    earliest_s, latest_s = wait_s + DELAY * HOP_S, wait_s + (DELAY + STEP) * HOP_S
+    return (
+        f"{detector.label}, {detector.config.arch}: looks ahead, so it runs over the last 30 s every "
+        f"{STEP * HOP_S:.1f} s; events appear {earliest_s:.1f} to {latest_s:.1f} s after their end"
+    )
+
+
+class Stream:
+    """Detection in a stream; made by `minirsed.detector.Detector.stream`.
+
+    Parameters
+    ----------
+    detector : minirsed.detector.Detector
+    sr : int
+        Sample rate of what is pushed, Hz.
+    recurrence : minirsed.gru.Recurrence, optional
+        Default: the compiled one.
+
+    Raises
+    ------
+    InputError
+        The detector is for clips alone, see `minirsed.recordings.require_any_length`.
+
+    Attributes
+    ----------
+    frame_probabilities : (n,) float32 ndarray
+        p_t of the frames that the last `push` or `finish` settled, n ≥ 0.
+    n_frames : int
+        Frames settled so far.
+    n_samples : int
+        Samples taken so far, of each channel.
+    """
+
+    def __init__(self, detector, sr=SAMPLE_RATE, recurrence=None):
+        self.finder: EventFinder = event_finder(detector, live=True)
+        self.resampler, self.features = StreamResampler(sr), FeatureStream(detector.config.n_inputs)
+        recurrence = recurrence or numba_recurrence()
+        self.model = (CarriedState if detector.config.arch == "uni" else SlidingWindow)(detector, recurrence)
+        self.frame_probabilities = np.zeros(0, np.float32)
+        self.n_frames, self.n_samples, self.finished = 0, 0, False
+
+    @property
+    def probability(self):
+        """p, that the last 30 s hold the event; NaN before the first frame."""
+        return self.finder.probability()
+
+    def push(self, y):
+        """Take the next samples.
+
+        Parameters
+        ----------
+        y : (samples,) or (samples, channels) float array
+            In [−1, 1]; may be empty.
+
+        Returns
+        -------
+        list of minirsed.recordings.Event
+            Events that have ended, in order; seconds from the stream's start.
+
+        Raises
+        ------
+        ValueError
+            NaN, Inf, or of another shape or kind; the stream has been finished.
+        """
+        return self._advance(self._checked(y), last=False)
+
+    def finish(self):
+        """End the stream: the list of the last events."""
+        return self._advance(np.zeros(0), last=True)
+
+    def _checked(self, y):
+        y = np.asarray(y)
+        if y.dtype.kind != "f" or y.ndim not in (1, 2):
+            raise ValueError(f"y is {y.dtype} {y.shape}: expected floats, (samples,) or (samples, channels)")
+        y = y if y.ndim == 1 else y.mean(axis=1, dtype=np.float64)
+        if not np.isfinite(y).all():
+            raise ValueError("y holds NaN or Inf")
+        return y
+
+    def _advance(self, y, last):
+        if self.finished:
+            raise ValueError("the stream has been finished")
+        self.finished, self.n_samples = last, self.n_samples + len(y)
+        features = [self.features.push(self.resampler.push(y, last=last))]
+        if last:
+            features.append(self.features.finish())
+        logits = [self.model.push(np.concatenate(features))]
+        if last:
+            logits.append(self.model.finish())
+        logits = np.concatenate(logits)
+        self.frame_probabilities, self.n_frames = sigmoid(logits), self.n_frames + len(logits)
+        runs = self.finder.push(logits)
+        return [to_event(run) for run in (runs + self.finder.finish() if last else runs)]
+
+
+class CarriedState:
+    """`uni`: frame logits of pieces, each layer's state carried from one to the next."""
+
+    def __init__(self, detector, recurrence):
+        self.detector, self.recurrence = detector, recurrence
+        self.states = [None] * detector.config.n_layers  # (1, H) each; None: zeros
+
+    def push(self, features):
+        """(n, D) features → their (n,) logits, n ≥ 0."""
+        if not len(features):
+            return np.zeros(0, np.float32)
+        params, h = self.detector.params, self.detector.normalise(features)[None]  # (1, n, D)
+        for layer, state in enumerate(self.states):
+            own = {name: params[f"gru{layer}.fwd.{name}"] for name in ("W", "U", "b")}
+            h, _ = gru_forward(own, h, state, recurrence=self.recurrence)
+            self.states[layer] = h[:, -1].copy()
+        return h[0] @ params["head.w"]
+
+    def finish(self):
+        """Nothing is held back."""
+        return np.zeros(0, np.float32)
+
+
+class SlidingWindow:
+    """`bi`, `multires`: frame logits from runs over the last 30 s, `DELAY` frames late."""
+
+    def __init__(self, detector, recurrence):
+        self.detector, self.recurrence = detector, recurrence
+        self.window = np.zeros((0, detector.config.n_inputs), np.float32)
+        self.n_new = self.n_unsettled = 0  # frames since the last run; frames at the window's end without a logit
+
+    def push(self, features):
+        """(n, D) features → the (m,) logits that they settle; the cut into pieces does not matter."""
+        settled = [np.zeros(0, np.float32)]
+        while len(features):
+            piece, features = np.split(features, [STEP - self.n_new])
+            self.window = np.concatenate([self.window, piece])
+            self.n_new, self.n_unsettled = self.n_new + len(piece), self.n_unsettled + len(piece)
+            if self.n_new == STEP:
+                self.n_new = 0
+                self.window = self.window[-(WINDOW_FRAMES // STEP * STEP) :]
+                settled.append(self._settle(self.n_unsettled - DELAY))
+        return np.concatenate(settled)
+
+    def finish(self):
+        """Logits of the frames that were held back."""
+        return self._settle(self.n_unsettled)
+
+    def _settle(self, n):
+        """Logits of the first n unsettled frames."""
+        if n <= 0:
+            return np.zeros(0, np.float32)
+        logits = self.detector.logits(self.window[None], self.recurrence)[0][0]
+        first = len(logits) - self.n_unsettled
+        self.n_unsettled -= n
+        return logits[first : first + n]

@@ -1,0 +1,135 @@
+"""What is fuzzed: each target writes bytes where a reader looks for them and reads. Shared with test_readers.py.
+
+A reader may give a result or raise InputError with one line; anything else is a finding.
+"""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from data_tools.errors import InputError
+from data_tools.event_lists import read_event_list
+from data_tools.recipes import Recipe, read_recipes, recipes_text
+from data_tools.soundbank import SoundBank
+from minirsed import checkpoint
+from minirsed.adam import Adam
+from minirsed.archive import HEADER
+from minirsed.detector import Detector, ModelConfig, init_params
+from minirsed.run_folder import read_settings
+from minirsed.settings import TrainSettings
+
+
+class Targets:
+    """Readers by name, with valid files to start from; everything happens in one folder.
+
+    Attributes
+    ----------
+    seeds : dict of str to list of bytes
+        Valid inputs, and for `archive` valid parts of one.
+    """
+
+    names = ("event_list", "recipes", "split", "events", "config", "checkpoint", "archive")
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.sounds, self.run = self.folder / "sounds", self.folder / "run"
+        self.run.mkdir()
+        for name in ("events/dog/1.wav", "events/dog/2.wav", "events/cow/ä b.wav", "backgrounds/park/3.wav"):
+            (self.sounds / name).parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(self.sounds / name, np.full(8000, 0.1), 8000)
+        self.whole = self._whole_checkpoint()
+        with zipfile.ZipFile(io.BytesIO(self.whole)) as archive:
+            self.members = {member.filename: archive.read(member) for member in archive.infolist()}
+        header = self.members[f"{HEADER}.npy"]
+        start = header.index(b"\n") + 1
+        self.numbered = sorted(self.members)
+        parts = [bytes([n]) + self.members[name] for n, name in enumerate(self.numbered)]
+        mixture = Recipe("m.wav", "a.wav", "park", 1.5, "dog", "1.wav", 0.0, 0.5, 2.0, 6.0, 0.25, 30.0)
+        self.seeds = {
+            "event_list": [b"a.wav\t1.0\t2.0\tdog\nb.wav\n", 'file;onset;offset\n"ä";1,5;2e0\n'.encode()],
+            "recipes": [recipes_text([mixture, Recipe("n.wav", "a.wav", "park")]).encode(), b"- !!int x\n"],
+            "split": [b'file,subset\nevents/dog/1.wav,train\n"backgrounds/park/3.wav",dev\n'],
+            "events": ["file,onset_s,offset_s\ndog/1.wav,0.1,0.5\ncow/ä b.wav,0,1\n".encode()],
+            "config": [json.dumps({"settings": vars(TrainSettings())}).encode()],
+            "checkpoint": [self.whole],
+            "archive": [*parts, b"\xff" + header[start:]],
+        }
+
+    def __call__(self, name, data):
+        """Read `data` as what is named; the InputError's message, None if there was none."""
+        try:
+            getattr(self, f"read_{name}")(data)
+        except InputError as error:
+            message = str(error)
+            assert message and len(message.splitlines()) == 1, f"not one line: {message!r}"
+            return message
+        return None
+
+    def read_event_list(self, data):
+        """A DCASE event list."""
+        read_event_list(self._file("list.csv", data))
+
+    def read_recipes(self, data):
+        """A recipe file; what was read can be written."""
+        recipes_text(read_recipes(self._file("recipes.yaml", data)))
+
+    def read_split(self, data):
+        """`split.csv` of a sound folder."""
+        self._read_sounds("split.csv", data)
+
+    def read_events(self, data):
+        """`events.csv` of a sound folder."""
+        self._read_sounds("events/events.csv", data)
+
+    def read_config(self, data):
+        """`config.json` of a run."""
+        self._file("run/config.json", data)
+        read_settings(self.run)
+
+    def read_checkpoint(self, data):
+        """`checkpoint.npz` of a run, any bytes."""
+        self._file(f"run/{checkpoint.NEWEST}", data)
+        checkpoint.read_checkpoint(self.run)
+
+    def read_archive(self, data):
+        """A checkpoint with right sums of which one part is other bytes: data[0] is its number, 255 the description."""
+        number, content = (data[0], data[1:]) if data else (0, b"")
+        name = f"{HEADER}.npy" if number == 255 else self.numbered[number % len(self.numbered)]
+        if number == 255:
+            buffer = io.BytesIO()
+            np.save(buffer, np.frombuffer(content, np.uint8))
+            content = buffer.getvalue()
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for other, old in self.members.items():
+                archive.writestr(other, content if other == name else old)
+        self.read_checkpoint(buffer.getvalue())
+
+    def _read_sounds(self, name, data):
+        path = self._file(f"sounds/{name}", data)
+        try:
+            SoundBank.from_folder(self.sounds)
+        finally:
+            path.unlink()
+
+    def _file(self, name, data):
+        path = self.folder / name
+        path.write_bytes(data)
+        return path
+
+    def _whole_checkpoint(self):
+        rng = np.random.default_rng(0)
+        config = ModelConfig("uni", 1, 2, 3)
+        params = init_params(config, rng)
+        detector = Detector(config, params, "dog", np.zeros(3), np.ones(3))
+        adam = Adam()
+        adam.update(params, {name: np.ones_like(param) for name, param in params.items()})
+        row = {name: 1.0 for name in checkpoint.METRICS} | {"epoch": 1}
+        position = checkpoint.Position(rng.bit_generator.state, 1, 10)
+        state = checkpoint.State(TrainSettings(), detector, adam, rng, [row], position, dict(params), {"numpy": "2"})
+        checkpoint.write_checkpoint(self.run, state)
+        return (self.run / checkpoint.NEWEST).read_bytes()

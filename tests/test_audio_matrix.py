@@ -1,0 +1,144 @@
+"""Every kind of sound file that people hand in, as an event and as a background: used, or one line with its name."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from data_tools.audio import HIGHEST_PEAK, read_audio
+from data_tools.errors import InputError
+from data_tools.recipes import draw_recipes
+from data_tools.soundbank import SoundBank
+from minirsed.dataset import prepare
+from tests.test_train_command import own_sounds
+
+SR = 44100
+
+
+def sound(seconds=2.0, sr=SR, channels=1):
+    """A decaying tone in a little noise, (samples, channels), peak about 0.5."""
+    t = np.arange(round(seconds * sr)) / sr
+    noise = 0.01 * np.random.default_rng(0).standard_normal((len(t), channels))
+    return 0.4 * np.exp(-t)[:, None] * np.sin(2 * np.pi * 440 * t)[:, None] + noise
+
+
+def write(y=None, sr=SR, **options):
+    return lambda path: soundfile.write(path, sound(sr=sr) if y is None else y, sr, **options)
+
+
+def spoilt(index, value):
+    y = sound()
+    y[index] = value
+    return write(y, subtype="DOUBLE")
+
+
+def cut(n_bytes, **options):
+    def make(path):
+        soundfile.write(path, sound(), SR, **options)
+        path.write_bytes(path.read_bytes()[:n_bytes])
+
+    return make
+
+
+def header_only(path):
+    """RIFF, fmt and an empty data chunk: 44 bytes."""
+    form = struct.pack("<HHIIHH", 1, 1, SR, 2 * SR, 2, 16)
+    path.write_bytes(b"RIFF" + struct.pack("<I", 36) + b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + bytes(4))
+
+
+USED = None
+NOT_READABLE, NO_SAMPLES = "not a readable sound file", "no samples"
+MATRIX = {
+    # name of the file: how it is made, and what is said of it as an event and as a background; USED: nothing
+    "empty.wav": (Path.touch, NOT_READABLE, NOT_READABLE),
+    "header only.wav": (header_only, NO_SAMPLES, NO_SAMPLES),
+    "half a header.wav": (cut(20), NOT_READABLE, NOT_READABLE),
+    "zero samples.wav": (write(np.zeros((0, 1))), NO_SAMPLES, NO_SAMPLES),
+    "cut short.wav": (cut(100_000), USED, USED),  # as long as it is, as everywhere in libsndfile
+    "cut short.flac": (cut(60_000), "damaged sound file", "damaged sound file"),
+    "text.wav": (lambda path: path.write_text("this is no sound"), NOT_READABLE, NOT_READABLE),
+    "folder.wav": (Path.mkdir, "is a folder, not a sound file", "is a folder, not a sound file"),
+    "loop.wav": (lambda path: path.symlink_to(path), "is a link to nothing, to itself", "is a link to nothing"),
+    "dangling.wav": (lambda path: path.symlink_to("nowhere.wav"), "is a link to nothing", "is a link to nothing"),
+    "8 channels.wav": (write(sound(channels=8)), USED, USED),
+    **{f"{sr} Hz.wav": (write(sr=sr), USED, USED) for sr in (8000, 11025, 16000, 22050, 32000, 48000, 96000, 192000)},
+    **{f"{kind}.wav": (write(subtype=kind), USED, USED) for kind in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32")},
+    **{f"{kind}.wav": (write(subtype=kind), USED, USED) for kind in ("FLOAT", "DOUBLE", "ULAW", "IMA_ADPCM")},
+    "nan.wav": (spoilt(1000, np.nan), "has NaN or infinite samples", "has NaN or infinite samples"),
+    "inf.wav": (spoilt(1000, -np.inf), "has NaN or infinite samples", "has NaN or infinite samples"),
+    "nan and inf.wav": (spoilt([5, 6], [[np.nan], [np.inf]]), "has NaN or infinite", "has NaN or infinite"),
+    "1e29.wav": (spoilt(1000, 1e29), "has samples up to 1e+29", "has samples up to 1e+29"),
+    "whole numbers.wav": (write(sound() * 32768, subtype="FLOAT"), "full scale is 1", "full scale is 1"),
+    "beyond full scale.wav": (write(sound() * 20, subtype="FLOAT"), USED, USED),
+    "dc.wav": (write(np.full((2 * SR, 1), 0.25)), USED, USED),
+    "silence.wav": (write(np.zeros((2 * SR, 1))), "the event is silent", "the background is silent"),
+    "LOUD.WAV": (write(format="WAV"), USED, USED),
+    "with spaces  in it.wav": (write(), USED, USED),
+    "Türklingel – 音 ☎.wav": (write(), USED, USED),
+    "a.flac": (write(format="FLAC"), USED, USED),
+    "a.ogg": (write(format="OGG"), USED, USED),
+    "a.mp3": (write(format="MP3"), USED, USED),
+    "a.aiff": (write(format="AIFF"), USED, USED),
+    "too short.wav": (write(sound(0.5)), USED, "background of 0.500 s"),
+    "too long.wav": (write(sound(31.0)), "longer than a clip", USED),
+}
+
+
+def features(root, make, kind, name):
+    """Make the file an event or a background of a sound folder; features of clips with each of those in them."""
+    own_sounds(root)
+    folder = root / ("events/ping" if kind == "event" else "backgrounds")
+    (folder / "0.wav").unlink()
+    (folder / "1.wav").unlink()  # or the file might not be drawn
+    make(folder / name)
+    fixed = [line for line in (root / "split.csv").read_text().splitlines() if not line.startswith(f"{folder.name}/")]
+    lines = [line for line in fixed if (root / line.split(",")[0]).exists() or line == "file,subset"]
+    (root / "split.csv").write_text("\n".join([*lines, f'"{folder.relative_to(root).as_posix()}/{name}",train']) + "\n")
+    bank = SoundBank.from_folder(root)
+    recipes = draw_recipes(bank, "ping", "train", 4, seed=0, duration_s=6.0)
+    assert all(name in (r.background if kind == "background" else r.event or name) for r in recipes)
+    return prepare(bank, recipes, root / "features", n_jobs=1)
+
+
+@pytest.mark.parametrize("kind", ["event", "background"])
+@pytest.mark.parametrize("name", MATRIX)
+def test_used_or_one_line_with_its_name(name, kind, tmp_path):
+    make, as_event, as_background = MATRIX[name]
+    message = as_event if kind == "event" else as_background
+    if message is USED:
+        store = features(tmp_path / "sounds", make, kind, name)
+        assert len(store) == 4 and np.isfinite(store.features).all() and store.features.std() > 0.1
+        return
+    with pytest.raises(InputError) as error:
+        features(tmp_path / "sounds", make, kind, name)
+    assert name in str(error.value) and message in str(error.value) and len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", MATRIX)
+def test_read_audio_says_the_same(name, tmp_path):
+    """It knows nothing of lengths and levels: silence and other lengths are sounds to it."""
+    make, message, _ = MATRIX[name]
+    make(tmp_path / name)
+    if message is USED or name in ("silence.wav", "too long.wav"):
+        y = read_audio(tmp_path / name)
+        assert y.ndim == 1 and len(y) > SR / 4 and np.abs(y).max() <= HIGHEST_PEAK
+        return
+    with pytest.raises(InputError) as error:
+        read_audio(tmp_path / name)
+    assert str(error.value).startswith(f"{tmp_path / name}: ") and len(str(error.value).splitlines()) == 1
+
+
+def test_links_are_followed_but_not_round_and_round(tmp_path):
+    """A folder elsewhere counts; one that holds itself, or two that hold each other, are named."""
+    root = own_sounds(tmp_path / "sounds")
+    (tmp_path / "elsewhere").mkdir()
+    soundfile.write(tmp_path / "elsewhere" / "rain.wav", sound(12.0), SR)
+    (root / "backgrounds" / "linked").symlink_to(tmp_path / "elsewhere")
+    bank = SoundBank.from_folder(root)
+    keys = {piece.key for subset in ("train", "dev", "eval") for piece in bank.backgrounds(subset)}
+    assert "linked/rain.wav" in keys and len(keys) == 5
+    (tmp_path / "elsewhere" / "back").symlink_to(root / "backgrounds")
+    with pytest.raises(InputError, match=r"linked/back: is a link to a folder that holds it$"):
+        SoundBank.from_folder(root)

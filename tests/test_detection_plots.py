@@ -1,0 +1,47 @@
+"""Pictures of recordings: the pooled overview against pooling at once, and all kinds of recordings drawn."""
+
+import io
+
+import matplotlib.image
+import numpy as np
+import pytest
+import soundfile
+
+from minirsed.detection_plots import MOST_DETAILS, N_COLUMNS, Overview, draw
+from minirsed.features import lfbe
+from minirsed.recordings import detect_file
+from tests.conftest import tone_detector, tones
+
+
+@pytest.mark.parametrize("n", [1, 100, 2 * N_COLUMNS - 1, 2 * N_COLUMNS, 40_001])
+def test_overview_is_the_maximum_of_blocks(n):
+    frames, overview = np.random.default_rng(0).standard_normal((n, 3)), Overview()
+    for piece in np.array_split(frames, 17) if n >= 17 else [frames]:
+        overview.push(piece)
+        assert len(overview.image()) <= 2 * N_COLUMNS
+    pooled = overview.n_pooled
+    expected = [frames[i : i + pooled].max(axis=0) for i in range(0, n, pooled)]
+    np.testing.assert_array_equal(overview.image(), expected)
+    assert pooled == 1 if n < 2 * N_COLUMNS else pooled > 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "spans", "height"),
+    [
+        (0.01, [], 360),
+        (20, [(2.0, 3.0)], 360),
+        (70, [(0.0, 1.0), (69.0, 70.0)], 360 + 234),
+        (70, [(4.5 * i, 4.5 * i + 1) for i in range(15)], 360 + 4 * 234),
+    ],
+)
+def test_pictures(tmp_path, seconds, spans, height):
+    """A row of three events has 2.6 inches of 90 dots; of 15 the 12 surest are shown."""
+    detector, path, overview, file = tone_detector("multires"), tmp_path / "x.wav", Overview(), io.BytesIO()
+    soundfile.write(path, tones(seconds, spans), 44100)
+    found = detect_file(detector, path)
+    assert len(found.events) == len(spans) and MOST_DETAILS == 12
+    overview.push(lfbe(soundfile.read(path)[0]))
+    draw(file, detector, path, "x.wav", found, overview)
+    file.seek(0)
+    image = matplotlib.image.imread(file)
+    assert image.shape[:2] == (height, 1260) and image[:, :, :3].std() > 0.1

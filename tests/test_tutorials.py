@@ -1,0 +1,291 @@
+"""The tutorials: what a notebook must have, that exercises judge rightly, and that all of it runs.
+
+`-m slow` executes every notebook (all nine: under 15 minutes on two cores) and compares the pictures that lie in git
+with those that the notebooks draw; the default run executes the `QUICK` ones.
+"""
+
+import importlib
+import io
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tutorials import build
+from tutorials.checks import NotFilledIn, WrongAnswer, check, exercises
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+NOTEBOOKS = build.notebooks()
+QUICK = ("03", "04")  # two of the quickest
+HEADINGS = ("What you will do", "What you will learn", "What you need")
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def number_of(path):
+    return path.name[:2]
+
+
+def sources(path, kind):
+    return [cell.source for cell in build.read(path).cells if cell.cell_type == kind]
+
+
+def prose(path):
+    """The Markdown of a notebook without formulas, code and the targets of links."""
+    text = "\n\n".join(sources(path, "markdown"))
+    return re.sub(r"```.*?```|\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\]\([^)]*\)", " ", text, flags=re.S)
+
+
+def skeletons(path):
+    """{exercise: its function in the notebook, as the reader finds it}."""
+    code = sources(path, "code")
+    found = {}
+    for name, function in re.findall(r'^check\("(\d\d\.\w+)", (\w+)\)$', "\n".join(code), re.M):
+        definition = next(source for source in code if f"def {function}(" in source)
+        namespace = {"np": np}
+        exec(compile(re.sub(r"^check\(.*", "", definition, flags=re.M), path.name, "exec"), namespace)
+        found[name] = namespace[function]
+    return found
+
+
+def solution(path, function):
+    return getattr(importlib.import_module(f"tutorials.solutions.{path.stem}"), function.__name__)
+
+
+EXERCISES = [(path, name, function) for path in NOTEBOOKS for name, function in skeletons(path).items()]
+each_exercise = pytest.mark.parametrize(("path", "name", "function"), EXERCISES, ids=[name for _, name, _ in EXERCISES])
+
+
+def test_notebooks_are_numbered_without_a_gap():
+    assert [number_of(path) for path in NOTEBOOKS] == [f"{i:02}" for i in range(1, len(NOTEBOOKS) + 1)]
+    assert set(QUICK) <= {number_of(path) for path in NOTEBOOKS}
+
+
+@each_notebook
+def test_it_opens_with_what_you_will_do_learn_and_need(path):
+    first = sources(path, "markdown")[0]
+    assert first.startswith(f"# {int(number_of(path))}. ")
+    assert re.findall(r"^\*\*(.*)\*\*\n\n- ", first, re.M) == list(HEADINGS)
+
+
+@each_notebook
+def test_saved_from_jupyter_it_is_the_same_text(path, tmp_path):
+    from jupytext.cli import jupytext
+
+    copy = tmp_path / path.name
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copy(path, copy)
+    jupytext(["--to", "ipynb", "--quiet", str(copy)])
+    copy.unlink()
+    jupytext(["--to", "md", "--quiet", str(copy.with_suffix(".ipynb"))])
+    assert copy.read_text(encoding="utf-8") == path.read_text(encoding="utf-8")
+
+
+def test_no_output_is_in_git():
+    """Markdown holds none; so there must be no notebook of another kind, and no page."""
+    patterns = ["*.ipynb", "tutorials/html", "tutorials/*.html"]
+    listed = subprocess.run(["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True)
+    assert listed.stdout == ""
+
+
+@each_notebook
+def test_no_measured_number_stands_in_its_prose(path):
+    """A decimal, percentage or multiple in the text stands in its code as well: an input, which the reader sees set.
+
+    What comes *out* of the code is printed by it, so it cannot go stale.
+    """
+    code = "\n".join(sources(path, "code"))
+    numbers = re.findall(r"(?<![\w.])(\d+\.\d+|\d+(?:\.\d+)?(?= ?%|-fold|× | times))", prose(path))
+    stray = [n for n in numbers if not re.search(rf"(?<![\d.]){re.escape(n)}(?![\d])", code)]
+    assert not stray
+
+
+@each_notebook
+def test_its_links_lead_somewhere(path):
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#\s]+)", text):
+        if not re.match(r"https?:", target):
+            assert (path.parent / target).exists(), target
+    following = NOTEBOOKS[int(number_of(path)) :]
+    assert not following or f"]({following[0].name})" in sources(path, "markdown")[-1]  # it ends by naming the next
+
+
+@each_notebook
+def test_its_formulas_become_mathml(path):
+    """A command that the converter does not know would be printed as text, backslash and all."""
+    text = re.sub(r"```.*?```|`[^`]*`", " ", "\n\n".join(sources(path, "markdown")), flags=re.S)
+    formulas = re.findall(r"\$\$(.+?)\$\$|\$([^$]+)\$", text, re.S)
+    assert formulas
+    for block, inline in formulas:
+        made = build.mathml(block or inline, "block" if block else "inline")
+        assert "\\" not in re.sub(r"&#x0*5C;", "\\\\", made), block or inline
+
+
+@each_notebook
+def test_readme_promises_it(path):
+    assert re.search(rf"\[[^\]]+\]\(tutorials/{path.name}\)[^\n]*\w", README)
+
+
+def test_readme_lists_them_in_order():
+    assert re.findall(r"\(tutorials/(\d\d_\w+\.md)\)", README) == [path.name for path in NOTEBOOKS]
+
+
+@each_notebook
+def test_each_check_belongs_to_an_exercise(path):
+    assert skeletons(path).keys() == exercises(number_of(path)).keys()
+    assert 1 <= len(skeletons(path)) <= 3
+
+
+@each_exercise
+def test_an_unfilled_exercise_is_not_done(path, name, function):
+    verdict = check(name, function)
+    assert not verdict and "not filled in yet" in repr(verdict)
+    with pytest.raises(NotFilledIn, match=re.escape(name)):
+        check(name, function, strict=True)
+
+
+@each_exercise
+def test_the_solution_is_right(path, name, function):
+    verdict = check(name, solution(path, function), strict=True)
+    assert verdict and repr(verdict) == f"{name}: right."
+
+
+@each_exercise
+def test_a_wrong_answer_fails_with_its_hint(path, name, function):
+    """`tests/wrong_answers/nbNN.py` holds mistakes that people make, each with words of the hint that it must get."""
+    wrong = importlib.import_module(f"tests.wrong_answers.nb{number_of(path)}").WRONG[name]
+    assert wrong
+    for answer, words in wrong:
+        with pytest.raises(WrongAnswer, match=rf"^{re.escape(name)} is not right yet\. .*{re.escape(words)}"):
+            check(name, answer)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda *_, **__: None, "returns None"),
+        (lambda *_, **__: "three", "returns str"),
+        (lambda *_, **__: np.zeros((2, 1, 7)), "returns shape (2, 1, 7)"),
+    ],
+)
+@each_exercise
+def test_an_answer_of_the_wrong_kind_is_told_so(path, name, function, answer, words):
+    with pytest.raises(WrongAnswer, match=re.escape(words)):
+        check(name, answer)
+
+
+def test_an_unknown_exercise_is_named():
+    with pytest.raises(KeyError, match="this notebook has 03"):
+        check("03.nothing", None)
+
+
+def test_a_mistake_in_an_answer_keeps_its_traceback():
+    def answer(*_):
+        return 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        check(EXERCISES[0][1], answer)
+
+
+def executed(path, folder):
+    """Build a notebook; its page must hold nothing that is fetched, and its pictures must be those in git."""
+    notebook = build.execute(build.read(path))
+    page = build.to_html(notebook, folder)
+    assert not re.search(r'<(script|img|link|audio|source)\b[^>]*(src|href)="(?!data:)', page)
+    made = build.pictures(notebook)
+    shown = re.findall(r"\(images/(.+?)\.png\)", path.read_text(encoding="utf-8"))
+    assert shown == list(made)
+    for name, png in made.items():
+        kept = (path.parent / "images" / f"{name}.png").read_bytes()
+        assert len(kept) < 60_000, name
+        assert build.difference(kept, png) <= build.SAME_PICTURE, f"python -m tutorials.build {path.stem} --images"
+
+
+@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if number_of(p) in QUICK], ids=lambda path: path.stem)
+def test_quick_notebooks_run(path, tmp_path):
+    executed(path, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if number_of(p) not in QUICK], ids=lambda path: path.stem)
+def test_all_other_notebooks_run(path, tmp_path):
+    executed(path, tmp_path)
+
+
+def test_pictures_in_git_are_those_of_notebooks():
+    shown = {name for path in NOTEBOOKS for name in re.findall(r"\(images/(.+?\.png)\)", path.read_text())}
+    readme = set(re.findall(r"\(tutorials/images/(.+?\.png)\)", README))
+    assert {path.name for path in (ROOT / "tutorials/images").iterdir()} == shown | readme
+
+
+def test_another_curve_is_another_picture():
+    """The rule that holds pictures against drift sees a changed curve, and does not see a changed font."""
+    from matplotlib.figure import Figure
+
+    def picture(phase, size):
+        figure = Figure(figsize=(6, 3))
+        axes = figure.subplots()
+        axes.plot(np.sin(np.linspace(0, 6, 200) + phase))
+        axes.set_title("a sine", fontsize=size)
+        axes.tick_params(labelsize=size)
+        file = io.BytesIO()
+        figure.savefig(file, format="png")
+        return file.getvalue()
+
+    assert build.difference(picture(0, 10), picture(0, 10.5)) <= build.SAME_PICTURE
+    assert build.difference(picture(0, 10), picture(1, 10)) > build.SAME_PICTURE
+
+
+def run_build(monkeypatch, tmp_path, *arguments, path=None):
+    """The command on notebooks that are not executed; on one notebook that is, where `path` is given."""
+    if path:
+        monkeypatch.setattr(build, "notebooks", lambda: [path])
+    else:
+        monkeypatch.setattr(build, "execute", lambda notebook: notebook)
+    build.main([*arguments, "--out", str(tmp_path / "pages")])
+
+
+def test_build_command_writes_the_pages_asked_for(tmp_path, monkeypatch, capsys):
+    run_build(monkeypatch, tmp_path, "3", "tutorials/04")
+    pages = sorted((tmp_path / "pages").iterdir())
+    assert [page.stem[:2] for page in pages] == ["03", "04"]
+    page = pages[1].read_text(encoding="utf-8")
+    assert "<math" in page and 'href="03_gru_forward.html"' in page and "<title>4. Back-prop" in page
+    solution = re.search(r'href="([^"]*solutions/04[^"]*)"', page)[1]
+    assert (tmp_path / "pages" / solution).resolve() == ROOT / "tutorials/solutions/04_backpropagation_through_time.py"
+    assert capsys.readouterr().out.count(" s, ") == 2
+
+
+def test_build_command_refuses_an_unknown_tutorial(tmp_path, monkeypatch, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run_build(monkeypatch, tmp_path, "99")
+    assert "no tutorial '99'; there are 01_sound_to_lfbe, " in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_build_command_tells_of_a_cell_that_fails(tmp_path, monkeypatch):
+    broken = tmp_path / "01_broken.md"
+    broken.write_text("# 1. Broken\n\n```python\n1 / 0\n```\n", encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"(?s)1 / 0.*ZeroDivisionError.*01_broken.md: a cell failed"):
+        run_build(monkeypatch, tmp_path, path=broken)
+    assert not (tmp_path / "pages").exists()
+
+
+def test_pictures_are_written_where_they_differ(tmp_path):
+    from PIL import Image
+
+    def png(grey, fleck):
+        image = Image.new("L", (64, 32), grey)
+        image.putpixel((3, 3), fleck)
+        file = io.BytesIO()
+        image.save(file, "PNG")
+        return file.getvalue()
+
+    first = {"a": png(200, 200), "b": png(100, 100)}
+    assert build.write_pictures(first, tmp_path) == ["a.png", "b.png"]
+    assert build.write_pictures({"a": png(200, 190), "b": png(180, 180)}, tmp_path) == ["b.png"]
+    assert (tmp_path / "a.png").read_bytes() == first["a"]

@@ -1,0 +1,67 @@
+"""Mistakes that people make in the exercises of notebook 03, each with words of the hint that it must get."""
+
+import numpy as np
+
+from minirsed.gru import gru_forward
+from minirsed.losses import sigmoid
+
+
+def package_cell(x, h, W, U, b, b_after):
+    return gru_forward({"W": W, "U": U, "b": b}, x[:, None], h)[0][:, 0]
+
+
+def _after(x, h, W, U, b, b_after, candidate, mix):
+    H = len(U)
+    a, u = x @ W + b, h @ U
+    z, r = sigmoid(a[:, :H] + u[:, :H]), sigmoid(a[:, H : 2 * H] + u[:, H : 2 * H])
+    return mix(z, h, np.tanh(candidate(a[:, 2 * H :], u[:, 2 * H :], r, b_after)))
+
+
+def _keep(z, h, c):
+    return z * h + (1 - z) * c
+
+
+def without_bias(*arrays):
+    return _after(*arrays, lambda a, u, r, b: a + r * u, _keep)
+
+
+def bias_outside(*arrays):
+    return _after(*arrays, lambda a, u, r, b: a + r * u + b, _keep)
+
+
+def reset_of_everything(*arrays):
+    return _after(*arrays, lambda a, u, r, b: r * (a + u + b), _keep)
+
+
+def z_upside_down(*arrays):
+    return _after(*arrays, lambda a, u, r, b: a + r * (u + b), lambda z, h, c: (1 - z) * h + z * c)
+
+
+def no_mixing(*arrays):
+    return _after(*arrays, lambda a, u, r, b: a + r * (u + b), lambda z, h, c: c)
+
+
+def _weights(b_z, pull, up, down):
+    return lambda: (np.array([[pull, 0, up], [pull, 0, down]]), np.zeros((1, 3)), np.array([b_z, 0, 0]))
+
+
+WRONG = {
+    "03.frames_until": [
+        (lambda left, b_z: np.log(0.5) / np.log(sigmoid(b_z)), "That is the half-life"),
+        (lambda left, b_z: np.log(left) / np.log(1 - sigmoid(b_z)), "the share that is written"),
+        (lambda left, b_z: np.log(left) / -b_z, "Solve for n"),
+    ],
+    "03.step_after": [
+        (package_cell, "That is the cell of this package"),
+        (without_bias, "`b_after` has no effect"),
+        (bias_outside, "inside the bracket: r multiplies it, too"),
+        (reset_of_everything, "not what comes from x"),
+        (z_upside_down, "share of the *old* state"),
+        (no_mixing, "only the third changes"),
+    ],
+    "03.last_signal": [
+        (_weights(8.0, 0.0, 4.0, -4.0), "must the gate not open"),
+        (_weights(3.0, -16.0, 4.0, -4.0), "near enough to 1 at rest"),
+        (_weights(8.0, -16.0, 4.0, 0.0), "what does the candidate say there"),
+    ],
+}

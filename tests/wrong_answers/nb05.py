@@ -1,0 +1,51 @@
+"""Mistakes in the exercises of notebook 5, each with words of the hint that it must get."""
+
+import numpy as np
+
+
+def _softmax(x):
+    return np.exp(x - x.max()) / np.exp(x - x.max()).sum()
+
+
+def _sigmoid_influence(x):
+    p = 1 / (1 + np.exp(-x))
+    a = p / p.sum()
+    return a * (1 + (1 - p) * (x - a @ x))
+
+
+def _overflowing_influence(x):
+    with np.errstate(all="ignore"):
+        a = np.exp(x) / np.exp(x).sum()
+        return a * (1 + x - a @ x)
+
+
+def _two_vectors(dclip, value, weight, w, h):
+    """With `value` and `weight` for the vectors that should both occur."""
+    p = 1 / (1 + np.exp(-(h @ w)))
+    a = p / p.sum()
+    e_t = h @ weight
+    return dclip * (np.outer(a, value) + np.outer(a * (1 - p) * (e_t - a @ e_t), w))
+
+
+WRONG = {
+    "05.log_sigmoid": [
+        (lambda x: np.log1p(np.exp(-x)), "Mind the signs"),
+        (lambda x: -np.log1p(np.exp(-x)), "returns NaN or Inf"),
+        (lambda x: np.minimum(x, 0), "not even at small x"),
+        (lambda x: np.minimum(x, 0) - np.log(1 + np.exp(-np.abs(x))), "digits are lost"),
+    ],
+    "05.softmax_influence": [
+        (lambda x: _softmax(x), "also moves the weights"),
+        (lambda x: _softmax(x) * (x - _softmax(x) @ x), "one of the numbers that are averaged"),
+        (_sigmoid_influence, "must add up to 1"),
+        (lambda x: np.full(len(x), 1 / len(x)), "shared out"),
+        (_overflowing_influence, "returns NaN or Inf"),
+    ],
+    "05.two_vectors": [
+        (lambda d, w, v, h: _two_vectors(d, w, w, w, h), "where does v come in"),
+        (lambda d, w, v, h: _two_vectors(d, v, w, w, h), "which of its w should be a v"),
+        (lambda d, w, v, h: _two_vectors(1.0, v, v, w, h), "dclip is missing"),
+        (lambda d, w, v, h: _two_vectors(d, v, 0 * v, w, h), "depends on h_t as well"),
+        (lambda d, w, v, h: 2 * _two_vectors(d, v, v, w, h), "Two ways lead"),
+    ],
+}

@@ -1,0 +1,50 @@
+"""Mistakes in the exercises of notebook 7, each with words of the hint that it must get."""
+
+import numpy as np
+
+
+def _means(g, beta, correction):
+    m, means = 0.0, []
+    for n, value in enumerate(g, 1):
+        m = beta * m + (1 - beta) * value
+        means.append(m / correction(beta, n))
+    return np.array(means)
+
+
+def _norms(grads):
+    return [np.linalg.norm(g) for g in grads]
+
+
+def _best(history, key=lambda row: (row["dev_error_rate"], row["dev_loss"]), kept=lambda row: True):
+    return min((row for row in history if kept(row)), key=key)["epoch"]
+
+
+def _best_nonzero(history):
+    """Takes a zero for nothing."""
+    return _best(history, kept=lambda row: row["dev_error_rate"]) if any(r["dev_error_rate"] for r in history) else 0
+
+
+WRONG = {
+    "07.running_means": [
+        (lambda g, beta: _means(g, beta, lambda b, n: 1.0), "before the correction"),
+        (lambda g, beta: _means(g, beta, lambda b, n: 1 - b ** (n - 1) or 1.0), "number 1, not 0"),
+        (lambda g, beta: _means(g, beta, lambda b, n: 1 - b), "fades with n"),
+        (lambda g, beta: np.cumsum(g) / np.arange(1, len(g) + 1), "Plain means"),
+        (lambda g, beta: _means(g, beta, lambda b, n: 1 - b ** (n + 1)), "first value itself"),
+        (lambda g, beta: _means(g, beta, lambda b, n: 1 - b**n + 0.1 * (n > 3)), "a later one is not"),
+    ],
+    "07.clip_factor": [
+        (lambda g, limit: limit / np.sqrt(sum((x**2).sum() for x in g)), "become larger"),
+        (lambda g, limit: min(1.0, limit / sum(_norms(g))), "one long vector"),
+        (lambda g, limit: min(1.0, limit / max(_norms(g))), "one long vector"),
+        (lambda g, limit: min(1.0, limit**2 / sum((x**2).sum() for x in g)), "where is the root"),
+        (lambda g, limit: 0.5, "it is not 0.5"),
+    ],
+    "07.best_epoch": [
+        (lambda history: _best(history, key=lambda row: row["dev_loss"]), "whatever the loss"),
+        (lambda history: _best(history, key=lambda row: row["dev_error_rate"]), "Of equal error rates"),
+        (_best, "leave it out"),
+        (lambda history: _best(history, kept=lambda row: row["dev_error_rate"] is not None), "0 was asked for"),
+        (_best_nonzero, "An error rate of zero"),
+    ],
+}

@@ -1,0 +1,54 @@
+"""Checks of the exercises in 01_sound_to_lfbe.md."""
+
+import numpy as np
+
+from minirsed.features import frame_labels, lfbe
+from tutorials.checks import exercise, expect, expect_equal
+
+
+@exercise("01.louder")
+def louder(answer):
+    """`answer(log_mel, gain_db)` against features of a sound that was really made louder."""
+    y = 0.1 * np.random.default_rng(0).standard_normal(6000)
+    log_mel = lfbe(y).astype(np.float64)
+    got = answer(log_mel.copy(), 6.0)
+    truth = lfbe(10 ** (6 / 20) * y)
+    expect_equal(answer(log_mel.copy(), 0.0), log_mel, "With 0 dB nothing may change.", 1e-6)
+    shift = np.mean(np.asarray(got) - log_mel) if np.shape(got) == log_mel.shape else np.nan
+    expect(not np.isclose(shift, 6.0, atol=0.01), "The features are natural logarithms, not decibels.")
+    expect(
+        not np.isclose(shift, 6.0 / 20 * np.log(10), atol=0.01),
+        "Half of it is there: the features are logarithms of power, and decibels of 20·log10 speak of amplitude.",
+    )
+    expect_equal(got, truth, "Which constant does a gain add to ln(power)? Step 6 has it for g; turn dB into g.", 1e-4)
+
+
+@exercise("01.hearing")
+def hearing(answer):
+    """`answer(n, win, hop)` against a search through all frames."""
+    for win, hop in ((2029, 1014), (10, 4), (7, 7), (6, 1)):
+        for n in (0, 1, win - 1, win, 5 * hop, 5 * hop + win - 1, 5 * hop + win, 3333):
+            holding = [t for t in range(n // hop + 2) if t * hop <= n < t * hop + win]
+            expect_equal(
+                answer(n, win, hop),
+                (holding[0], holding[-1]),
+                f"For n = {n}, win = {win}, hop = {hop}: frame t holds sample n if t·hop ≤ n < t·hop + win. "
+                "Solve both for t, and mind which way to round; there is no frame before 0.",
+            )
+
+
+@exercise("01.label")
+def label(answer):
+    """`answer(onset_s, offset_s, T)` against `frame_labels`, an onset exactly on a centre included."""
+    on_centre_s = (40 * 1014 + 2029 / 2) / 44100
+    for onset_s, offset_s in ((1.0, 1.2), (0.0, 0.5), (0.8, 99.0), (on_centre_s, 1.3)):
+        got = answer(onset_s, offset_s, 80)
+        truth = frame_labels(onset_s, offset_s, 80)
+        ones = np.asarray(got, np.float64) if np.shape(got) == (80,) else np.zeros(80)
+        late = np.flatnonzero(truth)[0] - (np.flatnonzero(ones)[0] if ones.any() else 0)
+        expect(
+            late == 0 or not ones.any(),
+            f"For an event from {onset_s:.3f} s it begins {abs(late)} frame(s) too {'early' if late > 0 else 'late'}: "
+            "is the time of a frame that of its centre? And an onset exactly on a centre counts.",
+        )
+        expect_equal(got, truth, f"For an event from {onset_s:.3f} to {offset_s:.3f} s. The offset itself is out.")

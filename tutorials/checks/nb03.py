@@ -1,0 +1,85 @@
+"""Checks of the exercises in 03_gru_forward.md."""
+
+import numpy as np
+
+from minirsed.gru import gru_forward, init_gru
+from minirsed.losses import sigmoid
+from tutorials.checks import exercise, expect, expect_equal
+
+
+@exercise("03.frames_until")
+def frames_until(answer):
+    """`answer(left, b_z)`."""
+    for left, b_z in ((0.5, 1.0), (0.1, 4.0), (0.9, -1.0)):
+        got, truth = answer(left, b_z), np.log(left) / np.log(sigmoid(b_z))
+        number = isinstance(got, int | float | np.floating)
+        expect(
+            not (number and left != 0.5 and np.isclose(got, np.log(0.5) / np.log(sigmoid(b_z)))),
+            "That is the half-life, whatever `left` is.",
+        )
+        expect(
+            not (number and np.isclose(got, np.log(left) / np.log(1 - sigmoid(b_z)))),
+            "1 − z is the share that is written; which share of the state stays at each step?",
+        )
+        expect_equal(
+            got, truth, f"left = {left}, b_z = {b_z}: after n frames a share zⁿ is left. Solve for n; z is σ(b_z)."
+        )
+
+
+@exercise("03.step_after")
+def step_after(answer):
+    """`answer(x, h, W, U, b, b_after)` against the definition, and against this package where both agree."""
+    rng = np.random.default_rng(0)
+    B, D, H = 2, 5, 4
+    p = init_gru(D, H, rng, np.float64)
+    x, h, b_after = rng.standard_normal((B, D)), rng.standard_normal((B, H)), rng.standard_normal(H)
+
+    def truth(h, b_after):
+        a, u = x @ p["W"] + p["b"], h @ p["U"]
+        z, r = (sigmoid(a[:, s] + u[:, s]) for s in (slice(0, H), slice(H, 2 * H)))
+        c = np.tanh(a[:, 2 * H :] + r * (u[:, 2 * H :] + b_after))
+        return z * h + (1 - z) * c, z, r, c
+
+    got = answer(x, h, p["W"], p["U"], p["b"], b_after)
+    right, z, r, c = truth(h, b_after)
+    if np.shape(got) == right.shape:
+        before, _ = gru_forward(p, x[:, None], h)
+        a = x @ p["W"] + p["b"]
+        u = h @ p["U"]
+        outside = np.tanh(a[:, 2 * H :] + r * u[:, 2 * H :] + b_after)
+        all_inside = np.tanh(r * (a[:, 2 * H :] + u[:, 2 * H :] + b_after))
+        for mistake, hint in (
+            (before[:, 0], "That is the cell of this package, which resets before the product (and has no `b_after`)."),
+            (truth(h, 0 * b_after)[0], "`b_after` has no effect: it stands inside the bracket which r multiplies."),
+            (z * h + (1 - z) * outside, "`b_after` belongs inside the bracket: r multiplies it, too."),
+            (z * h + (1 - z) * all_inside, "r multiplies what comes from the state, not what comes from x."),
+            ((1 - z) * h + z * c, "z is the share of the *old* state."),
+        ):
+            expect(not np.allclose(got, mistake), hint)
+    expect_equal(
+        got, right, "The shape is right, the numbers are not: go through the four lines; only the third changes."
+    )
+
+
+@exercise("03.last_signal")
+def last_signal(answer):
+    """Simulates the unit on 600 frames with signals far apart, the same one twice in a row among them."""
+    weights = answer()
+    expect(weights is not None, "It returns None: does it end with `return`?")
+    expect(not isinstance(weights, str), f"It returns {type(weights).__name__}; asked for are three arrays.")
+    shapes = tuple(np.shape(array) for array in weights)
+    got = np.shape(weights) if len(set(shapes)) == 1 else shapes  # one array, or several
+    expect(shapes == ((2, 3), (1, 3), (3,)), f"It returns shape {got}; asked for are (2, 3), (1, 3), (3,).")
+    W, U, b = (np.asarray(array, np.float64) for array in weights)
+    x, wanted = np.zeros((1, 600, 2)), np.zeros(600)
+    for frame, row in ((20, 0), (220, 1), (250, 1), (300, 0), (310, 1)):
+        x[0, frame, row] = 1
+        wanted[frame:] = 1 - 2 * row
+    h = gru_forward({"W": W, "U": U, "b": b}, x)[0][0, :, 0]
+    expect(
+        abs(h[20] - 1) < 0.2, f"At an *up* the state comes to {h[20]:.2f}: must the gate not open (z near 0) for it?"
+    )
+    expect(abs(h[219] - 1) < 0.2, f"200 frames after an *up* the state is {h[219]:.2f}: is z near enough to 1 at rest?")
+    expect(abs(h[220] + 1) < 0.2, f"At a *down* the state comes to {h[220]:.2f}: what does the candidate say there?")
+    error = np.abs(h - wanted)[20:]
+    expect(error.max() < 0.2, f"Frame {20 + int(error.argmax())}: the state is {h[20 + int(error.argmax())]:.2f}.")

@@ -1,0 +1,112 @@
+"""Checks of the exercises in 04_backpropagation_through_time.md: finite differences decide what is right."""
+
+import numpy as np
+
+from minirsed.gradcheck import compare
+from tutorials.checks import WrongAnswer, exercise, expect, expect_equal
+
+TOLERANCE = 1e-6
+
+
+def _parts(answer, shapes):
+    """The arrays of an answer, or WrongAnswer where it is None or their shapes are not `shapes`."""
+    expect(answer is not None, "It returns None: does it end with `return`?")
+    if isinstance(answer, str):
+        raise WrongAnswer(f"It returns {type(answer).__name__}; asked for are {len(shapes)} arrays.")
+    got = tuple(np.shape(part) for part in answer) if isinstance(answer, tuple | list) else np.shape(answer)
+    expect(got == shapes, f"It returns shape {got}; asked for are {shapes}.")
+    return [np.asarray(part, np.float64) for part in answer]
+
+
+def _wrong_parts(loss, parts, names, arrays):
+    """Names of the gradients that finite differences contradict."""
+    grads = dict(zip(names, parts, strict=True))
+    rows = compare(loss, grads, {name: arrays[name] for name in names}, np.random.default_rng(1), "element")
+    return [row.name for row in rows if not row.error <= TOLERANCE]
+
+
+@exercise("04.running_mean_backward")
+def running_mean_backward(answer):
+    """`answer(G, x, z)`."""
+    rng = np.random.default_rng(0)
+    G, x, z = rng.standard_normal(7), rng.standard_normal(7), np.array(0.6)
+    dx, dz = _parts(answer(G.copy(), x.copy(), 0.6), ((7,), ()))
+
+    def states(x, z):
+        h = [0.0]
+        for value in x:
+            h.append(z * h[-1] + (1 - z) * value)
+        return np.array(h)
+
+    def loss(a):
+        return G @ states(a["x"], a["z"])[1:]
+
+    wrong = _wrong_parts(loss, (dx, dz), ("x", "z"), {"x": x, "z": z})
+    expect(
+        not np.allclose(dx, (1 - z) * G),
+        "dx lacks what later states hand back: h_t is used by the loss and by h_{t+1}.",
+    )
+    expect(
+        "x" not in wrong, "dx is wrong: start at the last frame, and let dh of frame t be G_t plus z times the next dh."
+    )
+    dh = dx / (1 - z)
+    h = states(x, 0.6)
+    expect(not np.allclose(dz, dh @ (h[1:] - x)), "dz: z multiplied the state *before* the frame, not the one after.")
+    expect(not np.allclose(dz, dh @ h[:-1]), "dz: z stands in (1 − z) as well.")
+    expect(
+        "z" not in wrong, "dx is right, dz is wrong: z is used at every frame, so its gradient is a sum over frames."
+    )
+
+
+@exercise("04.reset_after_backward")
+def reset_after_backward(answer):
+    """`answer(da_c, r, h_prev, U_c, b_after)`."""
+    rng = np.random.default_rng(0)
+    B, H = 3, 4
+    da_c, h, U, b = (rng.standard_normal(shape) for shape in ((B, H), (B, H), (H, H), (H,)))
+    r = rng.uniform(0.1, 0.9, (B, H))
+    dr, dh, db = _parts(answer(da_c.copy(), r.copy(), h.copy(), U.copy(), b.copy()), ((B, H), (B, H), (H,)))
+
+    def loss(a):
+        return np.vdot(da_c, a["r"] * (a["h"] @ U + a["b"]))
+
+    wrong = _wrong_parts(loss, (dr, dh, db), ("r", "h", "b"), {"r": r, "h": h, "b": b})
+    expect(not np.allclose(dr, da_c * (h @ U)), "δr: r multiplies the bias b', too.")
+    expect("r" not in wrong, "δr is wrong: r multiplies the whole bracket h' U_c + b', so what is its derivative?")
+    expect(
+        not np.allclose(dh, da_c @ U.T * r),
+        "δh': that is the cell which resets *before*; here r comes first on the way back.",
+    )
+    expect(not np.allclose(dh, (da_c * r) @ U), "δh': U_c must be transposed; that it fits without is bad luck.")
+    expect("h" not in wrong, "δh' is wrong: give the bracket a name, find its gradient, then go through the product.")
+    expect(
+        not np.allclose(db, (da_c * r).mean(axis=0)), "δb': the loss is a sum over clips, so its gradient is one, too."
+    )
+    expect(not np.allclose(db, da_c.sum(axis=0)), "δb': b' stands inside the bracket that r multiplies.")
+    expect("b" not in wrong, "δb' is wrong: all clips share b', so what comes from each adds up.")
+
+
+@exercise("04.clip")
+def clip(answer):
+    """`answer(grads, limit)` on short, long and very unequal gradients."""
+    rng = np.random.default_rng(0)
+    grads = {"W": rng.standard_normal((3, 4)), "b": 100 * rng.standard_normal(4)}
+    norm = np.sqrt(sum((g**2).sum() for g in grads.values()))
+    given = {name: g.copy() for name, g in grads.items()}
+    long, short = answer(given, 2.0), answer({name: g.copy() for name, g in grads.items()}, 2 * norm)
+    expect(long is not None, "It returns None: does it end with `return`?")
+    expect(
+        isinstance(long, dict) and long.keys() == grads.keys(),
+        f"It returns {type(long).__name__} and returns shape {np.shape(long)}; asked for is a dict like the given one.",
+    )
+    expect(all(np.array_equal(given[name], grads[name]) for name in grads), "It changes the arrays that it was given.")
+    for name, g in grads.items():
+        expect_equal(short[name], g, "A gradient shorter than the limit must stay as it is.")
+    each = all(np.isclose(np.linalg.norm(long[name]), 2.0) for name in grads)
+    expect(not each, "Each array is clipped by itself, which turns the step; one factor for all keeps its direction.")
+    clamped = all(np.allclose(long[name], np.clip(g, -2.0, 2.0)) for name, g in grads.items())
+    expect(not clamped, "Each element is cut at the limit, which turns the step; scale by one factor instead.")
+    for name, g in grads.items():
+        expect_equal(
+            long[name], g * (2.0 / norm), "The norm is over all arrays together: the root of the sum of all squares."
+        )

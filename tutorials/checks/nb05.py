@@ -1,0 +1,67 @@
+"""Checks of the exercises in 05_attention_and_losses.md."""
+
+import numpy as np
+
+from minirsed.attention import attention_backward, attention_forward
+from minirsed.losses import softplus
+from tutorials.checks import exercise, expect, expect_equal
+
+
+@exercise("05.log_sigmoid")
+def log_sigmoid(answer):
+    """`answer(x)` against −softplus(−x)."""
+    x = np.array([-1.5, 0.0, 0.3, 4.0])
+    expect_equal(answer(x.copy()), -softplus(-x), "Not the logarithm of σ(x), not even at small x. Mind the signs.")
+    with np.errstate(all="ignore"):
+        large = np.array([-1000.0, -800.0, 800.0, 1000.0])
+        expect_equal(answer(large), -softplus(-large), "Right at small x, but not at ±1000: something overflows.")
+        got = np.asarray(answer(np.array([40.0])))
+    expect(
+        np.allclose(got, -softplus(np.array([-40.0])), rtol=1e-9, atol=0),
+        "At x = 40 the digits are lost: 1 + exp(−40) rounds to 1. There is a function for the logarithm of 1 + small.",
+    )
+
+
+@exercise("05.softmax_influence")
+def softmax_influence(answer):
+    """`answer(frame_logits)` against the closed form."""
+    frame_logits = np.random.default_rng(0).normal(0, 2, 9)
+    a = np.exp(frame_logits - frame_logits.max())
+    a /= a.sum()
+    e = a @ frame_logits
+    got, truth = answer(frame_logits.copy()), a * (1 + frame_logits - e)
+    if np.shape(got) == truth.shape:
+        expect(not np.allclose(got, a), "That is the attention: e_t acts on e as a value. It also moves the weights.")
+        expect(
+            not np.allclose(got, a * (frame_logits - e)),
+            "That is what comes through the weights. e_t is also one of the numbers that are averaged.",
+        )
+        expect(not np.isclose(np.sum(got), np.sum(truth) * 9), "Is something summed or averaged over the frames?")
+    hint = "Shift all logits by one constant: e moves by the same constant, so the g_t must add up to 1. Do yours?"
+    if np.shape(got) == truth.shape and np.isclose(np.sum(got), 1):
+        hint = "They add up to 1, as they must, but are not shared out rightly. Derive ∂a_s/∂e_t once more."
+    expect_equal(got, truth, hint)
+    expect_equal(answer(frame_logits + 900), truth, "Right for small logits; add 900 to all and it fails.", 1e-6)
+
+
+@exercise("05.two_vectors")
+def two_vectors(answer):
+    """`answer(dclip, w, v, h)` with v = w against the package, then with another v against the closed form."""
+    rng = np.random.default_rng(1)
+    h, w, v, dclip = rng.standard_normal((11, 4)), rng.standard_normal(4), rng.standard_normal(4), 1.3
+    frame_logits, _, cache = attention_forward(w, h[None])
+    a, p = cache.a[0], 1 / (1 + np.exp(-frame_logits[0]))
+    through_value = dclip * np.outer(a, v)
+    centred = h @ v - a @ h @ v
+    through_weight = dclip * np.outer(a * (1 - p) * centred, w)
+    one_vector = attention_backward(np.zeros((1, 11)), np.array([dclip]), cache)[0][0]
+    got, truth = answer(dclip, w, v, h), through_value + through_weight
+    if np.shape(got) == truth.shape:
+        expect(not np.allclose(got, through_value), "The attention depends on h_t as well, through w.")
+        expect(not np.allclose(got, through_weight), "h_t is also one of the vectors that are averaged.")
+        expect(not np.allclose(got, one_vector), "That is the gradient for e = wᵀh; where does v come in?")
+        expect(not np.allclose(got, truth / dclip), "dclip is missing.")
+    hint = "Two ways lead from h_t to e. One gives a multiple of v, the other a multiple of w. "
+    if np.shape(got) == truth.shape and np.allclose(answer(dclip, w, w, h), one_vector):
+        hint += "With v = w yours is right: which of its w should be a v, and which e_t a vᵀh_t?"
+    expect_equal(got, truth, hint)

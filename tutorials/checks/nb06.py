@@ -1,0 +1,82 @@
+"""Checks of the exercises in 06_multiresolution.md."""
+
+import numpy as np
+
+from minirsed.multires import average_pairs, replicate
+from tutorials.checks import exercise, expect, expect_equal
+
+
+@exercise("06.frames_behind")
+def frames_behind(answer):
+    """`answer(t, level, T)` against the support of averaging and copying unit vectors."""
+    for T in (16, 13, 1):
+        for level in range(4):
+            s = np.eye(T)[None]
+            for _ in range(level):
+                s = average_pairs(s)
+            behind = replicate(s, 2**level, T)[0] > 0  # (t, s)
+            for t in range(T):
+                frames = np.flatnonzero(behind[t])
+                got = answer(t, level, T)
+                example = f"For t = {t}, level = {level}, T = {T}: "
+                if np.shape(got) == (2,):
+                    expect(got[1] <= T, f"{example}there are no frames from T on.")
+                    expect(got[0] != t or frames[0] == t, f"{example}the block begins before t; blocks lie on a grid.")
+                    expect(got[1] != frames[-1], f"{example}`end` is the frame *after* the last one.")
+                expect_equal(got, (frames[0], frames[-1] + 1), f"{example}which t share the same ⌊t / 2^level⌋?")
+
+
+@exercise("06.max_pairs_backward")
+def max_pairs_backward(answer):
+    """`answer(ds, x)` against a loop, for even and odd T and with ties."""
+    rng = np.random.default_rng(0)
+    for T in (6, 7):
+        x, ds = rng.standard_normal((T, 3)), rng.standard_normal((-(-T // 2), 3))
+        expect_equal(answer(ds.copy(), x.copy()), _max_truth(ds, x), _max_hint(answer, ds, x))
+    x[2] = x[3]
+    hint = "Right without ties. Where both of a pair are equal, the first one gets all of the gradient, the other none."
+    expect_equal(answer(ds.copy(), x.copy()), _max_truth(ds, x), hint)
+
+
+def _max_truth(ds, x):
+    dx = np.zeros_like(x)
+    for t in range(0, len(x), 2):
+        larger = t + x[t : t + 2].argmax(axis=0)
+        dx[larger, np.arange(x.shape[1])] = ds[t // 2]
+    return dx
+
+
+def _max_hint(answer, ds, x):
+    got, truth = answer(ds.copy(), x.copy()), _max_truth(ds, x)
+    if np.shape(got) == truth.shape:
+        if np.allclose(got, np.repeat(ds, 2, axis=0)[: len(x)]):
+            return "A frame that was not the larger had no say: it gets nothing."
+        if len(x) % 2 and np.allclose(got[:-1], truth[:-1]):
+            return "Look at the lone last frame of an odd T: it *is* its own maximum."
+        if np.allclose(got, truth / 2):
+            return "The maximum is not an average: what is handed back is not halved."
+        if np.allclose(np.sum(got), np.sum(truth)):
+            return "The sum is right, the places are not: decide for each of the K columns by itself who was larger."
+    return "Which of the two does the output change with, if you change it a little?"
+
+
+@exercise("06.layers_needed")
+def layers_needed(answer):
+    """`answer(seconds, z, hop)` against a search."""
+    for seconds, z, hop in (
+        (0.2, 0.73, 0.023),
+        (0.05, 0.73, 0.023),
+        (1.0, 0.5, 0.02),
+        (3.0, 0.9, 0.01),
+        (0.01, 0.9, 1.0),
+    ):
+        L = 1
+        while np.log(0.5) / np.log(z) * 2 ** (L - 1) * hop < seconds * (1 - 1e-12):
+            L += 1
+        got = answer(seconds, z, hop)
+        example = f"For {seconds} s, z = {z}, hop = {hop} s "
+        if np.shape(got) == () and isinstance(got, int | float | np.number):
+            expect(got != L - 1, f"{example}one layer is missing: a step of layer l spans 2^(l − 1) frames, not 2^l.")
+            expect(got >= 1, f"{example}it says {got}; there is always one layer.")
+            expect(got == int(got), f"{example}it says {got}; layers come whole.")
+        expect_equal(got, L, f"{example}{got} is not the smallest number that does. Count steps first, then seconds.")

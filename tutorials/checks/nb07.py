@@ -1,0 +1,77 @@
+"""Checks of the exercises in 07_training_and_curves.md."""
+
+import numpy as np
+
+from minirsed.adam import clip_by_global_norm
+from tutorials.checks import exercise, expect, expect_equal
+
+
+@exercise("07.running_means")
+def running_means(answer):
+    """`answer(g, beta)` against the sum written out."""
+    for seed, beta in ((0, 0.9), (1, 0.5), (2, 0.999)):
+        g = np.random.default_rng(seed).standard_normal(12) + 1
+        m, plain = 0.0, []
+        for value in g:
+            m = beta * m + (1 - beta) * value
+            plain.append(m)
+        plain, n = np.array(plain), np.arange(1, len(g) + 1)
+        truth, got = plain / (1 - beta**n), answer(g.copy(), beta)
+        if np.shape(got) == truth.shape:
+            with np.errstate(all="ignore"):
+                late = plain / (1 - beta ** (n - 1.0))
+            expect(not np.allclose(got, plain), "Those are the running means before the correction.")
+            expect(not np.allclose(got[1:], late[1:]), "The first value is update number 1, not 0.")
+            expect(not np.allclose(got, plain / (1 - beta)), "The correction fades with n: it is a power of beta.")
+            expect(
+                not np.allclose(got, np.cumsum(g) / n) or np.allclose(got, truth),
+                "Plain means: old values should count less and less.",
+            )
+            expect(np.isclose(got[0], g[0]), "The first corrected mean is the first value itself. Yours is not.")
+        expect_equal(got, truth, "The first one is right, a later one is not. How many updates has m seen by then?")
+
+
+@exercise("07.clip_factor")
+def clip_factor(answer):
+    """`answer(grads, max_norm)` against `clip_by_global_norm`."""
+    rng = np.random.default_rng(0)
+    for scale, max_norm in ((3.0, 1.0), (0.001, 1.0), (0.1, 0.2), (5.0, 10.0)):
+        grads = {name: scale * rng.standard_normal(shape) for name, shape in (("W", (4, 3)), ("U", (3, 3)))}
+        grads["b"] = np.full(3, scale)
+        clipped, norm = clip_by_global_norm(grads, max_norm)
+        truth = float(clipped["b"][0] / grads["b"][0])
+        got = answer([g.copy() for g in grads.values()], max_norm)
+        if np.shape(got) == () and isinstance(got, int | float | np.number):
+            norms = [np.linalg.norm(g) for g in grads.values()]
+            expect(got <= 1, f"The joint norm {norm:.3f} is within {max_norm}, and yet gradients become larger.")
+            for wrong in (max_norm / sum(norms), max_norm / max(norms), max_norm / np.mean(norms)):
+                expect(
+                    not np.isclose(got, min(1, wrong)) or np.isclose(got, truth),
+                    "Not a sum, mean or maximum of norms: put all elements of all arrays into one long vector.",
+                )
+            expect(not np.isclose(got, truth**2) or truth == 1, "That is the square of it: where is the root?")
+        expect_equal(got, truth, f"For a joint norm of {norm:.3f} and a limit of {max_norm} it is not {got}.")
+
+
+@exercise("07.best_epoch")
+def best_epoch(answer):
+    """`answer(history)` on histories with ties, with None, and without anything."""
+
+    def rows(*pairs):
+        return [{"epoch": i, "dev_error_rate": er, "dev_loss": loss} for i, (er, loss) in enumerate(pairs, 1)]
+
+    cases = (
+        (rows((0.5, 0.4), (0.3, 0.5), (0.4, 0.2)), 2, "The lowest error rate wins, whatever the loss."),
+        (rows((0.5, 0.4), (0.3, 0.5), (0.3, 0.2), (0.3, 0.3)), 3, "Of equal error rates the lowest loss wins."),
+        (rows((None, 0.1), (0.9, 0.8), (None, 0.2)), 2, "An undefined error rate is no error rate: leave it out."),
+        (rows((None, 0.1)), 0, "No epoch has an error rate: 0 was asked for."),
+        (rows((0.0, 0.4), (0.3, 0.1)), 1, "An error rate of zero is the best there is, not a missing one."),
+        (rows((0.4, 0.3), (0.4, 0.3)), 1, "Two epochs are equal in both: the first one is kept."),
+        ([], 0, "An empty history has no best epoch: 0."),
+    )
+    for history, truth, hint in cases:
+        try:
+            got = answer([dict(row) for row in history])
+        except (TypeError, ValueError, IndexError) as error:
+            expect(False, f"{hint} (It stopped with {type(error).__name__}: {error}.)")
+        expect_equal(got, truth, hint)

@@ -1,0 +1,26 @@
+"""Solutions of the exercises in 03_gru_forward.md."""
+
+import numpy as np
+
+from minirsed.losses import sigmoid
+
+
+def frames_until(left, b_z):
+    """Solve zⁿ = left for n."""
+    return np.log(left) / np.log(sigmoid(b_z))
+
+
+def step_after(x, h, W, U, b, b_after):
+    """One product for all three gates; r multiplies what the state and its bias give to the candidate."""
+    H = len(U)
+    a, u = x @ W + b, h @ U
+    z = sigmoid(a[:, :H] + u[:, :H])
+    r = sigmoid(a[:, H : 2 * H] + u[:, H : 2 * H])
+    c = np.tanh(a[:, 2 * H :] + r * (u[:, 2 * H :] + b_after))
+    return z * h + (1 - z) * c
+
+
+def last_signal():
+    """At rest z = σ(8), half gone after 2000 frames; a signal opens the gate; the candidate is its sign."""
+    W = np.array([[-16.0, 0.0, 4.0], [-16.0, 0.0, -4.0]])
+    return W, np.zeros((1, 3)), np.array([8.0, 0.0, 0.0])
