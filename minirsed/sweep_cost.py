@@ -4,6 +4,7 @@ Data flow: `sweep_plan` → **cost** → shown before anything is begun. Measure
 with one job's share of the cores: other work on it, or jobs that take memory bandwidth from each other, make it longer.
 """
 
+import functools
 import time
 from dataclasses import dataclass
 
@@ -83,7 +84,8 @@ def time_model(settings, executor):
         adam.update(params, grads)
 
     def detect():
-        list(executor.map(lambda rows: forward(params, config, x[rows], recurrence), groups(len(x))))
+        run = functools.partial(forward, params, config, recurrence=recurrence, with_cache=False)
+        list(executor.map(lambda rows: run(x[rows]), groups(len(x))))
 
     return median_seconds(update), median_seconds(detect) / len(x)
 

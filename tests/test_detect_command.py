@@ -17,7 +17,7 @@ from data_tools.event_lists import read_event_list
 from data_tools.files import exclusive
 from minirsed import detect, results_folder
 from minirsed.detector import Detector, ModelConfig, init_params
-from minirsed.features import HOP_S
+from minirsed.features import HOP_S, n_frames
 from minirsed.recordings import detect_file
 from minirsed.results_folder import find_recordings, printable
 from tests.conftest import tone_detector, tones
@@ -59,7 +59,7 @@ def test_a_detector_for_clips_alone_is_refused(arch, head, folder, capsys, monke
         detect_file(detector, folder / "snd" / "a b.wav")
     with pytest.raises(InputError, match="detector: one of"):
         detector.stream()
-    assert len(detector.detect(tones(3, [])).frame_probabilities) == 128
+    assert len(detector.detect(tones(3, [])).frame_probabilities) == n_frames(3 * 44100)
 
 
 TRUTH = {"a b.wav": [1.0], "süb dir/a b.wav": [], "süb dir/long.flac": [5.0, 36.6, 64.0]}
