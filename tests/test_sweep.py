@@ -234,14 +234,30 @@ def test_cost_is_that_of_what_is_left(tmp_path, monkeypatch):
     assert sweep_cost.estimate(cells, with_eval, open_bank("builtin")).n_mixtures == 20
 
 
-def test_measurement_is_of_the_size_asked_for():
+def test_measurement_is_of_the_size_asked_for(monkeypatch):
+    """Updates of whole batches, and detecting in groups of clips, by the model of the settings."""
+    from minirsed.detector import ModelConfig
     from minirsed.threads import worker_threads
 
+    update, detect, seen = sweep_cost.batch_loss_and_grads, sweep_cost.forward, set()
+
+    def noted_update(executor, params, config, x, *others):
+        seen.add(("update", config, x.shape))
+        return update(executor, params, config, x, *others)
+
+    def noted_detect(params, config, x, **options):
+        seen.add(("detect", config, x.shape, options["with_cache"]))
+        return detect(params, config, x, **options)
+
+    monkeypatch.setattr(sweep_cost, "batch_loss_and_grads", noted_update)
+    monkeypatch.setattr(sweep_cost, "forward", noted_detect)
     with worker_threads(1) as executor:
-        small, large = (
-            sweep_cost.time_model(TrainSettings(arch="uni", layers=1, units=units), executor) for units in (4, 64)
-        )
-    assert 0 < small[1] < small[0] and large[0] > 1.5 * small[0]
+        settings = TrainSettings(arch="mlp", head="frames", layers=1, units=4, n_mels=40, batch_size=8)
+        update_s, detect_s = sweep_cost.time_model(settings, executor)
+    config = ModelConfig("mlp", 1, 4, 40, "frames")
+    detected = {("detect", config, (n, 1303, 40), False) for n in (5, 3)}
+    assert seen == {("update", config, (8, 1303, 40))} | detected
+    assert 0 < detect_s < update_s
 
 
 # ---- the command
@@ -354,8 +370,9 @@ def test_killed_sweep_takes_its_jobs_along_and_goes_on(undisturbed_sweep, sweep_
     assert_same_sweep(undisturbed_sweep, out)
 
 
+@pytest.mark.slow
 def test_killed_job_is_named_and_the_others_go_on(undisturbed_sweep, sweep_place):
-    """As the kernel does when memory is short. Exit status 2; the same command does what lacks."""
+    """As the kernel does when memory is short. Exit status 2; the same command does what lacks. 10 s."""
     process, out = start(*LONG, "--out", "short", cwd=sweep_place), sweep_place / "short"
     wait_until(lambda: epochs(out, "ping-uni-*") >= 1 and len(jobs_of(process)) == 2)
     os.kill(jobs_of(process)[1], signal.SIGKILL)
