@@ -1,5 +1,6 @@
 """What several test files share: small feature stores with and without real sound, made once."""
 
+import signal
 from types import SimpleNamespace
 
 import numpy as np
@@ -54,6 +55,20 @@ class Store(SimpleNamespace):
 
     def clips(self, rows):
         return self.features[rows]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_as_in_a_terminal():
+    """A suite started in the background may find SIGINT ignored, or SIGHUP: what it starts would inherit that."""
+    handlers = {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}
+    before = {
+        number: signal.signal(number, handler)
+        for name, handler in handlers.items()
+        if (number := getattr(signal, name, None)) is not None
+    }
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
