@@ -65,12 +65,19 @@ def read_audio_native(path, *, start_s=0.0, duration_s=None):
     if len(y) == 0:
         raise InputError(f"{path}: no samples could be decoded")
     y = to_mono(y)
-    peak = np.maximum(y.max(), -y.min())  # NaN where there is any
-    if not np.isfinite(peak):
-        raise InputError(f"{path}: has NaN or infinite samples")
-    if peak > HIGHEST_PEAK:
-        raise InputError(f"{path}: has samples up to {peak:.3g}; full scale is 1, expected at most {HIGHEST_PEAK:g}")
+    if fault := fault_of(y):
+        raise InputError(f"{path}: {fault}")
     return y, sr
+
+
+def fault_of(y):
+    """What makes samples unusable, in words: NaN, Inf, a peak above `HIGHEST_PEAK`; None where nothing does."""
+    peak = np.maximum(y.max(initial=0.0), -y.min(initial=0.0))  # NaN where there is any
+    if not np.isfinite(peak):
+        return "has NaN or infinite samples"
+    if peak > HIGHEST_PEAK:
+        return f"has samples up to {peak:.3g}; full scale is 1, expected at most {HIGHEST_PEAK:g}"
+    return None
 
 
 def audio_header(path):

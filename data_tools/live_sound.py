@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_tools.audio import to_mono
+from data_tools.audio import fault_of, to_mono
 from data_tools.errors import InputError
 
 BLOCK_S = 0.1
@@ -99,7 +99,7 @@ def pcm_blocks(file, pcm, name, first=b"", block_s=BLOCK_S):
     Raises
     ------
     InputError
-        NaN or infinite samples.
+        NaN or infinite samples, or far beyond full scale.
     """
     frame_bytes = pcm.n_channels * _bytes_of(pcm.sample_format)
     block_bytes = max(1, round(block_s * pcm.sr)) * frame_bytes
@@ -111,9 +111,8 @@ def pcm_blocks(file, pcm, name, first=b"", block_s=BLOCK_S):
         if whole:
             y = to_mono(_samples(rest[:whole], pcm.sample_format).reshape(-1, pcm.n_channels))
             rest = rest[whole:]
-            with np.errstate(over="ignore", invalid="ignore"):
-                if not np.isfinite(y @ y):
-                    raise InputError(f"{name}: has NaN or infinite samples; is it really {pcm.sample_format}?")
+            if fault := fault_of(y):
+                raise InputError(f"{name}: {fault}; is it really {pcm.sample_format}?")
             yield y
         if not received:
             return

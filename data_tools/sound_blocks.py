@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from data_tools.audio import SAMPLE_RATE, open_sound, reason_of, to_mono
+from data_tools.audio import SAMPLE_RATE, fault_of, open_sound, reason_of, to_mono
 from data_tools.errors import InputError
 
 BLOCK_S = 10.0  # a block of 48 kHz stereo takes 8 MB as float64
@@ -72,7 +72,7 @@ def file_blocks(path, *, block_s=BLOCK_S, progress=None):
     Raises
     ------
     InputError
-        As `data_tools.audio.read_audio`; damage and NaN are named with the second up to which the file was fine.
+        As `data_tools.audio.read_audio`; damage is named with the second up to which the file was fine.
     """
     with open_sound(path) as file:
         sr, n_expected = file.samplerate, max(file.frames, 1)
@@ -99,7 +99,6 @@ def _decode(file, path, start_s, n_frames):
         y = to_mono(file.read(n_frames, dtype="float64", always_2d=True))
     except soundfile.LibsndfileError as error:
         raise InputError(f"{path}: damaged sound file, after {start_s:.1f} s ({reason_of(error)})") from error
-    with np.errstate(over="ignore", invalid="ignore"):
-        if not np.isfinite(y @ y):  # or too large for a power spectrum
-            raise InputError(f"{path}: has NaN or infinite samples, after {start_s:.1f} s")
+    if fault := fault_of(y):
+        raise InputError(f"{path}: {fault} (after {start_s:.1f} s)")
     return y

@@ -97,9 +97,10 @@ def test_refuses_headers(content, message):
         read_wav_header(Pipe(content), "pipe")
 
 
-def test_refuses_what_is_no_float():
-    raw = np.full(9, np.nan, "<f4").tobytes()
-    with pytest.raises(InputError, match="NaN or infinite samples; is it really f32le"):
+@pytest.mark.parametrize(("value", "fault"), [(np.nan, "NaN or infinite samples"), (1e29, r"samples up to 1e\+29; .*")])
+def test_refuses_what_is_no_float(value, fault):
+    raw = np.full(9, value, "<f4").tobytes()
+    with pytest.raises(InputError, match=f"{fault}; is it really f32le"):
         list(pcm_blocks(Pipe(raw), PcmFormat(sample_format="f32le"), "pipe"))
 
 
