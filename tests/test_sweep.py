@@ -16,9 +16,9 @@ from minirsed import sweep_cost
 from minirsed.settings import TrainSettings
 from minirsed.sweep_jobs import Jobs, command_line, read_result
 from minirsed.sweep_plan import Cell, plan, scaled
-from minirsed.sweep_results import COLUMNS, markdown, rows_of, write_results
+from minirsed.sweep_results import COLUMNS, differences, markdown, rows_of, write_results
 from minirsed.train import parse_arguments as parse_train_arguments
-from minirsed.uncertainty import bootstrap_intervals
+from minirsed.uncertainty import bootstrap_intervals, compare
 from tests.sweeping import LONG, assert_same_sweep, epochs, run, start, wait_until
 
 # ---- plans
@@ -150,6 +150,45 @@ def test_mean_spread_and_average_by_hand():
     assert lines[2] == "|  | babycry | gunshot | average |"
     assert lines[4].startswith("| uni | 0.50 ± 0.25 (0.") and lines[4].endswith(" | 0.38 ± 0.33 |")
     assert "Evaluation" not in markdown(rows)
+
+
+def test_differences_are_paired_by_mixture_and_by_seed():
+    """Of 4, bi misses 0 and 1, uni 2 and 3: +0.5 with both seeds, so no deviation although each system has one.
+
+    Mixture by mixture the sums over seeds differ by 0, 1, 2, 1, as hits are the first of them. The other event: uni
+    ahead by 1/4 and by 3/4, false alarms of bi; on average uni is behind by 1/8 and ahead by 1/8.
+    """
+    hits = {"bi": (4, 3), "uni": (2, 1)}
+    results = [
+        (cell_of("babycry", arch, seed), result_of(hits[arch][seed])) for arch in ("uni", "bi") for seed in (0, 1)
+    ]
+    lowest, found = differences(rows_of(results), "dev")
+    assert lowest[0] == "bi" and [name[0] for name in found] == ["uni"]
+    gap, average = next(iter(found.values()))
+    assert gap == average and (gap.mean, gap.sd, gap.by_seed) == (0.5, 0.0, (0.5, 0.5))
+    counts = [sum(result["dev"]["counts"] for _, result in results[start : start + 2]) for start in (0, 2)]
+    assert (counts[1] - counts[0])[:, 2].tolist() == [0, 1, 2, 1] + [0] * 4
+    assert (gap.low, gap.high) == compare(*counts, np.random.default_rng(0)).interval
+    table = markdown(rows_of(results))
+    assert (
+        "Development mixtures, error rate minus that of bi, the lowest:" in table
+        and "| uni | +0.50 ± 0.00 (+0." in table
+    )
+
+    results += [(cell_of("gunshot", "uni", seed), result_of(4)) for seed in (0, 1)]
+    results += [(cell_of("gunshot", "bi", seed), result_of(4, n_false)) for seed, n_false in enumerate((1, 3))]
+    lowest, found = differences(rows_of(results), "dev")
+    assert lowest[0] == "uni"  # a tie, ER 0.375 of both: the first of the table
+    first, second, average = next(iter(found.values()))
+    assert (first.by_seed, second.by_seed, average.by_seed) == ((-0.5, -0.5), (0.25, 0.75), (-0.125, 0.125))
+    assert average.mean == 0 and average.low < 0 < average.high
+    assert "the lowest on average" in markdown(rows_of(results)) and "| −0.50 ± 0.00 (−" in markdown(rows_of(results))
+
+    lacks_one = rows_of(results[:-2])
+    assert differences(lacks_one, "dev") == (None, {}) == differences(lacks_one, "eval")
+    assert "minus" not in markdown(lacks_one)
+    fewer_seeds = rows_of([*results[:2], results[2]])
+    assert differences(fewer_seeds, "dev") == (None, {})
 
 
 def test_table_names_what_differs():
