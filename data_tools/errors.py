@@ -37,7 +37,7 @@ def exit_on_input_error(main):
 def _program_name(main):
     """The command as the user typed it, e.g. `minirsed.train`."""
     spec = getattr(sys.modules.get(main.__module__), "__spec__", None)
-    return spec.name if spec else main.__module__
+    return (spec.name if spec else main.__module__).removesuffix(".__main__")  # that of a package
 
 
 def _message(error):

@@ -305,7 +305,7 @@ def sweep_figure(panels, path, ylabel):
     Parameters
     ----------
     panels : dict
-        event → name of a system → list of (α or None, minirsed.sweep_results.Figure).
+        event → name of a system → list of (α or None, minirsed.sweep.results.Figure).
     path : str or Path
     ylabel : str
     """

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from minirsed import sweep_jobs
+from minirsed.sweep import jobs as sweep_jobs
 
 ROOT = Path(__file__).parents[1]
 SR = 44100

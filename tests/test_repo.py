@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("data_tools", "minirsed")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 HEAVY = ("numba", "scipy", "matplotlib", "soundfile", "soxr", "joblib", "numpy")
+COMMANDS = ("train", "evaluate", "score", "detect", "export", "report", "sweep", "bench")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -57,7 +58,6 @@ def test_imports_form_no_loop():
 
 
 UNSAFE = r"import pickle|allow_pickle=True|yaml\.(unsafe|full)_load|yaml\.load\((?!.*SafeLoader)|joblib\.(dump|load)\("
-COMMANDS = ("train", "evaluate", "score", "detect", "sweep")
 
 
 def test_the_corridor_points_one_way():
@@ -72,7 +72,7 @@ def test_the_corridor_points_one_way():
     for name, number in place.items():
         for needed in imports(ROOT / (name.replace(".", "/") + ".py")):
             assert place.get(needed, -1) < number, f"{name} imports {needed}"
-            assert needed.removeprefix("minirsed.") not in COMMANDS, f"{name} imports the command {needed}"
+            assert needed.split(".")[1:2] not in [[command] for command in COMMANDS], f"{name} imports {needed}"
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,12 @@ def test_importing_loads_nothing_heavy(module, allowed):
     code = f"import sys, {module}; print(*(name for name in {HEAVY} if name in sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert set(result.stdout.split()) <= set(allowed)
+
+
+def test_every_folder_of_modules_is_a_package():
+    """One that is not would be left out of the wheel."""
+    for folder in {path.parent for path in MODULES}:
+        assert (folder / "__init__.py").exists(), folder
 
 
 def test_no_pickle_anywhere():
@@ -110,9 +116,24 @@ def test_files_of_the_readme_exist():
     """Every relative link leads somewhere, and the file map names every module and nothing else."""
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target
-    file_map = re.search(r"```\n(data_tools/ .*?)```", README, re.S)[1]
-    listed = set(re.findall(r"\b(\w+\.py)\b", file_map))
-    assert listed == {path.name for path in MODULES if path.name != "__init__.py"}
+    listed = list(file_map())
+    assert len(set(listed)) == len(listed)
+    assert set(listed) == set(MODULES)
+
+
+def file_map():
+    """Paths in the order of the README's map; a folder stands for its `__init__.py` and, at its end, `__main__.py`."""
+    folders = []  # (indentation, path) of those that are open
+    for line in [*re.search(r"```\n(data_tools/ .*?)```", README, re.S)[1].splitlines(), ""]:
+        indentation = len(line) - len(line.lstrip())
+        while folders and indentation <= folders[-1][0]:
+            main = folders.pop()[1] / "__main__.py"
+            yield from [main] if main.exists() else []
+        here = folders[-1][1] if folders else ROOT
+        for name in re.findall(r"[\w/]+(?:\.py\b|/(?= ))", line):
+            if name.endswith("/"):
+                folders.append((indentation, here / name))
+            yield here / name / "__init__.py" if name.endswith("/") else here / name
 
 
 @pytest.mark.parametrize("module", ["minirsed.gradcheck", "minirsed.detector"])

@@ -12,11 +12,11 @@ import pytest
 
 from data_tools.errors import InputError
 from data_tools.soundbank import open_bank
-from minirsed import sweep_cost
 from minirsed.settings import TrainSettings
-from minirsed.sweep_jobs import Jobs, command_line, read_result
-from minirsed.sweep_plan import Cell, plan, scaled
-from minirsed.sweep_results import COLUMNS, differences, markdown, rows_of, write_results
+from minirsed.sweep import cost as sweep_cost
+from minirsed.sweep.jobs import Jobs, command_line, read_result
+from minirsed.sweep.plan import Cell, plan, scaled
+from minirsed.sweep.results import COLUMNS, differences, markdown, rows_of, write_results
 from minirsed.train import parse_arguments as parse_train_arguments
 from minirsed.uncertainty import bootstrap_intervals, compare
 from tests.sweeping import LONG, assert_same_sweep, epochs, run, start, wait_until

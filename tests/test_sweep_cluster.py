@@ -5,13 +5,17 @@ Needs distributed (`pip install "minirsed[dask]"`), which the test extra brings.
 
 import contextlib
 import os
+import pkgutil
 import signal
 import threading
 from pathlib import Path
 
 import pytest
 
-from minirsed import sweep, sweep_cluster
+import minirsed
+from minirsed import store_files
+from minirsed.sweep import __main__ as sweep
+from minirsed.sweep import cluster as sweep_cluster
 from tests.sweeping import LONG, TINY, assert_same_sweep, epochs, wait_until
 from tests.test_cluster import dask, wait_for  # noqa: F401  the fixture
 
@@ -72,6 +76,17 @@ def test_workers_without_a_shared_folder_send_their_files(sweep_place, dask, und
     assert_same_sweep(undisturbed_sweep, sweep_place / "sent")
     for folder in (sweep_place / "sent").glob("ping-*"):
         assert str(sweep_place) not in (folder / "log.txt").read_text().split("run folder ")[1].split("\n")[0]
+
+
+def test_a_change_of_any_module_is_other_code(monkeypatch):
+    """Of the package and of the packages inside it."""
+    monkeypatch.setattr(store_files, "source_digest", lambda name: name)
+    before = sweep_cluster.package_digest()
+    names = [module.name for module in pkgutil.walk_packages(minirsed.__path__, "minirsed.")]
+    assert {"minirsed.gru", "minirsed.kernels.recurrence", "minirsed.sweep", "minirsed.sweep.jobs"} <= set(names)
+    for changed in names:
+        monkeypatch.setattr(store_files, "source_digest", lambda name, changed=changed: name * (1 + (name == changed)))
+        assert sweep_cluster.package_digest() != before, changed
 
 
 def test_other_code_there_is_refused(sweep_place, dask, monkeypatch, capsys):  # noqa: F811

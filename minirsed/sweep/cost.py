@@ -1,6 +1,6 @@
 """What a sweep will cost, from a few seconds of measurement.
 
-Data flow: `sweep_plan` → **cost** → shown before anything is begun. Measured on this machine as it is at the moment,
+Data flow: `plan` → **cost** → shown before anything is begun. Measured on this machine as it is at the moment,
 with one job's share of the cores: other work on it, or jobs that take memory bandwidth from each other, make it longer.
 """
 
@@ -15,7 +15,7 @@ from minirsed.adam import Adam
 from minirsed.detector import ModelConfig, batch_loss_and_grads, forward, groups, init_params
 from minirsed.features import SAMPLE_RATE, lfbe, n_frames
 from minirsed.gru import numba_recurrence
-from minirsed.sweep_jobs import epochs_done, mixture_sets
+from minirsed.sweep.jobs import epochs_done, mixture_sets
 from minirsed.threads import worker_threads
 from minirsed.training import recipes_of
 

@@ -1,6 +1,6 @@
 """The trainings of a sweep, several at a time.
 
-Data flow: `sweep_plan` → **jobs** → a run folder for each cell, as `minirsed.train` leaves it, with two files more:
+Data flow: `plan` → **jobs** → a run folder for each cell, as `minirsed.train` leaves it, with two files more:
 
     log.txt        what the training command would have shown
     result.json    counts by mixture; written last, so a cell that has it is finished

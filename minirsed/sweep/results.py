@@ -1,6 +1,6 @@
 """A sweep's cells put together: tables in the layout of the paper, every figure as CSV, pictures like its Figure 3.
 
-Data flow: `sweep_jobs` leaves a result for each cell → **results** → files in the folder of the sweep:
+Data flow: `jobs` leaves a result for each cell → **results** → files in the folder of the sweep:
 
     table.md       ER and F1 by system and event; how far the other systems' ER is from the lowest
     table.csv      the same figures with all digits, one line for each system and event
@@ -25,7 +25,7 @@ import numpy as np
 from data_tools.files import atomic_write
 from minirsed.breakdown import RESAMPLES, SEED, none_if_nan
 from minirsed.scoring import FileCounts, scores_from_counts
-from minirsed.sweep_plan import row_key, system_name
+from minirsed.sweep.plan import row_key, system_name
 from minirsed.uncertainty import bootstrap_intervals, compare
 
 SUBSETS = ("dev", "eval")
@@ -69,7 +69,7 @@ def rows_of(results):
     Parameters
     ----------
     results : list of (Cell, dict)
-        Finished cells and what `sweep_jobs.read_result` gave.
+        Finished cells and what `jobs.read_result` gave.
 
     Returns
     -------

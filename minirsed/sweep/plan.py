@@ -1,6 +1,6 @@
 """Which trainings a sweep consists of: events × architectures × heads × α × seeds × clips × layers.
 
-Data flow: settings → **plan** → `sweep_jobs` runs the cells → `sweep_results` puts them together.
+Data flow: settings → **plan** → `jobs` runs the cells → `results` puts them together.
 
 A cell is one training, `TrainSettings` and the name of its folder. Two cells of one plan always differ in their
 settings: what an architecture has no use for is left out of the grid.

@@ -1,6 +1,6 @@
 """The trainings of a sweep on the workers of a Dask cluster, or here.
 
-Data flow: `sweep_plan` → `sweep_jobs` → **cluster**. A worker that sees the sweep's folder under the same path works in
+Data flow: `plan` → `jobs` → **cluster**. A worker that sees the sweep's folder under the same path works in
 it, so that a cell whose worker dies goes on from its checkpoint on another. Otherwise the worker uses a folder of its
 own and sends the files; it then prepares the features that it needs itself.
 """
@@ -11,11 +11,12 @@ import os
 import shutil
 from pathlib import Path
 
+import minirsed
 from data_tools.errors import InputError
 from data_tools.files import atomic_write
 from minirsed import store_files
 from minirsed.cluster import results_from_cluster
-from minirsed.sweep_jobs import RESULT, epochs_done, run_cell, run_here
+from minirsed.sweep.jobs import RESULT, epochs_done, run_cell, run_here
 
 
 def run_cells(cells, jobs, bank, progress=None):
@@ -99,7 +100,7 @@ def cell_on_worker(work, bank):
 
 def package_digest():
     """Hash of the code of minirsed, blind to comments and layout."""
-    folder = Path(__file__).parent
+    folder = Path(minirsed.__file__).parent
     names = sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.py"))
     modules = [f"minirsed.{name.replace('/', '.')}".removesuffix(".__init__") for name in names]
     return hashlib.sha256("".join(map(store_files.source_digest, modules)).encode()).hexdigest()

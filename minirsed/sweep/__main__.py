@@ -11,7 +11,7 @@ from data_tools.errors import InputError, exit_on_input_error
 from minirsed.console import Progress, available_cores, require_positive
 from minirsed.multires import ARCHITECTURES
 from minirsed.settings import HEADS, add_arguments, given_settings
-from minirsed.sweep_plan import AXES, EVENTS, SWEEPS, plan
+from minirsed.sweep.plan import AXES, EVENTS, SWEEPS, plan
 
 WIDTH = 100
 NUMBER_OF = {"label": "events", "arch": "architectures", "head": "heads", "seed": "seeds"}
@@ -120,8 +120,8 @@ def sweep(arguments):
     print(describe(cells, arguments), flush=True)
     from data_tools.files import exclusive
     from data_tools.soundbank import open_bank
-    from minirsed.sweep_cost import estimate
-    from minirsed.sweep_jobs import Jobs, check_cells, prepare_all
+    from minirsed.sweep.cost import estimate
+    from minirsed.sweep.jobs import Jobs, check_cells, prepare_all
 
     cores, preset = available_cores(), SWEEPS[arguments.preset]
     n_jobs = min(arguments.jobs, len(cells))
@@ -154,7 +154,7 @@ def sweep(arguments):
 
 def train_all(unfinished, cells, jobs, bank):
     """Run the cells with a line for each; returns those that failed."""
-    from minirsed.sweep_cluster import run_cells
+    from minirsed.sweep.cluster import run_cells
 
     failed, n_done, width = [], len(cells) - len(unfinished), max(len(cell.name) for cell in cells)
     with Progress("training", "epoch") as progress:
@@ -168,7 +168,7 @@ def train_all(unfinished, cells, jobs, bank):
 
 def outcome(folder):
     """What a finished cell came to, in a line."""
-    from minirsed.sweep_jobs import read_result
+    from minirsed.sweep.jobs import read_result
 
     result = read_result(folder)
     error_rate = result["dev"]["error_rate"]
@@ -178,8 +178,8 @@ def outcome(folder):
 
 def put_together(cells, jobs):
     """Table and figure of the cells that are finished."""
-    from minirsed.sweep_jobs import is_finished, read_result
-    from minirsed.sweep_results import write_results
+    from minirsed.sweep.jobs import is_finished, read_result
+    from minirsed.sweep.results import write_results
 
     finished = [cell for cell in cells if is_finished(jobs.folder(cell), jobs.evaluate)]
     if finished:
