@@ -16,8 +16,10 @@ import pytest
 import soundfile
 
 from data_tools.errors import InputError
-from minirsed import report, report_figures, report_page
 from minirsed.evaluation_report import figures_of
+from minirsed.report import __main__ as report
+from minirsed.report import media
+from minirsed.report import page as report_page
 from minirsed.settings import TrainSettings
 from minirsed.training import METRICS
 from tests.test_evaluate_command import CLIPS, results_by_hand, tiny_detector
@@ -75,7 +77,7 @@ def record(history=HISTORY, data="builtin", **settings):
 
 def page_of(results, history=HISTORY, n_of_each=2, **settings):
     """Text of the page of results worked by hand, with noise for sound."""
-    sound = report_figures.audio(np.random.default_rng(0).standard_normal(4410))
+    sound = media.audio(np.random.default_rng(0).standard_normal(4410))
     chosen = report_page.choose_clips(results, n_of_each)
     cards = {kind: [report_page.clip_card(results, row, sound) for row in rows] for kind, rows in chosen.items()}
     return report_page.page(results, figures_of(results), record(history, **settings), cards, "make <it> again")
@@ -203,19 +205,19 @@ def test_sound_of_the_page_is_that_of_the_clip():
     """Decoded again: length, level, and what is heard; a silent clip stays silent."""
     t = np.arange(44100 * 3) / 44100
     y = 0.01 * np.sin(2 * np.pi * 500 * t) * (t > 1) + 1e-4 * np.random.default_rng(0).standard_normal(len(t))
-    heard, sr = decoded(report_figures.audio(y))
+    heard, sr = decoded(media.audio(y))
     assert sr == 44100 and abs(len(heard) - len(y)) < 0.1 * sr
     assert np.abs(heard).max() == pytest.approx(0.9, abs=0.05)
     assert np.abs(heard[: int(0.9 * sr)]).max() < 0.05 < 0.5 < np.abs(heard[int(1.5 * sr) : 2 * sr]).max()
     spectrum = np.abs(np.fft.rfft(heard[sr + 4410 : 2 * sr + 4410]))
     assert spectrum.argmax() == 500
-    assert np.abs(decoded(report_figures.audio(np.zeros(44100)))[0]).max() == 0
+    assert np.abs(decoded(media.audio(np.zeros(44100)))[0]).max() == 0
 
 
 def test_a_libsndfile_without_mp3_is_named(monkeypatch):
     monkeypatch.setattr(soundfile, "available_formats", lambda: {"WAV": "WAV"})
     with pytest.raises(InputError, match=r"libsndfile \d\S+ writes no MP3"):
-        report_figures.audio(np.ones(10))
+        media.audio(np.ones(10))
 
 
 def decoded(source):

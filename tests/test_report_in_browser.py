@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from minirsed import report_page
+from minirsed.report import page as report_page
 from tests.test_evaluate_command import results_by_hand
 from tests.test_report import page_of
 

@@ -1,6 +1,6 @@
 """A run on one page: `python -m minirsed.report RUN` → an HTML file to look at, listen to and pass on.
 
-Evaluates like `minirsed.evaluate`, by the same code; `minirsed.report_page` makes the page.
+Evaluates like `minirsed.evaluate`, by the same code; `minirsed.report.page` makes the page.
 """
 
 import argparse
@@ -66,8 +66,8 @@ def make_page(results, record, n_of_each, command):
     """HTML text from an evaluation; renders the clips that it shows once more, for their sound."""
     from data_tools.mixing import render
     from minirsed.evaluation_report import figures_of
-    from minirsed.report_figures import audio
-    from minirsed.report_page import choose_clips, clip_card, page
+    from minirsed.report.media import audio
+    from minirsed.report.page import choose_clips, clip_card, page
 
     if results.tuned_thresholds == results.thresholds:  # a row, a point and a sentence that would say nothing new
         results.tuned_thresholds = None
@@ -94,7 +94,7 @@ def read_run(folder, data=None):
     InputError
         No run folder; config.json or metrics.csv is damaged.
     """
-    from minirsed.report_page import RunRecord
+    from minirsed.report.page import RunRecord
     from minirsed.run_folder import CONFIG, read_settings
 
     settings = read_settings(folder)

@@ -1,6 +1,6 @@
 """The few elements that a report page is made of: paragraph, table, picture; whatever enters them is escaped.
 
-Data flow: **report_html** → `report_page`.
+Data flow: **elements** → `page`.
 """
 
 from html import escape

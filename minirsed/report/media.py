@@ -1,6 +1,6 @@
 """Pictures and sounds for a web page: SVG that follows the page's colours, MP3 as text.
 
-Data flow: plots → **report_figures** → `report_page`. Figures are small, so that their text can be read on a phone.
+Data flow: plots → **media** → `page`. Figures are small, so that their text can be read on a phone.
 """
 
 import base64

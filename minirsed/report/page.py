@@ -1,6 +1,6 @@
 """A run and its evaluation as one HTML page that needs nothing else: no network, no script, no other file.
 
-Data flow: evaluation_report, report_figures → **report_page** → `minirsed.report` writes it. Everything that comes from
+Data flow: evaluation_report, media, elements → **page** → `minirsed.report` writes it. Everything that comes from
 files or users goes through `html.escape`; the page's own policy forbids scripts and any address outside of it.
 """
 
@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from minirsed import __version__, breakdown, plots, report_figures
+from minirsed import __version__, breakdown, plots
 from minirsed.evaluate import rate, remarks, span
-from minirsed.report_html import Html, figure, interval, paragraph, table
+from minirsed.report import media
+from minirsed.report.elements import Html, figure, interval, paragraph, table
 from minirsed.settings import option_name
 
 KINDS = {  # of clips to look at, in this order: heading, and what it is
@@ -146,13 +147,13 @@ def thresholds(results):
     pictures = []
     for draw, caption, missing in (
         (
-            report_figures.det,
+            media.det,
             "Is there an event in the clip? Misses against false alarms as the clip's threshold falls; the lower left "
             "is better. Both axes are linear below the rate of a single clip, so that 0 has a place.",
             "No DET curve: it needs mixtures with an event and mixtures without.",
         ),
         (
-            report_figures.precision_recall,
+            media.precision_recall,
             "Where is it? Precision against recall of the events found as the clip's threshold falls, for each "
             "threshold of the frames; the upper right is better.",
             "No precision-recall curve: nothing was found, or there is nothing to find.",
@@ -206,16 +207,16 @@ def clip_card(results, row, audio):
     row : int
         Clip of the store.
     audio : str
-        `src` of the player, see `report_figures.audio`.
+        `src` of the player, see `media.audio`.
     """
     store, evaluation = results.store, results.evaluation
     recipe, about = store.recipes[row], breakdown.describe(store, evaluation, row)
     caption = plots.mistake_caption(store, evaluation, row)
     facts = {
-        "event": "none" if about["onset_s"] is None else report_figures.span(about["onset_s"], about["offset_s"]),
+        "event": "none" if about["onset_s"] is None else media.span(about["onset_s"], about["offset_s"]),
         "detected": "nothing"
         if about["detected_onset_s"] is None
-        else report_figures.span(about["detected_onset_s"], about["detected_offset_s"]),
+        else media.span(about["detected_onset_s"], about["detected_offset_s"]),
         "loss": f"{about['loss']:.3f}",
         "mixture": about["mixture"],
         "background": recipe.background,
@@ -223,7 +224,7 @@ def clip_card(results, row, audio):
     }
     terms = "".join(f"<dt>{name}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
     return Html(
-        f"<article><h4>{escape(caption)}</h4>{report_figures.clip(f'clip{row}', results, row)}"
+        f"<article><h4>{escape(caption)}</h4>{media.clip(f'clip{row}', results, row)}"
         f'<audio controls preload="metadata" src="{audio}" aria-label="Sound of: {escape(caption)}"></audio>'
         f"<dl>{terms}</dl></article>"
     )
@@ -255,7 +256,7 @@ def training(record):
         "colour of the text).",
         "Error rate and F1 on the development mixtures; the dot is the lowest error rate.",
     )
-    curves = report_figures.training_curves(record.history)
+    curves = media.training_curves(record.history)
     pictures = "".join(figure(svg, caption) for svg, caption in zip(curves, captions, strict=True))
     columns = [name.replace("_", " ") for name in record.history[0]]
     rows = [["–" if value is None else f"{value:.4g}" for value in row.values()] for row in record.history]
