@@ -8,7 +8,9 @@ from types import ModuleType
 
 import pytest
 
-from minirsed import bench, bench_peers, bench_rows
+from minirsed.bench import __main__ as bench
+from minirsed.bench import peers
+from minirsed.bench import rows as bench_rows
 
 TINY = ["--runs", "1", "--threads", "1", "--batch", "2", "--frames", "5", "--units", "4"]
 
@@ -93,7 +95,7 @@ def test_bench_peer_that_cannot_be_imported_is_left_out(missing, monkeypatch, ca
     def import_module(name):
         raise ModuleNotFoundError(f"No module named {missing!r}")
 
-    monkeypatch.setattr(bench_peers.importlib, "import_module", import_module)
+    monkeypatch.setattr(peers.importlib, "import_module", import_module)
     bench.main([*TINY, "--only", "scoring", "--against", "sed_eval"])
     captured = capsys.readouterr()
     assert f"sed_eval is left out: No module named '{missing}'" in captured.err and captured.err.count("\n") == 1

@@ -79,7 +79,7 @@ def test_blas_has_one_thread_inside_and_its_own_number_again_after():
 STEPS = """
 import resource, sys
 from minirsed import threads
-from minirsed.bench_rows import Size, prepare_step
+from minirsed.bench.rows import Size, prepare_step
 if sys.argv[1] == "glibc's way":
     threads.keep_freed_memory = lambda: None
 with threads.worker_threads(2) as executor:

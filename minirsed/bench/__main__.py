@@ -1,6 +1,6 @@
 """Time every stage on this machine: `python -m minirsed.bench [--against torch librosa sed_eval]`.
 
-The rows are those of `minirsed.bench_rows`. Runs alternate with those of the peers, so that a slow moment of the
+The rows are those of `minirsed.bench.rows`. Runs alternate with those of the peers, so that a slow moment of the
 machine hits all of them, and with the machine's own matrix product (sgemm of 2048³ by NumPy's BLAS, as many threads),
 of which the share is given.
 """
@@ -57,12 +57,11 @@ def main(argv=None):
     """Run the command."""
     arguments = parse_arguments(argv)
     require_positive(arguments, "runs", "threads", "batch", "frames", "units")
-    from minirsed import bench_rows
+    from minirsed.bench.rows import Size, growth_rows, rows
 
-    size = bench_rows.Size(arguments.batch, arguments.frames, arguments.units)
-    rows = bench_rows.growth_rows(size) if arguments.growth else bench_rows.rows(size)
-    rows = [row for row in rows if not arguments.only or any(text in row.name for text in arguments.only)]
-    if not rows:
+    found = (growth_rows if arguments.growth else rows)(Size(arguments.batch, arguments.frames, arguments.units))
+    chosen = [row for row in found if not arguments.only or any(text in row.name for text in arguments.only)]
+    if not chosen:
         raise InputError(f"--only {' '.join(arguments.only)}: no row has that in its name")
     peers, versions = found_peers(arguments.against)
     machine = about_machine(arguments, versions)
@@ -70,7 +69,7 @@ def main(argv=None):
         print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items()), end="\n\n")
         print(heading(peers), flush=True)
     results = []
-    for row in rows:
+    for row in chosen:
         results.append(measure(row, peers, arguments))
         if not arguments.json:
             print(table_line(results[-1], peers), flush=True)
@@ -85,7 +84,7 @@ def found_peers(names):
     """Peers by name, and their versions; a line on stderr for one that cannot be used."""
     import sys
 
-    from minirsed.bench_peers import peer
+    from minirsed.bench.peers import peer
 
     found, versions = {}, {}
     for name in names:
@@ -110,7 +109,7 @@ def about_machine(arguments, versions):
 
 def measure(row, peers, arguments):
     """Medians of alternating runs of a row, its peers and sgemm."""
-    from minirsed.bench_peers import PAUSE_S
+    from minirsed.bench.peers import PAUSE_S
     from minirsed.threads import keep_freed_memory
 
     keep_freed_memory()  # as the commands do

@@ -1,6 +1,6 @@
 """What `python -m minirsed.bench` times: our work, prepared so that one call does it once.
 
-The peers that do the same work are in `minirsed.bench_peers`. GFLOP count the multiplications and additions of
+The peers that do the same work are in `minirsed.bench.peers`. GFLOP count the multiplications and additions of
 matrix products alone; gates, head, losses and Adam are a few per cent more.
 """
 

@@ -1,7 +1,7 @@
 """The same work by others, for `python -m minirsed.bench --against`: PyTorch, librosa, sed_eval.
 
 `pip install "minirsed[bench]"` brings them; nothing else here needs them. A peer is a function of a row of
-`minirsed.bench_rows` and the number of threads; it returns the settings that it can run that work with, by name, each
+`minirsed.bench.rows` and the number of threads; it returns the settings that it can run that work with, by name, each
 a function without arguments. The bench compares with the fastest of them.
 
 PyTorch's threads wait for each other in a loop without sleeping. On cores that others use as well a step can then take
@@ -14,7 +14,7 @@ import importlib.metadata
 
 import numpy as np
 
-from minirsed.bench_rows import event_lists, features_and_labels, noise
+from minirsed.bench.rows import event_lists, features_and_labels, noise
 
 PAUSE_S = {"torch": 1.0}  # after a run: PyTorch's threads spin for a while and would slow whatever follows
 
