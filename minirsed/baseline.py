@@ -1,6 +1,6 @@
 """What the paper is measured against: the DCASE 2017 baseline, and detectors trained on frames alone (Sec. 1, Table 2).
 
-Data flow: features → **baseline** → detector, in the place of `multires` (`--arch mlp`) and of `attention`
+Data flow: features → **baseline** → model, in the place of `multires` (`--arch mlp`) and of `attention`
 (`--head frames`); each of the two works with any of the other's kind.
 
 **mlp**, the baseline's network. Frame t is seen with two neighbours on either side, edges repeated, then come dense
@@ -15,7 +15,7 @@ layers with dropout (Srivastava et al. 2014; q = 0.2, none when detecting):
 decision for the clip. The rule is the baseline's: a median filter over about half a second, after which any frame above
 the threshold is an event. A median commutes with thresholds, so it may be taken of the probabilities:
 
-    e_t  = wᵀ h_t + b,   p_t = σ(e_t)      L = L_frame over all frames of all clips (`detector.losses`)
+    e_t  = wᵀ h_t + b,   p_t = σ(e_t)      L = L_frame over all frames of all clips (`model.losses`)
     p    = max_t median(p_{t−11} … p_{t+11})
 
 and `decode` sees the smoothed p_t. The head has a bias here: without a clip loss nothing else sets the level.

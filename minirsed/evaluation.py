@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from data_tools.errors import InputError
-from minirsed.detector import groups, losses
 from minirsed.features import frame_labels
+from minirsed.model import groups, losses
 from minirsed.scoring import score
 
 

@@ -1,6 +1,6 @@
 """The two losses of the model and their gradients (paper, Sec. 2 and 4.1).
 
-Data flow: attention → **losses** → detector. Per clip, with its label y ∈ {0, 1} and frame labels y_t:
+Data flow: attention → **losses** → model. Per clip, with its label y ∈ {0, 1} and frame labels y_t:
 
     L_utt   = −[ y log p + (1 − y) log(1 − p) ]
     L_frame = −(1/|W|) Σ_{t ∈ W} [ y_t log p_t + (1 − y_t) log(1 − p_t) ]   if y = 1, else 0

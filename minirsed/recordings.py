@@ -13,11 +13,11 @@ import numpy as np
 
 from data_tools.errors import InputError
 from data_tools.sound_blocks import file_blocks
-from minirsed.detector import GROUP_CLIPS
 from minirsed.event_finder import EventFinder
 from minirsed.features import HOP_S, SAMPLE_RATE, run_to_seconds
 from minirsed.gru import numba_recurrence
 from minirsed.losses import sigmoid
+from minirsed.model import GROUP_CLIPS
 from minirsed.multires import ARCHITECTURES, directions
 from minirsed.threads import worker_threads
 from minirsed.windows import LONGEST_CLIP, WINDOW_FRAMES, FeatureStream, stitch, windows

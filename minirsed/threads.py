@@ -1,6 +1,6 @@
 """Threads for the model: how many, what each may use, and memory that stays for the next step.
 
-A minibatch is spread twice. Groups of clips run through the whole model side by side (`minirsed.detector`); within a
+A minibatch is spread twice. Groups of clips run through the whole model side by side (`minirsed.model`); within a
 group, the directions of a layer may run side by side as well, on threads that have no group. What is computed, and
 the order of every sum, depends on neither: the same bits on any number of cores.
 """

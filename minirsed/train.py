@@ -224,8 +224,8 @@ def warm_up(detector):
 
     import numpy as np
 
-    from minirsed.detector import loss_and_grads
     from minirsed.gru import numba_recurrence
+    from minirsed.model import loss_and_grads
 
     started = time.perf_counter()
     print("compiling kernels (once after installation) …", end=" ", flush=True)

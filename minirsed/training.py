@@ -1,6 +1,6 @@
 """Epochs: minibatches → gradients → Adam, development ER after each, the best epoch kept (paper, Sec. 4.1).
 
-Data flow: dataset, detector, adam → **training** → a run folder:
+Data flow: dataset, model, adam → **training** → a run folder:
 
     config.json      settings, versions, command line, machine
     metrics.csv      a row for each epoch
@@ -28,9 +28,10 @@ from minirsed.adam import Adam, clip_by_global_norm
 from minirsed.augmentation import augment
 from minirsed.checkpoint import METRICS, Position, State, best_epoch, generator, read_checkpoint, write_checkpoint
 from minirsed.dataset import minibatches
-from minirsed.detector import Detector, ModelConfig, batch_loss_and_grads, init_params
+from minirsed.detector import Detector
 from minirsed.evaluation import batch_labels, evaluate, finite_clips
 from minirsed.gru import numba_recurrence
+from minirsed.model import ModelConfig, batch_loss_and_grads, init_params
 
 SAVE_EVERY_S = 300.0  # the most that a kill costs, in seconds of work
 

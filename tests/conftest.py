@@ -100,8 +100,9 @@ def tone_detector(arch="uni", n_layers=1, memory=0.0):
     Its only unit is c = tanh(2 (x − 2)), x the energy of the tone's band, passed on from layer to layer; e_t = 5 h_t.
     With `memory`, z: h_t = z h_{t−1} + (1 − z) c_t, a state that outlives the tone.
     """
-    from minirsed.detector import Detector, ModelConfig, param_shapes
+    from minirsed.detector import Detector
     from minirsed.features import hz_to_mel
+    from minirsed.model import ModelConfig, param_shapes
 
     config = ModelConfig(arch, n_layers, 1)
     params = {name: np.zeros(shape, np.float32) for name, shape in param_shapes(config).items()}

@@ -94,7 +94,8 @@ def warm_up():
     """Everything that a training imports or compiles: some children may not read the installation."""
     for name in IMPORTED:
         importlib.import_module(name)
-    from minirsed.detector import Detector, ModelConfig, init_params
+    from minirsed.detector import Detector
+    from minirsed.model import ModelConfig, init_params
     from minirsed.train import warm_up as compile_kernels
 
     config = ModelConfig("multires", 1, 4)

@@ -16,8 +16,9 @@ from data_tools.errors import InputError
 from data_tools.event_lists import read_event_list
 from data_tools.files import exclusive
 from minirsed import detect, results_folder
-from minirsed.detector import Detector, ModelConfig, init_params
+from minirsed.detector import Detector
 from minirsed.features import HOP_S, n_frames
+from minirsed.model import ModelConfig, init_params
 from minirsed.recordings import detect_file
 from minirsed.results_folder import find_recordings, printable
 from tests.conftest import tone_detector, tones

@@ -10,10 +10,11 @@ import pytest
 
 from data_tools.recipes import Recipe
 from minirsed import breakdown, evaluate, score
-from minirsed.detector import Detector, ModelConfig, init_params
+from minirsed.detector import Detector
 from minirsed.evaluation import Evaluation, estimated_events, reference_events
 from minirsed.evaluation_report import Results, figures_of, grid_of, write_report
 from minirsed.features import frame_to_seconds
+from minirsed.model import ModelConfig, init_params
 from minirsed.scoring import score as score_events
 from minirsed.settings import TrainSettings
 from minirsed.thresholds import lowest_error

@@ -14,9 +14,10 @@ import soundfile
 
 from data_tools.errors import InputError
 from minirsed import export
-from minirsed.detector import Detector, ModelConfig, init_params
+from minirsed.detector import Detector
 from minirsed.features import lfbe
 from minirsed.losses import sigmoid
+from minirsed.model import ModelConfig, init_params
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

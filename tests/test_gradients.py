@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from minirsed import attention, baseline, gru, losses, multires
-from minirsed.detector import ModelConfig, init_params, loss_and_grads
 from minirsed.gradcheck import compare, gradcheck, report
+from minirsed.model import ModelConfig, init_params, loss_and_grads
 
 TOLERANCE = 1e-6
 B, T, D, H = 3, 7, 5, 4

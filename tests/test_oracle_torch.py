@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from minirsed.adam import Adam
-from minirsed.detector import ModelConfig, forward, loss_and_grads, param_shapes
 from minirsed.gru import NUMPY, numba_recurrence
 from minirsed.losses import frame_loss_weights
+from minirsed.model import ModelConfig, forward, loss_and_grads, param_shapes
 
 with np.load(Path(__file__).parent / "oracle" / "torch_oracle.npz", allow_pickle=False) as file:
     ORACLE = dict(file)

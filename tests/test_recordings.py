@@ -8,9 +8,10 @@ import pytest
 import soundfile
 
 from data_tools.errors import InputError
-from minirsed.detector import Detector, ModelConfig, init_params
+from minirsed.detector import Detector
 from minirsed.features import HOP_S, lfbe
 from minirsed.losses import sigmoid
+from minirsed.model import ModelConfig, init_params
 from minirsed.recordings import detect_file, detect_recording, event_finder, to_event
 from minirsed.threads import worker_threads
 from minirsed.windows import STEP_FRAMES, WINDOW_FRAMES

@@ -274,7 +274,7 @@ def test_cost_is_that_of_what_is_left(tmp_path, monkeypatch):
 
 def test_measurement_is_of_the_size_asked_for(monkeypatch):
     """Updates of whole batches, and detecting in groups of clips, by the model of the settings."""
-    from minirsed.detector import ModelConfig
+    from minirsed.model import ModelConfig
     from minirsed.threads import worker_threads
 
     update, detect, seen = sweep_cost.batch_loss_and_grads, sweep_cost.forward, set()

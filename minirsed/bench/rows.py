@@ -10,8 +10,8 @@ import numpy as np
 
 from minirsed.adam import Adam
 from minirsed.attention import attention_forward
-from minirsed.detector import ModelConfig, batch_loss_and_grads, forward, groups, init_params
 from minirsed.gru import numba_recurrence
+from minirsed.model import ModelConfig, batch_loss_and_grads, forward, groups, init_params
 from minirsed.multires import (
     ARCHITECTURES,
     average_pairs,

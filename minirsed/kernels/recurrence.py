@@ -14,7 +14,7 @@ written out as LLVM instructions. All else here is plain loops.
 
 *L2.* U of one direction at the paper's size (256 × 768 × 4 B = 786 kB) stays in the cache from step to step. A
 group of five clips shares each pass over it; several groups run on several threads without waiting for each other
-(`nogil`), see `minirsed.detector`. All arrays have time as their first axis, so a step reads and writes a few
+(`nogil`), see `minirsed.model`. All arrays have time as their first axis, so a step reads and writes a few
 long stretches of memory.
 
 The backward loop multiplies by Uᵀ; its caller packs the transpose, so that the same product serves.
@@ -35,7 +35,7 @@ _AVX512 = "+avx512f" in _FEATURES
 _X86 = COMPILED and "x86_64" in binding.get_process_triple()
 VECTOR_BYTES = 64 if _AVX512 else 32 if _X86 else 16
 VECTORS = 2 if _X86 and not _AVX512 else 4  # in a panel: ROWS × VECTORS sums must fit the registers
-ROWS = 5  # in a tile; also the clips of a group, `minirsed.detector.GROUP_CLIPS`
+ROWS = 5  # in a tile; also the clips of a group, `minirsed.model.GROUP_CLIPS`
 LOG2_E = 1.4426950408889634
 LN2_HIGH = 0.693359375  # ln 2 in two parts, the first exact in nine bits, so that n · LN2_HIGH is exact
 LN2_LOW = -2.12194440054690583e-4

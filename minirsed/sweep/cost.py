@@ -12,9 +12,9 @@ import numpy as np
 
 from minirsed import store_files
 from minirsed.adam import Adam
-from minirsed.detector import ModelConfig, batch_loss_and_grads, forward, groups, init_params
 from minirsed.features import SAMPLE_RATE, lfbe, n_frames
 from minirsed.gru import numba_recurrence
+from minirsed.model import ModelConfig, batch_loss_and_grads, forward, groups, init_params
 from minirsed.sweep.jobs import epochs_done, mixture_sets
 from minirsed.threads import worker_threads
 from minirsed.training import recipes_of

@@ -24,7 +24,8 @@ import soundfile
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # runs from a checkout, installed or not
 
-from minirsed.detector import Detector, ModelConfig, init_params  # noqa: E402
+from minirsed.detector import Detector  # noqa: E402
+from minirsed.model import ModelConfig, init_params  # noqa: E402
 
 SR, CHUNK_S = 44100, 0.1
 

@@ -18,7 +18,8 @@ from data_tools.soundbank import SoundBank
 from minirsed import checkpoint
 from minirsed.adam import Adam
 from minirsed.archive import HEADER
-from minirsed.detector import Detector, ModelConfig, init_params
+from minirsed.detector import Detector
+from minirsed.model import ModelConfig, init_params
 from minirsed.run_folder import read_settings
 from minirsed.settings import TrainSettings
 
