@@ -1,6 +1,6 @@
 """A detector on a recording of any length: features, windows, model, events, in bounded memory and linear time.
 
-Data flow: data_tools.sound_blocks → windows → detector → event_finder, decode → **recordings** → event_formats, plots.
+Data flow: data_tools.sound_blocks → windows → detector → event_finder, decode → **recordings** → `minirsed.detect`.
 
 A recording of at most 30 s is a clip as in training, and the paper's rule holds: one event or none, what
 `Detector.detect` finds. A longer one may hold any number of events (`minirsed.event_finder`).

@@ -1,6 +1,6 @@
 """A detector on sound that has only just been made: pieces of any length in, events out as they end.
 
-Data flow: data_tools.live_sound → **streaming** → event_formats. Features are those of the whole (`FeatureStream`);
+Data flow: data_tools.live_sound → **streaming** → `minirsed.detect`. Features are those of the whole (`FeatureStream`);
 what follows depends on the architecture:
 
 `uni`       looks back only, so every frame goes through the model once, as soon as it is complete; each layer hands

@@ -15,12 +15,13 @@ import soundfile
 from data_tools.errors import InputError
 from data_tools.event_lists import read_event_list
 from data_tools.files import exclusive
-from minirsed import detect, results_folder
+from minirsed.detect import __main__ as detect
+from minirsed.detect import results as results_folder
+from minirsed.detect.results import find_recordings, printable
 from minirsed.detector import Detector
 from minirsed.features import HOP_S, n_frames
 from minirsed.model import ModelConfig, init_params
 from minirsed.recordings import detect_file
-from minirsed.results_folder import find_recordings, printable
 from tests.conftest import tone_detector, tones
 from tests.test_live_sound import FakeSounddevice
 
@@ -190,12 +191,12 @@ def test_two_at_a_time_are_refused(folder, capsys):
 def test_an_error_while_writing_leaves_the_old_result(folder, monkeypatch):
     """A picture that fails, say on a full disk, leaves a recording that is not done."""
     call("uni.npz", "snd/a b.wav", "--out", "out")
-    from minirsed import detection_plots
+    from minirsed.detect import plots
 
     def full_disk(*arguments):
         raise OSError(28, "No space left on device", "out")
 
-    monkeypatch.setattr(detection_plots, "draw", full_disk)
+    monkeypatch.setattr(plots, "draw", full_disk)
     assert call("uni.npz", "snd", "--out", "out2", "--plot") == 2
     assert not list((folder / "out2").rglob("*.png")) and not list((folder / "out2").rglob("*.tmp"))
     assert len((folder / "out2" / "detected.jsonl").read_text().splitlines()) == 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from minirsed.detection_plots import MOST_DETAILS, N_COLUMNS, Overview, draw
+from minirsed.detect.plots import MOST_DETAILS, N_COLUMNS, Overview, draw
 from minirsed.features import lfbe
 from minirsed.recordings import detect_file
 from tests.conftest import tone_detector, tones

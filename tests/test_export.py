@@ -13,8 +13,8 @@ import pytest
 import soundfile
 
 from data_tools.errors import InputError
-from minirsed import export
 from minirsed.detector import Detector
+from minirsed.export import __main__ as export
 from minirsed.features import lfbe
 from minirsed.losses import sigmoid
 from minirsed.model import ModelConfig, init_params

@@ -1,6 +1,6 @@
 """The model as an ONNX graph, equation by equation: what other runtimes need to run a trained detector.
 
-Data flow: detector → **onnx_graph** → `minirsed.export` writes it. B clips of T frames, both free; D bands, K states:
+Data flow: detector → **graph** → `minirsed.export` writes it. B clips of T frames, both free; D bands, K states:
 
     lfbe (B, T, D)  →  x = (lfbe − mean) / std  →  f(X) = [h_1 … h_T]  →  p_t (B, T), a_t, h, p (B,)
 

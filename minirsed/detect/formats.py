@@ -1,6 +1,6 @@
 """Events as text, for people and for other programs: one writer for each format.
 
-Data flow: recordings, streaming → **event_formats** → detect.
+Data flow: recordings, streaming → **formats** → `minirsed.detect` prints and writes them.
 
     table       for people
     csv         event list of DCASE tools (dcase_util, sed_eval, `minirsed.score`): a header, tabs between columns

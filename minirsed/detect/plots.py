@@ -7,7 +7,7 @@ event is read from the file again.
 import numpy as np
 
 from data_tools.audio import read_audio
-from minirsed.event_formats import clock
+from minirsed.detect.formats import clock
 from minirsed.features import HOP_S, frame_to_seconds, lfbe
 from minirsed.plots import FOUND, draw_log_mel, new_figure, plain
 

@@ -1,6 +1,6 @@
 """A trained detector for other runtimes and languages: `python -m minirsed.export RUN MODEL.onnx`.
 
-`minirsed.onnx_graph` builds the graph; here it is checked, run beside our own model, and only then written.
+`minirsed.export.graph` builds the graph; here it is checked, run beside our own model, and only then written.
 """
 
 import argparse
@@ -78,8 +78,8 @@ def export(detector):
         raise InputError(f'ONNX needs the library {error.name}: python -m pip install "minirsed[onnx]"') from None
     import numpy as np
 
+    from minirsed.export.graph import INPUT, build
     from minirsed.losses import sigmoid
-    from minirsed.onnx_graph import INPUT, build
 
     model = build(detector)
     onnx.checker.check_model(model, full_check=True)

@@ -95,8 +95,8 @@ def load_detector(arguments):
 
 def detect_recordings(arguments, detector):
     """Run over files and folders, print or write what is found, and name what cannot be used at the end."""
-    from minirsed.event_formats import FORMATS, body_of, clock, counted, import_jams
-    from minirsed.results_folder import file_size, find_recordings, open_results
+    from minirsed.detect.formats import FORMATS, body_of, clock, counted, import_jams
+    from minirsed.detect.results import file_size, find_recordings, open_results
     from minirsed.threads import worker_threads
 
     form, recordings = FORMATS[arguments.format], find_recordings([Path(path) for path in arguments.paths])
@@ -170,13 +170,13 @@ def detect_one(arguments, detector, path, name, executor, results, progress):
     """Detect in one recording; with a results folder also write what was found, and the picture."""
     from data_tools.files import atomic_write
     from data_tools.sound_blocks import file_blocks
-    from minirsed.event_formats import FORMATS, text_of
+    from minirsed.detect.formats import FORMATS, text_of
+    from minirsed.detect.results import file_state
     from minirsed.recordings import detect_recording
-    from minirsed.results_folder import file_state
 
     state, overview = file_state(path), None
     if arguments.plot:
-        from minirsed.detection_plots import Overview, draw
+        from minirsed.detect.plots import Overview, draw
 
         overview = Overview()
     recording = detect_recording(
@@ -201,7 +201,7 @@ def detect_one(arguments, detector, path, name, executor, results, progress):
 def listen(arguments, detector):
     """Print events of a pipe or the microphone as they end."""
     from data_tools.live_sound import PcmFormat, microphone_blocks, pcm_blocks, read_wav_header
-    from minirsed.event_formats import FORMATS, clock, counted
+    from minirsed.detect.formats import FORMATS, clock, counted
     from minirsed.gru import numba_recurrence
     from minirsed.streaming import Stream, about
     from minirsed.threads import worker_threads
