@@ -96,7 +96,7 @@ def run_detectors(arguments):
     from minirsed.evaluation import evaluate
     from minirsed.evaluation_report import Results, grid_of
     from minirsed.gru import numba_recurrence
-    from minirsed.run_folder import read_settings
+    from minirsed.run.folder import read_settings
     from minirsed.threads import worker_threads
     from minirsed.thresholds import lowest_error
     from minirsed.training import recipes_of

@@ -6,9 +6,9 @@ import shlex
 from pathlib import Path
 
 from data_tools.errors import InputError
-from minirsed.checkpoint import has_checkpoint
-from minirsed.run_folder import newest_run, settings_to_resume, versions
-from minirsed.run_log import say
+from minirsed.run.checkpoint import has_checkpoint
+from minirsed.run.folder import newest_run, settings_to_resume, versions
+from minirsed.run.log import say
 from minirsed.training import Training
 
 RESUMED = ("epochs",)  # settings that may change when a run goes on

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from data_tools.errors import InputError, exit_on_input_error
 from minirsed.console import Progress, available_cores, require_positive, score_table
-from minirsed.interrupt import StopSignals
-from minirsed.run_log import run_log, say
+from minirsed.run.interrupt import StopSignals
+from minirsed.run.log import run_log, say
 from minirsed.settings import PRESETS, add_arguments, from_arguments
 
 SAVE_MINUTES = 5.0
@@ -130,7 +130,7 @@ def train(arguments, signals=None):
     """
     from data_tools.soundbank import open_bank
     from minirsed.resuming import resumed_settings
-    from minirsed.run_folder import new_run_folder, resumed_run_folder
+    from minirsed.run.folder import new_run_folder, resumed_run_folder
     from minirsed.training import recipes_of
 
     settings = resumed_settings(arguments) if arguments.resume else from_arguments(arguments, arguments.preset)
@@ -213,7 +213,7 @@ def scalars(arguments, run):
     """Context: a function that takes the row of an epoch to TensorBoard, or nowhere."""
     if not arguments.tensorboard:
         return nullcontext(lambda row: None)
-    from minirsed.tensorboard import scalar_writer
+    from minirsed.run.tensorboard import scalar_writer
 
     return scalar_writer(run.folder, run.history)
 

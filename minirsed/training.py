@@ -26,12 +26,12 @@ from data_tools.files import atomic_write
 from data_tools.recipes import draw_recipes
 from minirsed.adam import Adam, clip_by_global_norm
 from minirsed.augmentation import augment
-from minirsed.checkpoint import METRICS, Position, State, best_epoch, generator, read_checkpoint, write_checkpoint
 from minirsed.dataset import minibatches
 from minirsed.detector import Detector
 from minirsed.evaluation import batch_labels, evaluate, finite_clips
 from minirsed.gru import numba_recurrence
 from minirsed.model import ModelConfig, batch_loss_and_grads, init_params
+from minirsed.run.checkpoint import METRICS, Position, State, best_epoch, generator, read_checkpoint, write_checkpoint
 
 SAVE_EVERY_S = 300.0  # the most that a kill costs, in seconds of work
 
@@ -68,7 +68,7 @@ class Training:
         With the newest weights.
     history : list of dict
         Rows of `metrics.csv`, one for each epoch done.
-    position : minirsed.checkpoint.Position or None
+    position : minirsed.run.checkpoint.Position or None
         How far the epoch in work is; None between epochs.
     """
 

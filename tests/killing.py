@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from minirsed.archive import read_arrays, write_arrays
-from minirsed.checkpoint import FORMAT, NEWEST
+from minirsed.run.checkpoint import FORMAT, NEWEST
 
 ROOT = Path(__file__).parents[1]
 SMALL = {"label": "line", "layers": 1, "units": 4, "clips": 8, "dev_clips": 6, "batch_size": 4, "epochs": 2}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from data_tools.errors import InputError
 from minirsed.archive import read_arrays, write_arrays
-from minirsed.checkpoint import FORMAT, NEWEST, read_checkpoint
+from minirsed.run.checkpoint import FORMAT, NEWEST, read_checkpoint
 from tests.fuzz.targets import Targets
 
 PROFILE = settings(

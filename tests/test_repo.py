@@ -131,24 +131,36 @@ def test_files_of_the_readme_exist():
     """Every relative link leads somewhere, and the file map names every module and nothing else."""
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target
-    listed = list(file_map())
+    listed = [path for path, _ in file_map()]
     assert len(set(listed)) == len(listed)
     assert set(listed) == set(MODULES)
 
 
+def test_a_file_imports_what_stands_above_it():
+    """In the README's map, or is indented under it: whoever reads on has met it, or meets it next."""
+    order = list(file_map())
+    names = [name_of(path) for path, _ in order]
+    for number, (path, indentation) in enumerate(order):
+        end = next((n for n in range(number + 1, len(order)) if order[n][1] <= indentation), len(order))
+        if names[number].startswith("minirsed"):
+            unseen = set(imports(path, top_level_only=True)) & set(names[end:])
+            assert not unseen, f"{names[number]} imports {unseen}"
+
+
 def file_map():
-    """Paths in the order of the README's map; a folder stands for its `__init__.py` and, at its end, `__main__.py`."""
+    """Each path of the README's map and its indentation; a folder is its `__init__.py` and, last, its `__main__.py`."""
     folders = []  # (indentation, path) of those that are open
     for line in [*re.search(r"```\n(data_tools/ .*?)```", README, re.S)[1].splitlines(), ""]:
         indentation = len(line) - len(line.lstrip())
         while folders and indentation <= folders[-1][0]:
-            main = folders.pop()[1] / "__main__.py"
-            yield from [main] if main.exists() else []
+            inside, folder = folders.pop()
+            if (folder / "__main__.py").exists():
+                yield folder / "__main__.py", inside + 1
         here = folders[-1][1] if folders else ROOT
         for name in re.findall(r"[\w/]+(?:\.py\b|/(?= ))", line):
             if name.endswith("/"):
                 folders.append((indentation, here / name))
-            yield here / name / "__init__.py" if name.endswith("/") else here / name
+            yield here / name / "__init__.py" if name.endswith("/") else here / name, indentation
 
 
 @pytest.mark.parametrize("module", ["minirsed.gradcheck", "minirsed.detector"])

@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from data_tools.errors import InputError
-from minirsed import tensorboard
-from minirsed.checkpoint import METRICS
-from minirsed.run_log import LOG, log, run_log, say
+from minirsed.run import tensorboard
+from minirsed.run.checkpoint import METRICS
+from minirsed.run.log import LOG, log, run_log, say
 from tests.test_training import train
 
 ROW = {name: 0.5 for name in METRICS} | {"epoch": 1}
@@ -52,9 +52,10 @@ def test_a_log_that_cannot_be_written_is_reported_once(tmp_path, capsys):
 
 def test_modules_log_below_the_packages_name():
     """Or run_log would not see them; `python -m` calls the command's module __main__."""
-    from minirsed import checkpoint, resuming, run_folder, train, training
+    from minirsed import resuming, train, training
+    from minirsed.run import checkpoint, folder
 
-    for module in (checkpoint, resuming, run_folder, train, training):
+    for module in (checkpoint, folder, resuming, train, training):
         assert module.log.name.startswith("minirsed.") and module.log.parent is logging.getLogger("minirsed")
 
 

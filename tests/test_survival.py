@@ -18,9 +18,9 @@ from data_tools.errors import InputError
 from data_tools.files import exclusive
 from minirsed import training
 from minirsed.archive import read_arrays, write_arrays
-from minirsed.checkpoint import DAMAGED, FORMAT, NEWEST, PREVIOUS
 from minirsed.detector import Detector
-from minirsed.interrupt import StopSignals
+from minirsed.run.checkpoint import DAMAGED, FORMAT, NEWEST, PREVIOUS
+from minirsed.run.interrupt import StopSignals
 from minirsed.settings import TrainSettings
 from minirsed.threads import worker_threads
 from minirsed.training import Stopped, Training

@@ -8,11 +8,11 @@ import pytest
 from data_tools.errors import InputError
 from minirsed.adam import Adam, clip_by_global_norm
 from minirsed.archive import read_arrays
-from minirsed.checkpoint import FORMAT
 from minirsed.detector import Detector
 from minirsed.evaluation import batch_labels, evaluate
 from minirsed.gru import numba_recurrence
 from minirsed.model import ModelConfig, batch_loss_and_grads, init_params
+from minirsed.run.checkpoint import FORMAT
 from minirsed.settings import TrainSettings
 from minirsed.threads import worker_threads
 from minirsed.training import Training

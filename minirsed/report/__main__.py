@@ -95,7 +95,7 @@ def read_run(folder, data=None):
         No run folder; config.json or metrics.csv is damaged.
     """
     from minirsed.report.page import RunRecord
-    from minirsed.run_folder import CONFIG, read_settings
+    from minirsed.run.folder import CONFIG, read_settings
 
     settings = read_settings(folder)
     origin = json.loads((folder / CONFIG).read_text(encoding="utf-8"))

@@ -28,9 +28,9 @@ import numpy as np
 
 from data_tools.errors import InputError
 from data_tools.files import atomic_write
-from minirsed import run_folder
-from minirsed.checkpoint import has_checkpoint
 from minirsed.dataset import prepare
+from minirsed.run.checkpoint import has_checkpoint
+from minirsed.run.folder import BEST, CONFIG, read_settings
 from minirsed.scoring import count_events
 from minirsed.settings import option_name
 from minirsed.training import recipes_of
@@ -88,8 +88,8 @@ def check_cells(cells, jobs):
     unfinished = []
     for cell in cells:
         folder = jobs.folder(cell)
-        if (folder / run_folder.CONFIG).exists():
-            found, wanted = run_folder.read_settings(folder), cell.settings
+        if (folder / CONFIG).exists():
+            found, wanted = read_settings(folder), cell.settings
             other = [name for name, value in dataclasses.asdict(wanted).items() if getattr(found, name) != value]
             if other:
                 what = ", ".join(f"{name} {getattr(found, name)}, not {getattr(wanted, name)}" for name in other)
@@ -245,7 +245,7 @@ def _train_and_evaluate(settings, folder, features, n_threads, evaluate):
     if has_checkpoint(folder):
         words = [settings.label, "--resume"]
     else:
-        for name in (run_folder.CONFIG, run_folder.BEST):  # of a run that was killed before its first checkpoint
+        for name in (CONFIG, BEST):  # of a run that was killed before its first checkpoint
             (folder / name).unlink(missing_ok=True)
         words = command_line(settings)
     places = ["--features", str(features), "--threads", str(n_threads)]

@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 
 PACKAGES = ["data_tools", "yaml", "csv", "json", "zipfile", "numpy.lib.format", "numpy.lib._format_impl"]
-MODULES = ["minirsed.archive", "minirsed.checkpoint", "minirsed.detector", "minirsed.settings", "minirsed.run_folder"]
+MODULES = [f"minirsed.{name}" for name in ("archive", "detector", "settings", "run.checkpoint", "run.folder")]
 
 
 def main():

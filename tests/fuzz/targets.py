@@ -15,12 +15,12 @@ from data_tools.errors import InputError
 from data_tools.event_lists import read_event_list
 from data_tools.recipes import Recipe, read_recipes, recipes_text
 from data_tools.soundbank import SoundBank
-from minirsed import checkpoint
 from minirsed.adam import Adam
 from minirsed.archive import HEADER
 from minirsed.detector import Detector
 from minirsed.model import ModelConfig, init_params
-from minirsed.run_folder import read_settings
+from minirsed.run import checkpoint
+from minirsed.run.folder import read_settings
 from minirsed.settings import TrainSettings
 
 

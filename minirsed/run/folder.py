@@ -14,9 +14,9 @@ from pathlib import Path
 from data_tools.errors import InputError
 from data_tools.files import atomic_write, exclusive, remove_temporaries
 from minirsed import __version__
-from minirsed.checkpoint import has_checkpoint, read_checkpoint
 from minirsed.console import available_cores
-from minirsed.run_log import LOG
+from minirsed.run.checkpoint import has_checkpoint, read_checkpoint
+from minirsed.run.log import LOG
 from minirsed.settings import TrainSettings
 
 CONFIG, BEST, LOCK = "config.json", "best.npz", "lock"
