@@ -1,8 +1,23 @@
-"""What the commands share at the terminal: a progress bar, a score table, the number of cores."""
+"""What the commands share at the terminal: options of places, a progress bar, a score table, the number of cores."""
 
 import os
+from pathlib import Path
 
 from data_tools.errors import InputError
+
+PLACES = {
+    "--features": {"metavar": "DIR", "type": Path, "default": Path("features")},
+    "--out": {"metavar": "DIR", "type": Path},
+    "--cluster": {"metavar": "ADDRESS"},
+}
+
+
+def add_place(parser, *options, **about):
+    """Give an `argparse` parser an option of `PLACES`, the same for every command; `about` (help, metavar) is its own.
+
+    The last of `options` is the name in `PLACES`; short ones may stand before it.
+    """
+    parser.add_argument(*options, **PLACES[options[-1]] | about)
 
 
 def require_positive(arguments, *names):

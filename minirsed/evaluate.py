@@ -11,7 +11,7 @@ import textwrap
 from pathlib import Path
 
 from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console import Progress, available_cores, require_positive
+from minirsed.console import Progress, add_place, available_cores, require_positive
 
 WIDTH = 100  # columns of what is printed
 
@@ -61,13 +61,7 @@ def add_mixture_arguments(parser, subset):
         help="mixtures, half of them with an event (default: as in training, --dev-clips)",
     )
     parser.add_argument("--data", metavar="PATH", help="sounds, as for minirsed.train (default: those of the run)")
-    parser.add_argument(
-        "--features",
-        metavar="DIR",
-        type=Path,
-        default=Path("features"),
-        help="folder that keeps computed features (default: ./features)",
-    )
+    add_place(parser, "--features", help="folder that keeps computed features (default: ./features)")
     parser.add_argument(
         "--threads",
         metavar="N",

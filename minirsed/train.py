@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console import Progress, available_cores, require_positive, score_table
+from minirsed.console import Progress, add_place, available_cores, require_positive, score_table
 from minirsed.run.interrupt import StopSignals
 from minirsed.run.log import run_log, say
 from minirsed.settings import PRESETS, add_arguments, from_arguments
@@ -37,10 +37,9 @@ def parse_arguments(argv=None):
         + "; ".join(f"{name}: {describe_preset(name)}" for name in PRESETS if PRESETS[name]),
     )
     add_arguments(parser)
-    parser.add_argument(
+    add_place(
+        parser,
         "--out",
-        metavar="DIR",
-        type=Path,
         help="run folder to write (default: the first free of runs/CLASS, runs/CLASS-2, …)",
     )
     parser.add_argument(
@@ -63,11 +62,9 @@ def parse_arguments(argv=None):
         help="write the columns of metrics.csv as TensorBoard scalars too, into the run folder's tensorboard; needs "
         "minirsed[tensorboard] (default: False)",
     )
-    parser.add_argument(
+    add_place(
+        parser,
         "--features",
-        metavar="DIR",
-        type=Path,
-        default=Path("features"),
         help="folder that keeps computed features for the next run: 0.33 MB a clip (default: ./features)",
     )
     cores = available_cores()
@@ -85,9 +82,9 @@ def parse_arguments(argv=None):
         default=cores,
         help=f"processes that prepare mixtures; likewise (default: {cores} processes, one a core)",
     )
-    parser.add_argument(
+    add_place(
+        parser,
         "--cluster",
-        metavar="ADDRESS",
         help="Dask scheduler whose workers prepare the mixtures instead, tcp://HOST:8786; they need minirsed[dask], "
         "one thread each, and the sounds under the same absolute path (default: this machine alone)",
     )

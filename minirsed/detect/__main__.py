@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console import Progress, available_cores, require_positive
+from minirsed.console import Progress, add_place, available_cores, require_positive
 
 FORMATS = ("table", "csv", "audacity", "raven", "jams", "rttm", "json")
 SAMPLE_FORMATS = ("s16le", "s16be", "s24le", "s32le", "u8", "f32le", "f64le")
@@ -34,7 +34,7 @@ def parse_arguments(argv=None):
     paths_help = "sound file, or folder of them to any depth; - is raw PCM or WAV from standard input"
     add("paths", metavar="PATH", nargs="*", help=paths_help)
     add("--format", choices=FORMATS, help="of the output (default: table; with --out: csv)")
-    add("--out", metavar="DIR", type=Path, help="write a file for each recording, and go on with what is missing there")
+    add_place(parser, "--out", help="write a file for each recording, and go on with what is missing there")
     add("--overwrite", action="store_true", help="do all anew that is in --out already")
     add("--plot", action="store_true", help="also draw each recording as PNG in --out: log-mel, p_t and events")
     add("--thres0", metavar="P", type=float, help="an event needs p > P, 0 … 1 (default: the detector's, 0.5)")

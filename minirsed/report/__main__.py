@@ -8,10 +8,9 @@ import csv
 import json
 import shlex
 import sys
-from pathlib import Path
 
 from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console import Progress, require_positive, require_writable
+from minirsed.console import Progress, add_place, require_positive, require_writable
 from minirsed.evaluate import add_mixture_arguments, run_detectors
 
 
@@ -33,9 +32,7 @@ def parse_arguments(argv=None):
         default=3,
         help="clips to show of each kind: misses, wrong places, false alarms, hits; 0.4 MB a clip of 30 s (default: 3)",
     )
-    parser.add_argument(
-        "-o", "--out", metavar="FILE", type=Path, help="page to write (default: report_SUBSET.html in RUN)"
-    )
+    add_place(parser, "-o", "--out", metavar="FILE", help="page to write (default: report_SUBSET.html in RUN)")
     parser.add_argument("--open", action="store_true", help="show it in the browser when it is done (default: no)")
     parser.set_defaults(tune=True, compare=None)
     return parser.parse_args(argv)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console import Progress, available_cores, require_positive
+from minirsed.console import Progress, add_place, available_cores, require_positive
 from minirsed.multires import ARCHITECTURES
 from minirsed.settings import HEADS, add_arguments, given_settings
 from minirsed.sweep.plan import AXES, EVENTS, SWEEPS, plan
@@ -49,14 +49,8 @@ def parse_arguments(argv=None):
     )
     add_axes(sweep)
     cores = available_cores()
-    sweep.add_argument("--out", metavar="DIR", type=Path, help="folder to write (default: sweeps/PRESET)")
-    sweep.add_argument(
-        "--features",
-        metavar="DIR",
-        type=Path,
-        default=Path("features"),
-        help="folder that keeps computed features, 0.33 MB a clip (default: ./features)",
-    )
+    add_place(sweep, "--out", help="folder to write (default: sweeps/PRESET)")
+    add_place(sweep, "--features", help="folder that keeps computed features, 0.33 MB a clip (default: ./features)")
     sweep.add_argument(
         "--jobs",
         metavar="N",
@@ -64,9 +58,9 @@ def parse_arguments(argv=None):
         default=cores,
         help=f"trainings at a time; the cores are divided among them (default: {cores}, one a core)",
     )
-    sweep.add_argument(
+    add_place(
+        sweep,
         "--cluster",
-        metavar="ADDRESS",
         help="Dask scheduler, tcp://HOST:8786, whose workers prepare and train instead, one thread each; they need "
         "minirsed[dask] and the sounds under the same absolute path. If they see --out and --features under the same "
         "path too, a worker that dies costs nothing (default: this machine alone)",
