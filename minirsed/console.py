@@ -1,5 +1,6 @@
 """What the commands share at the terminal: options of places, a progress bar, a score table, the number of cores."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -18,6 +19,24 @@ def add_place(parser, *options, **about):
     The last of `options` is the name in `PLACES`; short ones may stand before it.
     """
     parser.add_argument(*options, **PLACES[options[-1]] | about)
+
+
+@contextlib.contextmanager
+def named(**places):
+    """Have an OSError at a place that an option gave name the option: `named(out=arguments.out)`; None passes.
+
+    At a place is in it, or at a folder above it that is missing and could not be made.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not isinstance(error.filename, str | os.PathLike):  # None, or the number of an open file
+            raise
+        found = Path(error.filename)
+        for name, place in places.items():
+            if place and (place in (found, *found.parents) or (found in place.parents and not found.exists())):
+                raise InputError(f"--{name} {found}: {error.strerror}") from error
+        raise
 
 
 def require_positive(arguments, *names):

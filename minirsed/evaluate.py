@@ -11,7 +11,7 @@ import textwrap
 from pathlib import Path
 
 from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console import Progress, add_place, available_cores, require_positive
+from minirsed.console import Progress, add_place, available_cores, named, require_positive
 
 WIDTH = 100  # columns of what is printed
 
@@ -105,7 +105,8 @@ def run_detectors(arguments):
         recipes = recipes_of(bank, settings, subset, n_clips)
         with Progress(f"{subset} mixtures", "clip") as progress:
             options = {"n_jobs": arguments.threads, "dtype": settings.feature_dtype, "progress": progress}
-            return prepare(bank, recipes, arguments.features, n_mels=n_mels, **options)
+            with named(features=arguments.features):
+                return prepare(bank, recipes, arguments.features, n_mels=n_mels, **options)
 
     def detect(detector, store, title="detecting"):
         with worker_threads(arguments.threads) as executor, Progress(title, "clip") as progress:

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console import Progress, add_place, available_cores, require_positive, score_table
+from minirsed.console import Progress, add_place, available_cores, named, require_positive, score_table
 from minirsed.run.interrupt import StopSignals
 from minirsed.run.log import run_log, say
 from minirsed.settings import PRESETS, add_arguments, from_arguments
@@ -104,7 +104,7 @@ def main(argv=None):
     require_positive(arguments, "threads", "workers")
     if not 0 <= arguments.save_minutes < float("inf"):
         raise InputError(f"--save-minutes is {arguments.save_minutes:g}: expected 0 or more minutes")
-    with StopSignals() as signals:
+    with StopSignals() as signals, named(features=arguments.features, out=arguments.out):
         try:
             train(arguments, signals)
         except KeyboardInterrupt as stopped:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from minirsed.console import PLACES, add_place
+from data_tools.errors import InputError
+from minirsed.console import PLACES, add_place, named
 
 MINIRSED = Path(__file__).parents[1] / "minirsed"
 
@@ -36,3 +37,34 @@ def test_no_command_declares_a_place_by_itself(option):
         if call.endswith(f'"{option}"') and not re.match(r"(add_place|require_\w+)\(", call)
     ]
     assert calls == []
+
+
+def test_an_option_that_gave_an_unusable_place_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    features, out = tmp_path / "file", tmp_path / "new" / "out"
+
+    def refuse_to_make_the_folder_above():
+        raise PermissionError(13, "Permission denied", str(out.parent))
+
+    for doing, message in (
+        (lambda: (features / "store").mkdir(parents=True), f"--features {features / 'store'}: Not a directory"),
+        (lambda: features.mkdir(), f"--features {features}: File exists"),
+        (lambda: open(out / "table.md"), f"--out {out / 'table.md'}: No such file or directory"),
+        (refuse_to_make_the_folder_above, f"--out {out.parent}: Permission denied"),
+    ):
+        with pytest.raises(InputError) as caught, named(features=features, out=out, compare=None):
+            doing()
+        assert str(caught.value) == message and isinstance(caught.value.__cause__, OSError)
+
+
+def test_what_is_wrong_elsewhere_stays_as_it_is(tmp_path):
+    """Beside the place, or at a folder above it that is there; without any name."""
+    place = tmp_path / "out"
+    for error in (
+        FileNotFoundError(2, "No such file or directory", str(tmp_path / "out.wav")),
+        PermissionError(13, "Permission denied", str(tmp_path)),
+        OSError(28, "No space left on device"),
+    ):
+        with pytest.raises(OSError) as caught, named(out=place):
+            raise error
+        assert caught.value is error

@@ -244,7 +244,8 @@ def test_two_recordings_of_one_name_are_refused(folder):
         (["uni.npz", "-", "--out", "out"], "--out: is for recordings"),
         (["uni.npz", "-", "--format", "jams"], "--format jams is written when a recording has ended"),
         (["uni.npz", "--live", "--rate", "0"], "--rate is 0: expected at least 1"),
-        (["uni.npz", "snd", "--out", "snd/notes.txt"], "snd/notes.txt: File exists"),
+        (["uni.npz", "snd", "--out", "snd/notes.txt"], "--out snd/notes.txt: File exists"),
+        (["uni.npz", "snd", "--out", "snd/notes.txt/out"], "--out snd/notes.txt/out: Not a directory"),
     ],
 )
 def test_refuses_in_one_line(folder, capsys, arguments, message):

@@ -235,7 +235,7 @@ def runs(tmp_path_factory):
 
 
 def arguments_for(runs, *arguments):
-    return [*map(str, arguments), "--features", str(runs / "features"), "--threads", "1"]
+    return ["--features", str(runs / "features"), "--threads", "1", *map(str, arguments)]
 
 
 def results_of(runs, *arguments):
@@ -297,6 +297,7 @@ def test_tables_are_short_and_say_what_was_tuned_where(runs, monkeypatch):
         (["a", "--compare", "nowhere"], "nowhere"),
         (["a", "--clips", "0"], "--clips is 0"),
         (["a", "--data", "nowhere"], "nowhere"),
+        (["a", "--features", "a/config.json"], "--features a/config.json/"),
         (["nowhere"], "no run folder"),
     ],
 )

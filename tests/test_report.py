@@ -242,7 +242,7 @@ def runs(tmp_path_factory):
 
 
 def run(runs, *arguments):
-    report.main([*map(str, arguments), "--features", str(runs / "features"), "--threads", "1"])
+    report.main(["--features", str(runs / "features"), "--threads", "1", *map(str, arguments)])
 
 
 def test_the_command_end_to_end(runs, monkeypatch, capsys):
@@ -274,6 +274,7 @@ def test_the_command_end_to_end(runs, monkeypatch, capsys):
         (["a", "--examples", "0"], "--examples is 0: expected at least 1"),
         (["a", "--out", "nowhere/page.html"], "--out nowhere/page.html: there is no folder nowhere"),
         (["a", "--out", "a"], "--out a: is a folder"),
+        (["a", "--features", "a/config.json"], "--features a/config.json/"),
         (["a", "--data", "nowhere"], "nowhere"),
         (["damaged"], "metrics.csv: damaged"),
     ],

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console import Progress, add_place, available_cores, require_positive
+from minirsed.console import Progress, add_place, available_cores, named, require_positive
 
 FORMATS = ("table", "csv", "audacity", "raven", "jams", "rttm", "json")
 SAMPLE_FORMATS = ("s16le", "s16be", "s24le", "s32le", "u8", "f32le", "f64le")
@@ -69,7 +69,8 @@ def main(argv=None):
     arguments.format = arguments.format or ("csv" if arguments.out else "table")
     detector = load_detector(arguments)
     try:
-        (listen if piped or arguments.live else detect_recordings)(arguments, detector)
+        with named(out=arguments.out):
+            (listen if piped or arguments.live else detect_recordings)(arguments, detector)
     except KeyboardInterrupt:
         print("stopped" + ("; the same command goes on" if arguments.out else ""), file=sys.stderr)
         sys.exit(130)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console import Progress, add_place, available_cores, require_positive
+from minirsed.console import Progress, add_place, available_cores, named, require_positive
 from minirsed.multires import ARCHITECTURES
 from minirsed.settings import HEADS, add_arguments, given_settings
 from minirsed.sweep.plan import AXES, EVENTS, SWEEPS, plan
@@ -100,7 +100,8 @@ def main(argv=None):
     arguments = parse_arguments(argv)
     require_positive(arguments, "jobs")
     try:
-        sweep(arguments)
+        with named(features=arguments.features, out=arguments.out):
+            sweep(arguments)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on where it was", file=sys.stderr)
         sys.exit(130)
