@@ -12,17 +12,21 @@ makes the bytes the same; on another kind of processor the last bits of sums may
     python -m minirsed.train babycry --cluster tcp://HOST:8786
 
 A worker that dies costs the chunks that it had in work: the scheduler gives them to others. While there is no worker
-left, everything waits for a new one.
+left, everything waits for a new one, `GONE_S` at most.
 """
 
 import concurrent.futures
 import contextlib
 import importlib.util
+import threading
+import time
 
 from data_tools.errors import InputError
 from minirsed import store_files
 
 CONNECT_S = 10  # to reach the scheduler, and again for the first worker to turn up
+GONE_S = 60  # without any worker before all is given up: a nanny starts a dead one anew in seconds
+POLL_S = 1.0  # between two looks at how many there are
 _checked = set()  # fingerprints that this process, a worker, has been found equal to
 
 
@@ -47,8 +51,8 @@ def results_from_cluster(function, tasks, address, settings):
     Raises
     ------
     InputError
-        No library, no scheduler, no worker; minirsed is not installed on them; a worker that is not like this process;
-        work that killed one worker after another; the scheduler was lost.
+        No library, no scheduler, no worker, or none any more; minirsed is not installed on them; a worker that is not
+        like this process; work that killed one worker after another; the scheduler was lost.
     Exception
         Whatever `function` raises.
     """
@@ -65,26 +69,62 @@ def results_from_cluster(function, tasks, address, settings):
     with client, _explained(address, distributed):
         _check_installed(client, address)
         calls = [joblib.delayed(_on_worker)(function, *task, settings) for task in tasks]
-        with joblib.parallel_config(_backend(client)):
+        with joblib.parallel_config(_backend(client, address)):
             yield from joblib.Parallel(return_as="generator_unordered", batch_size=1)(calls)
 
 
-def _backend(client):
-    """The Dask backend of joblib that, where Dask itself fails (`KilledWorker`), raises instead of waiting for ever.
+def _backend(client, address):
+    """The Dask backend of joblib, but raising where that of joblib 1.6 waits for ever.
 
-    joblib 1.6 tells its caller of results, and of exceptions of the function as results, but not of such failures.
+    joblib tells its caller of results, and of exceptions of the function as results, but not where Dask itself fails
+    (`KilledWorker`), nor that there is no worker left.
     """
     from joblib._dask import DaskDistributedBackend
+
+    unfinished, ended = set(), threading.Event()
+
+    def fail(error):  # in the loop's thread, where all jobs end; one that fails is enough
+        for job in [*unfinished][:1]:
+            job.set_exception(error)
+
+    def watch():
+        seen = time.monotonic()
+        while not ended.wait(POLL_S):
+            with contextlib.suppress(OSError):  # the scheduler is lost, which the jobs are told by the client
+                seen = time.monotonic() if client.ncores() else seen
+            if time.monotonic() - seen > GONE_S:
+                reason = f"no worker has been there for {GONE_S} s; finished work stays, the same command goes on"
+                client.loop.add_callback(fail, InputError(f"{address}: {reason}"))
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
 
     class Backend(DaskDistributedBackend):
         def submit(self, func, callback=None):
             def tell(job):
+                unfinished.discard(job)
                 if job.exception() is not None:
                     callback(job.exception())
 
             job = super().submit(func, callback)
+            unfinished.add(job)
             job.add_done_callback(tell)
             return job
+
+        def effective_n_jobs(self, n_jobs):
+            n_workers = super().effective_n_jobs(n_jobs)
+            if not n_workers:  # the last one has just died; joblib would raise RuntimeError
+                raise TimeoutError
+            return n_workers
+
+        def start_call(self):
+            super().start_call()
+            watcher.start()
+
+        def stop_call(self):
+            ended.set()
+            watcher.join(POLL_S)
+            super().stop_call()
 
     return Backend(client=client)
 

@@ -148,6 +148,51 @@ def test_worker_killed_in_the_middle(tmp_path, dask, local):
     wait_for(dask.add(), "Registered to:")
 
 
+def kill_all(dask):
+    """SIGKILL to every worker."""
+    for worker in dask.workers:
+        worker.kill()
+        worker.communicate()
+    dask.workers.clear()
+
+
+def test_all_workers_gone_for_a_moment(tmp_path, dask, local):
+    """Everything waits for a new one."""
+    bank = PidBank(tmp_path / "log", pause_s=0.01)
+
+    def replace_all(n_done, n):
+        if 0 < n_done < n and len(dask.workers) == 2:
+            kill_all(dask)
+            dask.add()
+
+    store = prepare(bank, RECIPES, tmp_path, cluster=dask.address, progress=replace_all)
+    assert stored_bytes(store) == local and bank.pids()[-1] == dask.workers[0].pid
+    wait_for(dask.workers[0], "Registered to:")
+    wait_for(dask.add(), "Registered to:")
+
+
+def test_all_workers_gone_for_good(tmp_path, dask, local, monkeypatch):
+    """One line, not a wait without an end; what is done stays done."""
+    monkeypatch.setattr(cluster, "GONE_S", 1)
+    bank = PidBank(tmp_path / "log", pause_s=0.01)
+    with pytest.raises(InputError, match=rf"^{dask.address}: no worker has been there for 1 s; finished work stays"):
+        prepare(bank, RECIPES, tmp_path, cluster=dask.address, progress=lambda n_done, n: n_done and kill_all(dask))
+    calls = []
+    store = prepare(bank, RECIPES, tmp_path, n_jobs=1, progress=lambda n_done, n: calls.append(n_done))
+    assert stored_bytes(store) == local and calls[0] > 0
+    for worker in (dask.add(), dask.add()):
+        wait_for(worker, "Registered to:")
+
+
+def test_last_worker_gone_between_two_looks(bank, tmp_path, dask, monkeypatch):
+    """It was there when we asked, and is not when joblib asks."""
+    from joblib._dask import DaskDistributedBackend
+
+    monkeypatch.setattr(DaskDistributedBackend, "effective_n_jobs", lambda self, n_jobs: 0)
+    with pytest.raises(InputError, match=f"^{dask.address}: the scheduler has no workers$"):
+        prepare(bank, RECIPES, tmp_path, cluster=dask.address)
+
+
 def test_stopped_on_the_cluster_goes_on_here(bank, tmp_path, dask, local):
     with pytest.raises(ZeroDivisionError):
         prepare(bank, RECIPES, tmp_path, cluster=dask.address, progress=lambda n_done, n: 1 // (n_done < 32))
@@ -179,10 +224,7 @@ def test_chunk_that_kills_every_worker(bank, tmp_path, dask, monkeypatch):
         with pytest.raises(InputError, match=rf"^{dask.address}: a task killed one worker after another"):
             prepare(bank, recipes, tmp_path, cluster=dask.address)
     finally:
-        for worker in dask.workers:
-            worker.kill()
-            worker.communicate()
-        dask.workers.clear()
+        kill_all(dask)
         for worker in (dask.add(), dask.add()):
             wait_for(worker, "Registered to:")
 

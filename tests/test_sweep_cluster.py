@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 import minirsed
-from minirsed import store_files
+from minirsed import cluster, store_files
 from minirsed.sweep import __main__ as sweep
 from minirsed.sweep import cluster as sweep_cluster
 from tests.sweeping import LONG, TINY, assert_same_sweep, epochs, wait_until
-from tests.test_cluster import dask, wait_for  # noqa: F401  the fixture
+from tests.test_cluster import dask, kill_all, wait_for  # noqa: F401  the fixture
 
 
 def command(sweep_place, out, address, *more):
@@ -76,6 +76,32 @@ def test_workers_without_a_shared_folder_send_their_files(sweep_place, dask, und
     assert_same_sweep(undisturbed_sweep, sweep_place / "sent")
     for folder in (sweep_place / "sent").glob("ping-*"):
         assert str(sweep_place) not in (folder / "log.txt").read_text().split("run folder ")[1].split("\n")[0]
+
+
+def test_all_workers_gone_for_good(sweep_place, dask, undisturbed_sweep, monkeypatch, capsys):  # noqa: F811
+    """Exit status 2 and one line; the same command goes on, here from the checkpoints that the workers have left."""
+    monkeypatch.setattr(cluster, "GONE_S", 1)
+    out = sweep_place / "gone"
+
+    def kill_both():
+        wait_until(lambda: epochs(out, "ping-uni-*") >= 1)
+        kill_all(dask)
+
+    killer = threading.Thread(target=kill_both)
+    killer.start()
+    words = command(sweep_place, "gone", dask.address, "--features", str(sweep_place / "features"))
+    with pytest.raises(SystemExit) as caught:
+        sweep.main(words)
+    killer.join()
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert caught.value.code == 2 and len(errors) == 1
+    assert f"{dask.address}: no worker has been there for 1 s" in errors[0]
+    at = words.index("--cluster")
+    sweep.main(words[:at] + words[at + 2 :])
+    assert_same_sweep(undisturbed_sweep, out)
+    assert "going on after epoch" in next(out.glob("ping-uni-*/log.txt")).read_text()
+    for worker in (dask.add(), dask.add()):
+        wait_for(worker, "Registered to:")
 
 
 def test_a_change_of_any_module_is_other_code(monkeypatch):
