@@ -131,11 +131,12 @@ def train(arguments, signals=None):
     from minirsed.training import recipes_of
 
     settings = resumed_settings(arguments) if arguments.resume else from_arguments(arguments, arguments.preset)
-    print(f"drawing mixtures of {settings.data} sounds …", flush=True)
     data = settings.data
     if arguments.cluster and data != "builtin":
         data = Path(data).absolute()  # the workers have other working folders
     bank = open_bank(data)
+    bank.events(settings.label, "train")  # there is such a class, or this names those that there are
+    print(f"drawing mixtures of {settings.data} sounds …", flush=True)
     recipes = {subset: recipes_of(bank, settings, subset) for subset in ("train", "dev")}
     with (resumed_run_folder if arguments.resume else new_run_folder)(arguments.out, settings) as folder:
         arguments.out = folder

@@ -436,7 +436,7 @@ def test_interrupted_sweep_says_how_to_go_on(sweep_place):
 
 def test_wrong_requests_end_in_one_line(finished, sweep_place):
     for arguments, words in (
-        (["--events", "ding"], ["ding", "ping"]),
+        (["--events", "ping", "ding"], ["no class 'ding'; it has ping"]),
         (["--preset", "table1", "--scale", "0"], ["--scale is 0.0"]),
         (["--jobs", "0"], ["--jobs is 0"]),
         (["--alpha", "1", "1"], ["names a value twice"]),
@@ -449,6 +449,7 @@ def test_wrong_requests_end_in_one_line(finished, sweep_place):
         status, output, errors = run(*arguments, cwd=sweep_place)
         assert status == 2 and len(errors.strip().splitlines()) == 1, (arguments, errors)
         assert all(word in errors for word in words), errors
+        assert "measuring" not in output or "--out" in arguments, "said before the request was looked at"
     folder = next(finished[0].glob("pong-uni-*-seed0"))
     whole = (folder / "result.json").read_text()
     (folder / "result.json").write_text(whole[: len(whole) // 2])

@@ -169,7 +169,9 @@ def test_train_names_what_is_wrong_with_the_request(tmp_path):
     (tmp_path / "empty").mkdir()
     (own_sounds(tmp_path / "lacking") / "events" / "nothing").mkdir()
     (tmp_path / "file").write_text("")
-    assert_one_line(run("train", "dogbark", *TINY, cwd=tmp_path), "dogbark", "babycry, glassbreak, gunshot")
+    unknown = run("train", "dogbark", *TINY, cwd=tmp_path)
+    assert_one_line(unknown, "builtin: no class 'dogbark'; it has babycry, glassbreak, gunshot")
+    assert unknown.stdout == ""  # it is not said that mixtures are drawn
     assert_one_line(run("train", "dogbark", "--data", data, *TINY, cwd=tmp_path), "dogbark", "ping")
     assert_one_line(run("train", "ping", "--data", "empty", *TINY, cwd=tmp_path), "empty", "events")
     assert_one_line(run("train", "ping", "--data", "missing", *TINY, cwd=tmp_path), "missing")

@@ -133,6 +133,8 @@ def sweep(arguments):
         print(f"{len(cells) - len(unfinished)} of {len(cells)} are finished")
     if unfinished:
         bank = open_bank(cells[0].settings.data)
+        for label in {cell.settings.label: None for cell in cells}:
+            bank.events(label, "train")  # there is such a class, or this names those that there are
         print("measuring what it will cost …", flush=True)
         print(cost_lines(estimate(unfinished, jobs, bank), jobs), flush=True)
     if arguments.dry_run:
