@@ -47,7 +47,7 @@ def build_parser():
     draw.add_argument(
         "--subset", choices=list(SUBSETS), default="devtrain", help="subset; devtrain and train are the same, and so on"
     )
-    draw.add_argument("-n", type=count, default=500, help="mixtures per class")
+    draw.add_argument("-n", type=int, default=500, help="mixtures per class")
     draw.add_argument("--seed", type=count, default=42, help="random seed of the recipes")
     draw.add_argument(
         "--generator",
@@ -86,6 +86,8 @@ def main(argv=None):
         parser.error("give either --recipes FILE ... or --class CLASS ...")
     if args.jobs == 0:
         parser.error("argument -j/--jobs: 0 processes cannot work")
+    if args.n < 1:
+        raise InputError(f"-n is {args.n}: expected at least 1 mixture of each class")
 
     from tqdm import tqdm
 

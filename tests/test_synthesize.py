@@ -129,8 +129,10 @@ def test_official_recipes_from_an_own_folder(sounds, tmp_path):
     [
         ({"--class": "cow"}, "no class 'cow'; it has dog"),
         ({"--bank": "nowhere"}, "nowhere: no such folder"),
-        ({"-n": "-3"}, "argument -n: must not be negative, not -3"),
-        ({"-n": "many"}, "argument -n: invalid count value: 'many'"),
+        ({"-n": "0"}, "^data_tools.synthesize: error: -n is 0: expected at least 1 mixture of each class$"),
+        ({"-n": "-3"}, "-n is -3: expected at least 1"),
+        ({"-n": "many"}, "argument -n: invalid int value: 'many'"),
+        ({"--seed": "-3"}, "argument --seed: must not be negative, not -3"),
         ({"--event-presence-prob": "1.5"}, "must lie in 0 to 1, not 1.5"),
         ({"--ebr-db": "inf"}, "must be finite, not inf"),
         ({"--subset": "test"}, "argument --subset: invalid choice: 'test'"),
