@@ -199,14 +199,17 @@ def test_table_names_what_differs():
         (cell_of("babycry", "bi", layers=2), result_of(0)),
         (cell_of("babycry", "mlp", head="frames"), result_of(0, 4)),
         (cell_of("babycry", "bi", layers=4, head="frames"), result_of(2, 2)),
+        (cell_of("babycry", "mlp"), result_of(1)),
     ]
     lines = markdown(rows_of(results)).splitlines()
-    assert [line.split(" | ")[0] for line in lines[4:9]] == [
-        "| uni, α = 0.1", "| uni, α = 10", "| bi", "| mlp", "| bi, frames alone",
+    assert [line.split(" | ")[0] for line in lines[4:10]] == [
+        "| uni, α = 0.1", "| uni, α = 10", "| bi", "| mlp", "| bi, frames alone", "| mlp, attention",
     ]  # fmt: skip
     assert lines[2] == "|  | babycry |" and lines[5] == "| uni, α = 10 | 0.00 (0.00 … 0.00) |"
     assert lines[6] == "| bi | 1.00 (1.00 … 1.00) |" and "| mlp | 2.00 (" in lines[7]
     assert "| bi | - |" in lines  # F1 where nothing was found at all
+    more = markdown(rows_of([*results, (cell_of("babycry", "mlp", alpha=10.0), result_of(1))]))
+    assert "\n| mlp, attention, α = 1 |" in more and "\n| mlp, attention, α = 10 |" in more and "\n| mlp |" in more
 
 
 def test_missing_cells_leave_gaps(tmp_path):

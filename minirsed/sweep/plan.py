@@ -130,7 +130,9 @@ def cell_name(settings):
 
 def system_name(settings):
     """What a table or legend calls the architecture: uni, bi, multires, mlp; with its head where that is unusual."""
-    return settings.arch + (", frames alone" if settings.head == "frames" and settings.arch != "mlp" else "")
+    if settings.arch == "mlp":
+        return "mlp" if settings.head == "frames" else "mlp, attention"
+    return settings.arch if settings.head == "attention" else f"{settings.arch}, frames alone"
 
 
 def row_key(settings):
