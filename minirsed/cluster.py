@@ -18,6 +18,7 @@ left, everything waits for a new one, `GONE_S` at most.
 import concurrent.futures
 import contextlib
 import importlib.util
+import logging
 import threading
 import time
 
@@ -66,7 +67,7 @@ def results_from_cluster(function, tasks, address, settings):
         client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(f"{address}: no Dask scheduler answers there ({error})") from error
-    with client, _explained(address, distributed):
+    with _quiet(), client, _explained(address, distributed):
         _check_installed(client, address)
         calls = [joblib.delayed(_on_worker)(function, *task, settings) for task in tasks]
         with joblib.parallel_config(_backend(client, address)):
@@ -115,7 +116,7 @@ def _backend(client, address):
             n_workers = super().effective_n_jobs(n_jobs)
             if not n_workers:  # the last one has just died; joblib would raise RuntimeError
                 raise TimeoutError
-            return n_workers
+            return max(2, n_workers)  # with 1 joblib would do everything in this process, which is no worker
 
         def start_call(self):
             super().start_call()
@@ -137,6 +138,18 @@ def _check_installed(client, address):
     for name, spec in found.items():
         if spec is None:
             raise InputError(f"{name}: minirsed is not installed there")
+
+
+@contextlib.contextmanager
+def _quiet():
+    """No account of distributed's own, with a traceback, of a scheduler that is lost: `_explained` says it."""
+    log = logging.getLogger("distributed.client")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -184,6 +184,25 @@ def test_all_workers_gone_for_good(tmp_path, dask, local, monkeypatch):
         wait_for(worker, "Registered to:")
 
 
+def test_a_single_worker_and_then_no_scheduler(tmp_path, local, capfd):
+    """One worker does all the work, not this process; a lost scheduler is told in one line, by us alone."""
+    bank = PidBank(tmp_path / "log", pause_s=0.01)
+    scheduler = start(SCHEDULER, tmp_path)
+    address = wait_for(scheduler, "Scheduler at:")
+    worker = start(["-m", "distributed.cli.dask_worker", address, *WORKER], tmp_path)
+    try:
+        wait_for(worker, "Registered to:")
+        assert stored_bytes(prepare(bank, RECIPES, tmp_path / "whole", cluster=address)) == local
+        assert set(bank.pids()[1:]) == {worker.pid}  # the first clip is ours, to learn T
+        with pytest.raises(InputError, match=f"^{address}: lost the scheduler; finished work stays$"):
+            prepare(bank, RECIPES, tmp_path, cluster=address, progress=lambda n_done, n: n_done and scheduler.kill())
+    finally:
+        for process in (worker, scheduler):
+            process.kill()
+            process.communicate()
+    assert capfd.readouterr().err == ""
+
+
 def test_last_worker_gone_between_two_looks(bank, tmp_path, dask, monkeypatch):
     """It was there when we asked, and is not when joblib asks."""
     from joblib._dask import DaskDistributedBackend
