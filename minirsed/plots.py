@@ -305,7 +305,7 @@ def sweep_figure(panels, path, ylabel):
     Parameters
     ----------
     panels : dict
-        event → name of a system → list of (α or None, minirsed.sweep.results.Figure).
+        event → name of a system → list of (α or None, minirsed.sweep.scores.Figure).
     path : str or Path
     ylabel : str
     """
@@ -316,8 +316,7 @@ def sweep_figure(panels, path, ylabel):
     for axes, (event, lines) in zip(all_axes, panels.items(), strict=True):
         for place, name in enumerate(names):
             if name in lines:
-                style = dict(zip(("color", "marker", "linestyle"), LINES[place % len(LINES)], strict=True))
-                _draw_system(axes, place, name, lines[name], alphas, style)
+                _draw_system(axes, place, name, lines[name], alphas, _style(place))
         axes.set(title=event, ylim=(0, None))
         if len(alphas) > 1:
             axes.set(xscale="log", xlabel="α")
@@ -331,6 +330,39 @@ def sweep_figure(panels, path, ylabel):
     if len(alphas) > 1:
         figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(names))
     figure.savefig(path, dpi=110)
+
+
+def sweep_curves(panels, path, ylabel):
+    """Learning curves of a sweep: a panel for each event, a line for each system, its seeds thin; written as PNG.
+
+    Parameters
+    ----------
+    panels : dict
+        event → name of a system → (seeds, epochs) array.
+    path : str or Path
+    ylabel : str
+    """
+    names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
+    figure = new_figure(figsize=(1.2 + 3.6 * len(panels), 3.9), layout="constrained")
+    all_axes = figure.subplots(1, len(panels), sharey=False, squeeze=False)[0]
+    handles = {}
+    for axes, (event, lines) in zip(all_axes, panels.items(), strict=True):
+        for name, values in lines.items():
+            style, epochs = _style(names.index(name)), np.arange(1, values.shape[1] + 1)
+            if len(values) > 1:
+                axes.plot(epochs, values.T, color=style["color"], linewidth=0.6, alpha=0.5)
+            (handles[name],) = axes.plot(epochs, values.mean(axis=0), **style, markersize=4)
+        axes.set(title=plain(event), xlabel="epoch", ylim=(0, None))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(axis="y", alpha=0.3)
+    all_axes[0].set_ylabel(ylabel)
+    figure.legend(handles.values(), map(plain, handles), loc="outside lower center", ncols=min(len(handles), 6))
+    figure.savefig(path, dpi=110)
+
+
+def _style(place):
+    """Colour, marker and line of the system at a place of the table."""
+    return dict(zip(("color", "marker", "linestyle"), LINES[place % len(LINES)], strict=True))
 
 
 def _draw_system(axes, place, name, points, alphas, style):

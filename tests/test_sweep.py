@@ -16,7 +16,8 @@ from minirsed.settings import TrainSettings
 from minirsed.sweep import cost as sweep_cost
 from minirsed.sweep.jobs import Jobs, command_line, read_result
 from minirsed.sweep.plan import Cell, plan, scaled
-from minirsed.sweep.results import COLUMNS, differences, markdown, rows_of, write_results
+from minirsed.sweep.results import COLUMNS, markdown, write_results
+from minirsed.sweep.scores import differences, rows_of
 from minirsed.train import parse_arguments as parse_train_arguments
 from minirsed.uncertainty import bootstrap_intervals, compare
 from tests.sweeping import LONG, assert_same_sweep, epochs, run, start, wait_until
@@ -252,6 +253,26 @@ def test_figure_has_a_panel_for_each_event_and_a_line_for_each_architecture(tmp_
     write_results([(cell_of("babycry", arch), result_of(2)) for arch in ("uni", "bi")], tmp_path)
     (axes,) = drawn[1].axes  # one α: systems side by side
     assert [text.get_text() for text in axes.get_xticklabels()] == ["uni", "bi"]
+
+
+def test_learning_curves_are_means_over_seeds(tmp_path, monkeypatch):
+    """A line for each system through the mean of its seeds' development ER; a cell without metrics.csv has none."""
+    from matplotlib.figure import Figure
+
+    drawn = {}
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **options: drawn.update({path.name: figure}))
+    results = [(cell_of("babycry", "uni", seed), result_of(2)) for seed in (0, 1)]
+    results += [(cell_of("babycry", "bi"), result_of(3)), (cell_of("gunshot", "bi"), result_of(3))]
+    for (cell, _), errors in zip(results, (("1.5", "0.5"), ("0.5", ""), ("0.25", "0.75")), strict=False):
+        (tmp_path / cell.name).mkdir()
+        lines = ["epoch,dev_error_rate", *(f"{epoch},{error}" for epoch, error in enumerate(errors, 1))]
+        (tmp_path / cell.name / "metrics.csv").write_text("\n".join(lines) + "\n")
+    assert write_results(results, tmp_path)[1][-1] == "curves.png"
+    (axes,) = drawn["curves.png"].axes
+    assert axes.get_title() == "babycry" and [line.get_lw() < 1 for line in axes.lines] == [True, True, False, False]
+    assert axes.lines[2].get_ydata()[0] == 1.0 and np.isnan(axes.lines[2].get_ydata()[1])  # an ER was undefined
+    assert axes.lines[3].get_ydata().tolist() == [0.25, 0.75] and axes.lines[3].get_xdata().tolist() == [1, 2]
+    assert [text.get_text() for text in drawn["curves.png"].legends[0].get_texts()] == ["uni", "bi"]
 
 
 # ---- cost

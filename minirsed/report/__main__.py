@@ -4,12 +4,11 @@ Evaluates like `minirsed.evaluate`, by the same code; `minirsed.report.page` mak
 """
 
 import argparse
-import csv
 import json
 import shlex
 import sys
 
-from data_tools.errors import InputError, exit_on_input_error
+from data_tools.errors import exit_on_input_error
 from minirsed.console import Progress, add_place, require_positive, require_writable
 from minirsed.evaluate import add_mixture_arguments, run_detectors
 
@@ -92,22 +91,12 @@ def read_run(folder, data=None):
         No run folder; config.json or metrics.csv is damaged.
     """
     from minirsed.report.page import RunRecord
-    from minirsed.run.folder import CONFIG, read_settings
+    from minirsed.run.folder import CONFIG, read_metrics, read_settings
 
     settings = read_settings(folder)
     origin = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    path = folder / "metrics.csv"
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            history = [
-                {name: float(value) if value else None for name, value in row.items()} for row in csv.DictReader(file)
-            ]
-    except FileNotFoundError:
-        history = []
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: damaged: {error}") from error
     origin = {name: value for name, value in origin.items() if name != "settings"}
-    return RunRecord(settings, origin, history, data or settings.data)
+    return RunRecord(settings, origin, read_metrics(folder), data or settings.data)
 
 
 if __name__ == "__main__":

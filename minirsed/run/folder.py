@@ -1,6 +1,7 @@
 """Folders that hold a run: where they are, how one begins, what it says of its origin."""
 
 import contextlib
+import csv
 import dataclasses
 import datetime
 import json
@@ -19,7 +20,7 @@ from minirsed.run.checkpoint import has_checkpoint, read_checkpoint
 from minirsed.run.log import LOG
 from minirsed.settings import TrainSettings
 
-CONFIG, BEST, LOCK = "config.json", "best.npz", "lock"
+CONFIG, METRICS_FILE, BEST, LOCK = "config.json", "metrics.csv", "best.npz", "lock"
 
 log = logging.getLogger(__name__)
 
@@ -158,6 +159,26 @@ def read_settings(folder):
         raise InputError(f"{folder}: no run folder of minirsed's (it has no {CONFIG})") from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: damaged, or of another version: {error}") from error
+
+
+def read_metrics(folder):
+    """Rows of a run's `metrics.csv`, numbers by column, None where undefined; no rows without the file.
+
+    Raises
+    ------
+    InputError
+        Damaged.
+    """
+    path = Path(folder) / METRICS_FILE
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            return [
+                {name: float(value) if value else None for name, value in row.items()} for row in csv.DictReader(file)
+            ]
+    except FileNotFoundError:
+        return []
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: damaged: {error}") from error
 
 
 def provenance():

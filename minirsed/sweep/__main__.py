@@ -22,11 +22,11 @@ def parse_arguments(argv=None):
     parser = argparse.ArgumentParser(
         prog="python -m minirsed.sweep",
         description="Train a detector for every combination of events, architectures, α, seeds, clips and layers, "
-        "several at a time, and put their scores into one table and one figure. Says first what it will cost. Stopped "
+        "several at a time, and put their scores into tables and figures. Says first what it will cost. Stopped "
         "in whatever way, the same command goes on where it was.",
-        epilog="Left in the folder --out: table.md, table.csv, figure.png, and a run folder for each combination, "
-        "which minirsed.evaluate reads. All other settings are those of minirsed.train and hold for every combination; "
-        "the mlp keeps its own bands, layers, units and step size.",
+        epilog="Left in the folder --out: table.md, table.csv, figure.png, curves.png, and a run folder for each "
+        "combination, which minirsed.evaluate reads. All other settings are those of minirsed.train and hold for every "
+        "combination; the mlp keeps its own bands, layers, units and step size.",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=WIDTH),
     )
     sweep, settings = parser.add_argument_group("sweep"), parser.add_argument_group("settings of all trainings")

@@ -30,12 +30,12 @@ from data_tools.errors import InputError
 from data_tools.files import atomic_write
 from minirsed.dataset import prepare
 from minirsed.run.checkpoint import has_checkpoint
-from minirsed.run.folder import BEST, CONFIG, read_settings
+from minirsed.run.folder import BEST, CONFIG, METRICS_FILE, read_settings
 from minirsed.scoring import count_events
 from minirsed.settings import option_name
 from minirsed.training import recipes_of
 
-RESULT, LOG, METRICS = "result.json", "log.txt", "metrics.csv"
+RESULT, LOG = "result.json", "log.txt"
 POLL_S = 1.0  # between two looks at how far the jobs are
 
 
@@ -126,7 +126,7 @@ def read_result(folder):
 def epochs_done(folder):
     """Epochs that a run has finished, from its `metrics.csv`."""
     try:
-        return (folder / METRICS).read_text().count("\n") - 1
+        return (folder / METRICS_FILE).read_text().count("\n") - 1
     except FileNotFoundError:
         return 0
 

@@ -1,188 +1,30 @@
-"""A sweep's cells put together: tables in the layout of the paper, every figure as CSV, pictures like its Figure 3.
+"""What a sweep leaves to be looked at: tables in the layout of the paper, pictures like its Figure 3.
 
-Data flow: `jobs` leaves a result for each cell → **results** → files in the folder of the sweep:
+Data flow: jobs → scores → **results** → files in the folder of the sweep:
 
     table.md       ER and F1 by system and event; how far the other systems' ER is from the lowest
     table.csv      the same figures with all digits, one line for each system and event
     figure.png     a panel for each event; over α, or over systems if there is one α
-
-A row is what differs in nothing but the seed. Its mean and standard deviation are over seeds: how much chance in
-training and drawing matters. Its 95 % interval is that of the mean over other mixtures of the same kind, by bootstrap
-over the mixtures, which are the same for all seeds: their counts are summed over seeds first.
-
-Systems hear the same mixtures, and with the same seed learn from the same ones, so the difference of two is surer than
-either: an interval of it that holds 0 says that these mixtures do not tell which is better, a deviation as large as the
-difference that these seeds do not.
+    curves.png     a panel for each event; development ER after each epoch
 """
 
 import csv
 import io
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from data_tools.files import atomic_write
-from minirsed.breakdown import RESAMPLES, SEED, none_if_nan
-from minirsed.scoring import FileCounts, scores_from_counts
-from minirsed.sweep.plan import row_key, system_name
-from minirsed.uncertainty import bootstrap_intervals, compare
+from minirsed.breakdown import none_if_nan
+from minirsed.run.folder import read_metrics
+from minirsed.sweep.plan import system_name
+from minirsed.sweep.scores import FIGURES, SUBSETS, average, differences, rows_of, system_of
 
-SUBSETS = ("dev", "eval")
-FIGURES = ("error_rate", "f1")
 PARTS = ("mean", "sd", "low", "high")
 COLUMNS = (
     *("event", "system", "arch", "head", "alpha", "clips", "layers", "units", "epochs", "seeds", "minutes"),
     *(f"{subset}_{figure}_{part}" for subset in SUBSETS for figure in FIGURES for part in PARTS),
 )
-
-
-class Figure(NamedTuple):
-    """A score over seeds; NaN where undefined, `sd` with one seed too."""
-
-    mean: float
-    sd: float
-    low: float  # 95 % interval of the mean
-    high: float
-    by_seed: tuple
-
-
-class Row(NamedTuple):
-    """Cells that differ in their seed alone."""
-
-    settings: object  # TrainSettings of the first
-    seeds: tuple
-    seconds: float  # of training, all seeds together
-    scores: dict  # (subset, figure) → Figure
-    counts: dict  # subset → (seeds, N, 4) int array: n_ref, n_sys, n_tp, n_subs of N mixtures
-
-    @property
-    def system(self):
-        """What of it names a row of a table: everything that a sweep varies but event and seed."""
-        s = self.settings
-        return system_name(s), s.alpha if s.head == "attention" else None, s.clips, s.layers
-
-
-def rows_of(results):
-    """Put cells that differ in their seed alone together.
-
-    Parameters
-    ----------
-    results : list of (Cell, dict)
-        Finished cells and what `jobs.read_result` gave.
-
-    Returns
-    -------
-    list of Row
-        In the order of their first cells.
-    """
-    groups = {}
-    for cell, result in results:
-        groups.setdefault(row_key(cell.settings), []).append((cell, result))
-    rows = []
-    for group in groups.values():
-        scores, counts = {}, {}
-        for subset in SUBSETS:
-            if all(subset in result for _, result in group):
-                counts[subset] = np.array([result[subset]["counts"] for _, result in group])
-                scores |= {(subset, name): figure for name, figure in figures(counts[subset]).items()}
-        seeds = tuple(cell.settings.seed for cell, _ in group)
-        seconds = sum(result["seconds"] for _, result in group)
-        rows.append(Row(group[0][0].settings, seeds, seconds, scores, counts))
-    return rows
-
-
-def figures(counts):
-    """ER and F1 over seeds.
-
-    Parameters
-    ----------
-    counts : (seeds, N, 4) int array
-        n_ref, n_sys, n_tp, n_subs of N mixtures; the same mixtures for all seeds.
-
-    Returns
-    -------
-    dict of Figure
-        error_rate, f1.
-    """
-    by_seed = [scores_from_counts(FileCounts((), own, {})) for own in counts]
-    intervals = bootstrap_intervals(sum(counts), np.random.default_rng(SEED), n_resamples=RESAMPLES)
-    found = {}
-    for name in FIGURES:
-        values = np.array([getattr(scores, name) for scores in by_seed])
-        sd = values.std(ddof=1) if len(values) > 1 else np.nan
-        found[name] = Figure(float(values.mean()), float(sd), *getattr(intervals, name), tuple(values.tolist()))
-    return found
-
-
-def average(rows):
-    """The paper's average over events, of rows of one system: Figure by (subset, figure), without interval."""
-    found = {}
-    for key in rows[0].scores:
-        if all(key in row.scores and row.seeds == rows[0].seeds for row in rows):
-            by_seed = np.mean([row.scores[key].by_seed for row in rows], axis=0)
-            sd = by_seed.std(ddof=1) if len(by_seed) > 1 else np.nan
-            found[key] = Figure(float(by_seed.mean()), float(sd), np.nan, np.nan, tuple(by_seed.tolist()))
-    return found
-
-
-def differences(rows, subset):
-    """How far each system's ER is from the lowest, on the same mixtures and seeds.
-
-    Parameters
-    ----------
-    rows : list of Row
-    subset : {"dev", "eval"}
-
-    Returns
-    -------
-    lowest : tuple or None
-        `Row.system` of the lowest average over events. None if there are no two systems that were scored on all
-        events with the seeds of the first row.
-    found : dict
-        Of each other system one Figure an event, in the order of the rows, and one of the average. The latter has an
-        interval if the events have equally many references, so that it is that of all mixtures together.
-    """
-    events, systems = list(dict.fromkeys(row.settings.label for row in rows)), {}
-    for row in rows:
-        if subset in row.counts and row.seeds == rows[0].seeds:
-            systems.setdefault(row.system, {})[row.settings.label] = row.counts[subset]
-    complete = {name: [own[event] for event in events] for name, own in systems.items() if len(own) == len(events)}
-    if len(complete) < 2:
-        return None, {}
-    by_seed = {name: np.array([error_rates(own) for own in counts]) for name, counts in complete.items()}
-    lowest = min(complete, key=lambda name: by_seed[name].mean())
-    found = {}
-    for name, counts in complete.items():
-        if name == lowest:
-            continue
-        pairs = list(zip(counts, complete[lowest], strict=True))
-        gaps = by_seed[name] - by_seed[lowest]  # (events, seeds)
-        found[name] = [gap_figure(*pair, gap) for pair, gap in zip(pairs, gaps, strict=True)]
-        if len({own[0, :, 0].sum() for own in counts}) == 1:
-            pairs = [np.concatenate(parts, axis=1) for parts in zip(*pairs, strict=True)]
-            found[name].append(gap_figure(*pairs, gaps.mean(axis=0)))
-        else:
-            found[name].append(gap_figure(None, None, gaps.mean(axis=0)))
-    return lowest, found
-
-
-def error_rates(counts):
-    """ER of each seed from (seeds, N, 4) counts."""
-    return [scores_from_counts(FileCounts((), own, {})).error_rate for own in counts]
-
-
-def gap_figure(counts, lowest, by_seed):
-    """Figure of a difference; its interval by bootstrap over the mixtures that both have heard."""
-    interval = (np.nan, np.nan)
-    if counts is not None:
-        rng = np.random.default_rng(SEED)
-        interval = compare(counts.sum(axis=0), lowest.sum(axis=0), rng, n_resamples=RESAMPLES).interval
-    sd = by_seed.std(ddof=1) if len(by_seed) > 1 else np.nan
-    return Figure(float(by_seed.mean()), float(sd), *interval, tuple(by_seed.tolist()))
-
-
-# ---- tables
 
 
 def markdown(rows):
@@ -287,6 +129,13 @@ def write_csv(rows, path):
 def write_results(results, out):
     """Write all files of finished cells.
 
+    Parameters
+    ----------
+    results : list of (Cell, dict)
+        As for `rows_of`.
+    out : str or Path
+        Folder of the sweep; the learning curves are read from the run folders in it.
+
     Returns
     -------
     table : str
@@ -294,7 +143,7 @@ def write_results(results, out):
     names : list of str
         What was written.
     """
-    from minirsed.plots import sweep_figure
+    from minirsed.plots import sweep_curves, sweep_figure
 
     out, rows = Path(out), rows_of(results)
     table = markdown(rows)
@@ -309,7 +158,23 @@ def write_results(results, out):
             mixtures = {"dev": "development", "eval": "evaluation"}[subset]
             sweep_figure(panels, out / name, f"error rate, {mixtures} mixtures")
             names.append(name)
+    panels = curve_panels([cell for cell, _ in results], out)
+    if panels:
+        sweep_curves(panels, out / "curves.png", "error rate, development mixtures")
+        names.append("curves.png")
     return table, names
+
+
+def curve_panels(cells, out):
+    """Development ER by epoch: event → name of a system → (seeds, epochs) array; of cells with `metrics.csv`."""
+    names, panels = system_labels(list(dict.fromkeys(system_of(cell.settings) for cell in cells))), {}
+    for cell in cells:
+        history = read_metrics(out / cell.name)
+        if history:
+            lines = panels.setdefault(cell.settings.label, {})
+            errors = np.array([row["dev_error_rate"] for row in history], float)  # NaN where undefined
+            lines.setdefault(names[system_of(cell.settings)], []).append(errors)
+    return {event: {name: np.array(seeds) for name, seeds in lines.items()} for event, lines in panels.items()}
 
 
 def figure_panels(rows, subset):
