@@ -1,1 +1,1 @@
-"""The paper's tables and figure, `python -m minirsed.sweep`: plan → cost → jobs, here or on a cluster → results."""
+"""The paper's tables and figure, `python -m minirsed.sweep`: plan → cost → jobs, local or Dask → scores → results."""

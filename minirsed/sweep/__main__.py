@@ -197,7 +197,8 @@ def describe(cells, arguments):
             counts.append(f"{name if name not in NUMBER_OF else NUMBER_OF[name]} {shown}")
     preset = arguments.preset + (f" at scale {arguments.scale:g}" if arguments.scale != 1 else "")
     s = paper[0].settings
-    size = f"{s.clips} clips, {s.epochs} epochs, {s.layers} × {s.units} units, step size {s.learning_rate:g}"
+    epochs = f"{s.epochs} epoch{'s' if s.epochs > 1 else ''}"
+    size = f"{s.clips} clips, {epochs}, {s.layers} × {s.units} units, step size {s.learning_rate:g}"
     n = f"{len(cells)} training{'s' if len(cells) > 1 else ''}"
     varied = f": {'; '.join(counts)}" if counts else f": {cells[0].name}"
     return f"{n}{varied}\npreset {preset}: {size}, {s.dev_clips} development clips, {s.data} sounds"
