@@ -6,11 +6,20 @@ from pathlib import Path
 
 from data_tools.errors import InputError
 
+WIDTH = 100  # columns of what is printed
+
 PLACES = {
     "--features": {"metavar": "DIR", "type": Path, "default": Path("features")},
     "--out": {"metavar": "DIR", "type": Path},
     "--cluster": {"metavar": "ADDRESS"},
 }
+
+
+def help_formatter(prog):
+    """How `-h` of every command is laid out; for `argparse`, which alone is to be loaded for it."""
+    import argparse
+
+    return argparse.HelpFormatter(prog, max_help_position=32, width=WIDTH)
 
 
 def add_place(parser, *options, **about):
@@ -37,6 +46,11 @@ def named(**places):
             if place and (place in (found, *found.parents) or (found in place.parents and not found.exists())):
                 raise InputError(f"--{name} {found}: {error.strerror}") from error
         raise
+
+
+def counted(n, noun):
+    """`1 event`, `2 events`."""
+    return f"{n} {noun}" + ("" if n == 1 else "s")
 
 
 def require_positive(arguments, *names):

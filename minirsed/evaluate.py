@@ -11,9 +11,7 @@ import textwrap
 from pathlib import Path
 
 from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console import Progress, add_place, available_cores, named, require_positive
-
-WIDTH = 100  # columns of what is printed
+from minirsed.console import WIDTH, Progress, add_place, available_cores, help_formatter, named, require_positive
 
 
 def parse_arguments(argv=None):
@@ -27,7 +25,7 @@ def parse_arguments(argv=None):
         epilog="Left in RUN: figures_SUBSET.json, event lists, thresholds_SUBSET.csv (scores over a grid of both "
         "thresholds), det_SUBSET.csv (misses against false alarms per hour), pictures of these, of some clips and of "
         "the ten worst mistakes.",
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=WIDTH),
+        formatter_class=help_formatter,
     )
     add_mixture_arguments(parser, subset="eval")
     parser.add_argument(

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console import Progress, add_place, available_cores, named, require_positive, score_table
+from minirsed.console import Progress, add_place, available_cores, help_formatter, named, require_positive, score_table
 from minirsed.run.interrupt import StopSignals
 from minirsed.run.log import run_log, say
 from minirsed.settings import PRESETS, add_arguments, from_arguments
@@ -27,7 +27,7 @@ def parse_arguments(argv=None):
         prog="python -m minirsed.train",
         description="Train a detector of one class of rare sound events and keep the epoch with the lowest "
         "development error rate. With the built-in sounds and the quick preset this takes minutes on two cores.",
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=100),
+        formatter_class=help_formatter,
     )
     parser.add_argument(
         "--preset",

@@ -32,6 +32,7 @@ from minirsed.evaluation import batch_labels, evaluate, finite_clips
 from minirsed.gru import numba_recurrence
 from minirsed.model import ModelConfig, batch_loss_and_grads, init_params
 from minirsed.run.checkpoint import METRICS, Position, State, best_epoch, generator, read_checkpoint, write_checkpoint
+from minirsed.run.folder import METRICS_FILE
 
 SAVE_EVERY_S = 300.0  # the most that a kill costs, in seconds of work
 
@@ -253,7 +254,7 @@ class Training:
 
     def write_metrics(self):
         """Write `metrics.csv` from the history."""
-        with atomic_write(self.folder / "metrics.csv", "w") as file:
+        with atomic_write(self.folder / METRICS_FILE, "w") as file:
             writer = csv.DictWriter(file, METRICS, lineterminator="\n")
             writer.writeheader()
             writer.writerows({name: "" if row[name] is None else row[name] for name in METRICS} for row in self.history)

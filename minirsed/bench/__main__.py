@@ -14,7 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console import available_cores, require_positive
+from minirsed.console import available_cores, help_formatter, require_positive
 
 PEERS = ("torch", "librosa", "sed_eval")
 SGEMM_SIZE = 2048
@@ -28,7 +28,7 @@ def parse_arguments(argv=None):
         prog="python -m minirsed.bench",
         description="Time features, mixing, layers, training steps, inference and scoring on this machine; prints a "
         "Markdown table of medians. The first run compiles the kernels (seconds).",
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=100),
+        formatter_class=help_formatter,
     )
     parser.add_argument(
         "--against", metavar="PEER", nargs="+", default=[], choices=PEERS,

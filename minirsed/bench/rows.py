@@ -234,13 +234,13 @@ def prepare_scoring(executor):
     """Event lists of `event_lists`."""
     from minirsed.scoring import score
 
-    reference, estimated = event_lists()
+    reference, estimated = event_lists(500, np.random.default_rng(0))
     return lambda: score(reference, estimated)
 
 
-def event_lists(n_files=500):
+def event_lists(n_files, rng):
     """Half the files hold one event; the system hits most, misses some, adds false alarms."""
-    rng, reference, estimated = np.random.default_rng(0), {}, {}
+    reference, estimated = {}, {}
     for i in range(n_files):
         file, onset_s = f"mixture_{i:03}.wav", rng.uniform(0.5, 27.0)
         reference[file] = [(onset_s, onset_s + 1.5, "gunshot")] if i % 2 else []

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console import Progress, add_place, available_cores, named, require_positive
+from minirsed.console import Progress, add_place, available_cores, counted, help_formatter, named, require_positive
 
 FORMATS = ("table", "csv", "audacity", "raven", "jams", "rttm", "json")
 SAMPLE_FORMATS = ("s16le", "s16be", "s24le", "s32le", "u8", "f32le", "f64le")
@@ -26,7 +26,7 @@ def parse_arguments(argv=None):
         "most 30 s holds one event or none, as in the paper; a longer one any number of them.",
         epilog="Recordings that cannot be used are named at the end, and the exit status is then 2; all others are "
         "done nevertheless.",
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=100),
+        formatter_class=help_formatter,
     )
     cores = available_cores()
     add = parser.add_argument
@@ -96,7 +96,7 @@ def load_detector(arguments):
 
 def detect_recordings(arguments, detector):
     """Run over files and folders, print or write what is found, and name what cannot be used at the end."""
-    from minirsed.detect.formats import FORMATS, body_of, clock, counted, import_jams
+    from minirsed.detect.formats import FORMATS, body_of, clock, import_jams
     from minirsed.detect.results import file_size, find_recordings, open_results
     from minirsed.threads import worker_threads
 
@@ -202,7 +202,7 @@ def detect_one(arguments, detector, path, name, executor, results, progress):
 def listen(arguments, detector):
     """Print events of a pipe or the microphone as they end."""
     from data_tools.live_sound import PcmFormat, microphone_blocks, pcm_blocks, read_wav_header
-    from minirsed.detect.formats import FORMATS, clock, counted
+    from minirsed.detect.formats import FORMATS, clock
     from minirsed.gru import numba_recurrence
     from minirsed.streaming import Stream, about
     from minirsed.threads import worker_threads

@@ -53,11 +53,6 @@ def body_of(form, detector, name, recording):
     return "".join(lines) or form.no_event(name, recording)
 
 
-def counted(n, noun):
-    """`1 event`, `2 events`."""
-    return f"{n} {noun}" + ("" if n == 1 else "s")
-
-
 def _table_event(name, label, number, event):
     return _table_row(f"{event.onset_s:.3f}", f"{event.offset_s:.3f}", clock(event.onset_s), event.probability, name)
 

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console import require_writable
+from minirsed.console import help_formatter, require_writable
 
 TOLERANCE = 1e-4  # largest difference of a probability that is accepted; float32 gives some 1e-6
 CHECKED_SHAPES = ((1, 1303), (3, 258), (2, 1))  # (B, T): a clip of 30 s, a batch, a single frame
@@ -24,7 +24,7 @@ def parse_arguments(argv=None):
         "graph. The file's metadata holds the class, both thresholds and every setting of the features. Before it is "
         "written, the graph is run by onnxruntime beside minirsed's own model.",
         epilog='Needs the extra onnx: python -m pip install -e ".[onnx]". The README has an example of its use.',
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=100),
+        formatter_class=help_formatter,
     )
     parser.add_argument(
         "run", metavar="RUN", type=Path, help="run folder that minirsed.train has written, or its best.npz"

@@ -9,7 +9,7 @@ import shlex
 import sys
 
 from data_tools.errors import exit_on_input_error
-from minirsed.console import Progress, add_place, require_positive, require_writable
+from minirsed.console import Progress, add_place, help_formatter, require_positive, require_writable
 from minirsed.evaluate import add_mixture_arguments, run_detectors
 
 
@@ -21,7 +21,7 @@ def parse_arguments(argv=None):
         "scores with intervals, DET and precision-recall curves, tables by event-to-background ratio and by scene, the "
         "worst mistakes and the best hits with spectrogram, frame probability and sound, training curves, settings. "
         "The file needs no network and no other file, and holds no script.",
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=100),
+        formatter_class=help_formatter,
     )
     add_mixture_arguments(parser, subset="dev")
     parser.add_argument(

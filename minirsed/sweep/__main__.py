@@ -8,12 +8,11 @@ import sys
 from pathlib import Path
 
 from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console import Progress, add_place, available_cores, named, require_positive
+from minirsed.console import Progress, add_place, available_cores, counted, help_formatter, named, require_positive
 from minirsed.multires import ARCHITECTURES
 from minirsed.settings import HEADS, add_arguments, given_settings
 from minirsed.sweep.plan import AXES, EVENTS, SWEEPS, plan
 
-WIDTH = 100
 NUMBER_OF = {"label": "events", "arch": "architectures", "head": "heads", "seed": "seeds"}
 
 
@@ -27,7 +26,7 @@ def parse_arguments(argv=None):
         epilog="Left in the folder --out: table.md, table.csv, figure.png, curves.png, and a run folder for each "
         "combination, which minirsed.evaluate reads. All other settings are those of minirsed.train and hold for every "
         "combination; the mlp keeps its own bands, layers, units and step size.",
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=WIDTH),
+        formatter_class=help_formatter,
     )
     sweep, settings = parser.add_argument_group("sweep"), parser.add_argument_group("settings of all trainings")
     sweep.add_argument(
@@ -197,11 +196,10 @@ def describe(cells, arguments):
             counts.append(f"{name if name not in NUMBER_OF else NUMBER_OF[name]} {shown}")
     preset = arguments.preset + (f" at scale {arguments.scale:g}" if arguments.scale != 1 else "")
     s = paper[0].settings
-    epochs = f"{s.epochs} epoch{'s' if s.epochs > 1 else ''}"
-    size = f"{s.clips} clips, {epochs}, {s.layers} × {s.units} units, step size {s.learning_rate:g}"
-    n = f"{len(cells)} training{'s' if len(cells) > 1 else ''}"
+    size = f"{s.clips} clips, {counted(s.epochs, 'epoch')}, {s.layers} × {s.units} units, step size {s.learning_rate:g}"
     varied = f": {'; '.join(counts)}" if counts else f": {cells[0].name}"
-    return f"{n}{varied}\npreset {preset}: {size}, {s.dev_clips} development clips, {s.data} sounds"
+    n, dev = counted(len(cells), "training"), f"{s.dev_clips} development clips"
+    return f"{n}{varied}\npreset {preset}: {size}, {dev}, {s.data} sounds"
 
 
 def cost_lines(cost, jobs):
@@ -210,7 +208,7 @@ def cost_lines(cost, jobs):
         f"{arch}{'' if head == 'attention' else f' ({head})'} {layers} × {units} {1000 * seconds:.0f} ms"
         for (arch, head, layers, units), seconds in cost.update_s.items()
     )
-    where = f"{jobs.n_jobs} at a time, {jobs.n_threads} thread{'s' if jobs.n_threads > 1 else ''} each"
+    where = f"{jobs.n_jobs} at a time, {counted(jobs.n_threads, 'thread')} each"
     if jobs.cluster:
         where = "if the cluster had no more than this machine"
     return (

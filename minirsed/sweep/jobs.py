@@ -135,7 +135,7 @@ def epochs_done(folder):
 
 
 def mixture_sets(cells, evaluate):
-    """Distinct sets of mixtures that cells need: list of (TrainSettings, subset, recipes made by `recipes_of`)."""
+    """Distinct sets of mixtures that cells need: list of (TrainSettings, subset), as `recipes_of` takes them."""
     sets = {}
     for cell in cells:
         s = cell.settings

@@ -18,7 +18,7 @@ from data_tools.files import atomic_write
 from minirsed.breakdown import none_if_nan
 from minirsed.run.folder import read_metrics
 from minirsed.sweep.plan import system_name
-from minirsed.sweep.scores import FIGURES, SUBSETS, average, differences, rows_of, system_of
+from minirsed.sweep.scores import FIGURES, SUBSETS, average, differences, events_of, rows_of, system_of
 
 PARTS = ("mean", "sd", "low", "high")
 COLUMNS = (
@@ -38,7 +38,7 @@ def markdown(rows):
             if any((subset, figure) in row.scores for row in rows):
                 lines = table_lines(rows, subset, figure)
                 parts.append(f"{subset_name} mixtures, {title}:\n\n" + "\n".join(lines))
-        lines = list(difference_lines(rows, subset))
+        lines = difference_lines(rows, subset)
         if lines:
             parts.append(f"{subset_name} mixtures, {lines[0]}:\n\n" + "\n".join(lines[1:]))
     return "\n\n".join(parts) + "\n"
@@ -46,31 +46,32 @@ def markdown(rows):
 
 def table_lines(rows, subset, figure):
     """One figure as a Markdown table, with the average over events if there are several and none lacks."""
-    events = list(dict.fromkeys(row.settings.label for row in rows))
-    systems = unique_systems(rows)
-    names, averaged = system_labels(systems), ["average"] if len(events) > 1 else []
-    yield f"| {' | '.join(['', *events, *averaged])} |"
-    yield f"|---|{'--:|' * len(events + averaged)}"
+    events, systems, lines = events_of(rows), unique_systems(rows), {}
     for system in systems:
         own = {row.settings.label: row for row in rows if row.system == system}
-        scores = [own[event].scores.get((subset, figure)) if event in own else None for event in events]
-        if averaged:
-            scores.append(average(list(own.values())).get((subset, figure)) if len(own) == len(events) else None)
-        yield f"| {names[system]} | {' | '.join(cell_text(score, figure) for score in scores)} |"
+        lines[system] = [own[event].scores.get((subset, figure)) if event in own else None for event in events]
+        lines[system].append(average(list(own.values())).get((subset, figure)) if len(own) == len(events) else None)
+    return lines_of(events, lines, system_labels(systems), figure)
 
 
 def difference_lines(rows, subset):
     """Title and Markdown table of `differences`; nothing where there are none."""
-    events, names = list(dict.fromkeys(row.settings.label for row in rows)), system_labels(unique_systems(rows))
+    events, names = events_of(rows), system_labels(unique_systems(rows))
     lowest, found = differences(rows, subset)
-    if lowest is not None:
-        averaged = ["average"] if len(events) > 1 else []
-        yield f"error rate minus that of {names[lowest]}, the lowest{' on average' if averaged else ''}"
-        yield f"| {' | '.join(['', *events, *averaged])} |"
-        yield f"|---|{'--:|' * len(events + averaged)}"
-        for system, gaps in found.items():
-            gaps = gaps[: len(events + averaged)]
-            yield f"| {names[system]} | {' | '.join(cell_text(gap, 'error_rate', '+') for gap in gaps)} |"
+    if lowest is None:
+        return []
+    title = f"error rate minus that of {names[lowest]}, the lowest{' on average' if len(events) > 1 else ''}"
+    return [title, *lines_of(events, found, names, "error_rate", "+")]
+
+
+def lines_of(events, lines, names, figure, sign=""):
+    """Markdown of a table of figures: one for each event and the average, which is shown if there are several."""
+    columns = [*events, *(["average"] if len(events) > 1 else [])]
+    yield f"| {' | '.join(['', *columns])} |"
+    yield f"|---|{'--:|' * len(columns)}"
+    for system, values in lines.items():
+        cells = [cell_text(value, figure, sign) for value in values[: len(columns)]]
+        yield f"| {names[system]} | {' | '.join(cells)} |"
 
 
 def unique_systems(rows):

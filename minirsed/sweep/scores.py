@@ -34,6 +34,13 @@ class Figure(NamedTuple):
     by_seed: tuple
 
 
+def over_seeds(values, interval=(np.nan, np.nan)):
+    """Figure of a value for each seed."""
+    values = np.asarray(values)
+    sd = values.std(ddof=1) if len(values) > 1 else np.nan
+    return Figure(float(values.mean()), float(sd), *interval, tuple(values.tolist()))
+
+
 class Row(NamedTuple):
     """Cells that differ in their seed alone."""
 
@@ -98,12 +105,7 @@ def figures(counts):
     """
     by_seed = [scores_from_counts(FileCounts((), own, {})) for own in counts]
     intervals = bootstrap_intervals(sum(counts), np.random.default_rng(SEED), n_resamples=RESAMPLES)
-    found = {}
-    for name in FIGURES:
-        values = np.array([getattr(scores, name) for scores in by_seed])
-        sd = values.std(ddof=1) if len(values) > 1 else np.nan
-        found[name] = Figure(float(values.mean()), float(sd), *getattr(intervals, name), tuple(values.tolist()))
-    return found
+    return {name: over_seeds([getattr(own, name) for own in by_seed], getattr(intervals, name)) for name in FIGURES}
 
 
 def average(rows):
@@ -111,9 +113,7 @@ def average(rows):
     found = {}
     for key in rows[0].scores:
         if all(key in row.scores and row.seeds == rows[0].seeds for row in rows):
-            by_seed = np.mean([row.scores[key].by_seed for row in rows], axis=0)
-            sd = by_seed.std(ddof=1) if len(by_seed) > 1 else np.nan
-            found[key] = Figure(float(by_seed.mean()), float(sd), np.nan, np.nan, tuple(by_seed.tolist()))
+            found[key] = over_seeds(np.mean([row.scores[key].by_seed for row in rows], axis=0))
     return found
 
 
@@ -134,40 +134,36 @@ def differences(rows, subset):
         Of each other system one Figure an event, in the order of the rows, and one of the average. The latter has an
         interval if the events have equally many references, so that it is that of all mixtures together.
     """
-    events, systems = list(dict.fromkeys(row.settings.label for row in rows)), {}
+    events, systems = events_of(rows), {}
     for row in rows:
         if subset in row.counts and row.seeds == rows[0].seeds:
-            systems.setdefault(row.system, {})[row.settings.label] = row.counts[subset]
+            systems.setdefault(row.system, {})[row.settings.label] = row
     complete = {name: [own[event] for event in events] for name, own in systems.items() if len(own) == len(events)}
     if len(complete) < 2:
         return None, {}
-    by_seed = {name: np.array([error_rates(own) for own in counts]) for name, counts in complete.items()}
+    by_seed = {  # (events, seeds)
+        name: np.array([row.scores[subset, "error_rate"].by_seed for row in own]) for name, own in complete.items()
+    }
+    counts = {  # by event, (N, 4) each, summed over seeds
+        name: [row.counts[subset].sum(axis=0) for row in own] for name, own in complete.items()
+    }
     lowest = min(complete, key=lambda name: by_seed[name].mean())
+    equal = len({own[:, 0].sum() for own in counts[lowest]}) == 1  # so many references in each event
     found = {}
-    for name, counts in complete.items():
-        if name == lowest:
-            continue
-        pairs = list(zip(counts, complete[lowest], strict=True))
-        gaps = by_seed[name] - by_seed[lowest]  # (events, seeds)
-        found[name] = [gap_figure(*pair, gap) for pair, gap in zip(pairs, gaps, strict=True)]
-        if len({own[0, :, 0].sum() for own in counts}) == 1:
-            pairs = [np.concatenate(parts, axis=1) for parts in zip(*pairs, strict=True)]
-            found[name].append(gap_figure(*pairs, gaps.mean(axis=0)))
-        else:
-            found[name].append(gap_figure(None, None, gaps.mean(axis=0)))
+    for name in [name for name in complete if name != lowest]:
+        gaps = by_seed[name] - by_seed[lowest]
+        pairs = zip(counts[name], counts[lowest], strict=True)
+        found[name] = [over_seeds(gap, gap_interval(*pair)) for gap, pair in zip(gaps, pairs, strict=True)]
+        whole = [gap_interval(np.concatenate(counts[name]), np.concatenate(counts[lowest]))] if equal else []
+        found[name].append(over_seeds(gaps.mean(axis=0), *whole))
     return lowest, found
 
 
-def error_rates(counts):
-    """ER of each seed from (seeds, N, 4) counts."""
-    return [scores_from_counts(FileCounts((), own, {})).error_rate for own in counts]
+def gap_interval(counts, lowest):
+    """95 % interval of a difference of ER, by bootstrap over the mixtures that both have heard."""
+    return compare(counts, lowest, np.random.default_rng(SEED), n_resamples=RESAMPLES).interval
 
 
-def gap_figure(counts, lowest, by_seed):
-    """Figure of a difference; its interval by bootstrap over the mixtures that both have heard."""
-    interval = (np.nan, np.nan)
-    if counts is not None:
-        rng = np.random.default_rng(SEED)
-        interval = compare(counts.sum(axis=0), lowest.sum(axis=0), rng, n_resamples=RESAMPLES).interval
-    sd = by_seed.std(ddof=1) if len(by_seed) > 1 else np.nan
-    return Figure(float(by_seed.mean()), float(sd), *interval, tuple(by_seed.tolist()))
+def events_of(rows):
+    """Classes of the rows, each once, in their order."""
+    return list(dict.fromkeys(row.settings.label for row in rows))
