@@ -361,8 +361,9 @@ def sweep_curves(panels, path, ylabel):
 
 
 def _style(place):
-    """Colour, marker and line of the system at a place of the table."""
-    return dict(zip(("color", "marker", "linestyle"), LINES[place % len(LINES)], strict=True))
+    """Colour, marker and line of the system at a place of the table; no two alike among len(LINES)² of them."""
+    color, (_, marker, line) = LINES[place % len(LINES)][0], LINES[(place + place // len(LINES)) % len(LINES)]
+    return {"color": color, "marker": marker, "linestyle": line}
 
 
 def _draw_system(axes, place, name, points, alphas, style):

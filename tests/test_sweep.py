@@ -12,6 +12,7 @@ import pytest
 
 from data_tools.errors import InputError
 from data_tools.soundbank import open_bank
+from minirsed.plots import sweep_curves
 from minirsed.settings import TrainSettings
 from minirsed.sweep import cost as sweep_cost
 from minirsed.sweep.jobs import Jobs, command_line, read_result
@@ -273,6 +274,16 @@ def test_learning_curves_are_means_over_seeds(tmp_path, monkeypatch):
     assert axes.lines[2].get_ydata()[0] == 1.0 and np.isnan(axes.lines[2].get_ydata()[1])  # an ER was undefined
     assert axes.lines[3].get_ydata().tolist() == [0.25, 0.75] and axes.lines[3].get_xdata().tolist() == [1, 2]
     assert [text.get_text() for text in drawn["curves.png"].legends[0].get_texts()] == ["uni", "bi"]
+
+
+def test_no_two_of_nine_systems_look_alike(tmp_path, monkeypatch):
+    """As many lines as the learning curves of three architectures at three α have."""
+    from matplotlib.figure import Figure
+
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **options: drawn.append(figure))
+    sweep_curves({"babycry": {f"system {i}": np.ones((1, 2)) for i in range(9)}}, tmp_path / "curves.png", "")
+    assert len({(line.get_color(), line.get_marker(), line.get_linestyle()) for line in drawn[0].axes[0].lines}) == 9
 
 
 # ---- cost
