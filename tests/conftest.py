@@ -3,6 +3,7 @@
 import signal
 from types import SimpleNamespace
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -10,6 +11,12 @@ from data_tools.recipes import Recipe
 from minirsed.dataset import feature_stats
 from minirsed.features import frame_to_seconds
 from tests.sweeping import sweep_place, undisturbed_sweep  # noqa: F401  fixtures
+
+# A busy machine is no fault; the same examples at each run (tests/fuzz looks for new ones).
+hypothesis.settings.register_profile(
+    "tests", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tests")
 
 
 def pattern_store(n_clips, n_frames=61, n_bands=64, seed=0, name="mixture"):

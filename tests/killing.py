@@ -61,9 +61,12 @@ class Server:
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         pid = self._read()
-        if meanwhile is not None:
-            meanwhile(pid)
-        return self._read()
+        try:
+            if meanwhile is not None:
+                meanwhile(pid)
+        finally:
+            status = self._read()  # or the next request would get this answer
+        return status
 
     def _read(self):
         line = self.process.stdout.readline()
@@ -107,8 +110,10 @@ def warm_up():
 def do(request):
     """In a child: `command`, words for minirsed.train, or `small`, a folder to train in; returns the exit status.
 
-    `kill_at`: die at that system call of those that make a save, counted from 0. `uid`: as that user. `output`: file
-    that gets what is printed. `folder`: working folder. A command draws no pictures, which take longest.
+    `kill_at`: die at that system call of those that make a save, counted from 0. `after`: names of files; once they
+    have been put in their places, one after another, send itself `signal` or `fill` the disk through a file of that
+    name. `uid`: as that user. `output`: file that gets what is printed. `folder`: working folder. A command draws no
+    pictures, which take longest.
     """
     os.chdir(request.get("folder", "."))
     descriptor = os.open(request.get("output", os.devnull), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o666)
@@ -116,6 +121,10 @@ def do(request):
     os.dup2(descriptor, 2)
     if "kill_at" in request:
         die_at(request["kill_at"])
+    if "signal" in request:
+        act_after(request["after"], lambda: os.kill(os.getpid(), request["signal"]))
+    if "fill" in request:
+        act_after(request["after"], lambda: fill_disk(request["fill"]))
     if "uid" in request:
         os.setgid(request["uid"])
         os.setuid(request["uid"])
@@ -152,6 +161,27 @@ def die_at(number):
 
     for name in ("fsync", "chmod", "replace", "unlink"):
         setattr(os, name, counted(getattr(os, name)))
+
+
+def act_after(names, action):
+    """Have `os.replace` do that as well once files of these names have been put in their places, in this order."""
+    replace, missing = os.replace, list(names)
+
+    def counted(source, target, **options):
+        replace(source, target, **options)
+        if missing and Path(target).name == missing[0]:
+            del missing[0]
+            if not missing:
+                action()
+
+    os.replace = counted
+
+
+def fill_disk(path):
+    """Write zeros to a new file until there is no space left."""
+    with contextlib.suppress(OSError), open(path, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
 
 
 def train_small(folder, save_every_s):
@@ -269,10 +299,10 @@ class Killer:
         return (self.folder / "output").read_text()
 
     def train(self, *words, **options):
-        """Have a child train with these words as well; its exit status. Options as of `Server.run`, `uid` of `do`."""
-        request = {name: options.pop(name) for name in ("uid", "folder") if name in options}
+        """Have a child train with these words as well; its exit status. Options as of `do`, and `meanwhile`."""
         command = [*self.words, "--features", str(self.folder / "features"), *map(str, words)]
-        return self.server.run({"command": command, "output": str(self.folder / "output"), **request}, **options)
+        meanwhile = options.pop("meanwhile", None)
+        return self.server.run({"command": command, "output": str(self.folder / "output"), **options}, meanwhile)
 
     def _killing(self, run):
         """A function that kills a child at a random moment."""

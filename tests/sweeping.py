@@ -15,7 +15,8 @@ from minirsed.sweep import jobs as sweep_jobs
 ROOT = Path(__file__).parents[1]
 SR = 44100
 TINY = ["--clips", "8", "--dev-clips", "6", "--units", "4", "--layers", "1"]
-LONG = ["--events", "ping", "--arch", "uni", "mlp", "--epochs", "25", "--jobs", "2"]
+# Long enough that a test which looks every 0.05 s whether two epochs are done finds it at work: some 3 s.
+LONG = ["--events", "ping", "--arch", "uni", "mlp", "--epochs", "120", "--jobs", "2"]
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minirsed.decode import decode
@@ -27,7 +27,6 @@ def decode_by_loop(probability, frame_probabilities, thres0, thres1):
     return best
 
 
-@settings(deadline=None)
 @given(PROBABILITIES, st.lists(PROBABILITIES, max_size=30), PROBABILITIES, PROBABILITIES)
 def test_agrees_with_a_loop(probability, frames, thres0, thres1):
     assert decode(probability, frames, thres0, thres1) == decode_by_loop(probability, frames, thres0, thres1)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minirsed.attention import attention_forward
@@ -95,7 +95,6 @@ def test_a_clip_with_one_run_is_the_papers_rule(e, thres0):
         assert found == ([] if expected is None else [expected])
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 40), st.sampled_from([-6.0, -6.0, -2.0, 0.3, 3.0])), min_size=1, max_size=25),
     st.lists(st.integers(0, 800), max_size=12),

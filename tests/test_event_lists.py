@@ -117,7 +117,7 @@ NAMES = st.text(CHARACTERS, min_size=1, max_size=9).filter(
 SECONDS = st.floats(allow_nan=False, allow_infinity=False)
 
 
-@settings(deadline=None, max_examples=25)  # each writes a file and waits for the disk
+@settings(max_examples=25)  # each writes a file and waits for the disk
 @given(st.dictionaries(NAMES, st.lists(st.tuples(SECONDS, SECONDS, NAMES), max_size=3), min_size=1))
 def test_what_is_written_reads_back(tmp_path_factory, events):
     """Any names and times; one labelled event makes sure that the list has tabs to be recognised by."""

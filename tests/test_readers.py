@@ -12,9 +12,7 @@ from minirsed.archive import read_arrays, write_arrays
 from minirsed.run.checkpoint import FORMAT, NEWEST, read_checkpoint
 from tests.fuzz.targets import Targets
 
-PROFILE = settings(
-    deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+PROFILE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,7 @@ def test_class_subset_and_seed_each_give_other_recipes(other):
     assert not onsets("dog", "train", 40, 42) & onsets(label, subset, 40, seed)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(share=st.floats(0, 1), seed=st.integers(0, 2**40), n=st.integers(0, 60))
 def test_every_prefix_holds_its_share_of_events(share, seed, n):
     has_event = [r.has_event for r in draw_recipes(BANK, "dog", "train", n, seed, event_presence_prob=share)]

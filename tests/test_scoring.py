@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from minirsed import matching as matching_module
@@ -151,7 +150,6 @@ def largest_matching_by_brute_force(reference, estimated, collar_s, evaluate_off
     return best(0, frozenset(range(len(estimated))))
 
 
-@hypothesis_settings(deadline=None)
 @given(event_lists("ab", 5), event_lists("ab", 5), SETTINGS)
 def test_optimal_is_the_largest_matching(reference, estimated, settings):
     scores = score({"a": reference}, {"a": estimated}, **settings)
@@ -160,7 +158,6 @@ def test_optimal_is_the_largest_matching(reference, estimated, settings):
     assert scores.n_tp / 2 <= greedy.n_tp <= scores.n_tp  # a maximal matching is half of the largest at least
 
 
-@hypothesis_settings(deadline=None)
 @given(pair_of_lists("ab"), SETTINGS, st.sampled_from(["optimal", "greedy"]))
 def test_counts_add_up_and_figures_are_in_range(lists, settings, matching):
     scores = score(*lists, matching=matching, **settings)
@@ -176,7 +173,6 @@ def test_counts_add_up_and_figures_are_in_range(lists, settings, matching):
         assert getattr(scores, count) == sum(getattr(s, count) for s in scores.per_class.values())
 
 
-@hypothesis_settings(deadline=None)
 @given(pair_of_lists(None), SETTINGS, st.randoms(use_true_random=False))
 def test_order_does_not_matter_within_one_label(lists, settings, random):
     shuffled = []
@@ -186,7 +182,6 @@ def test_order_does_not_matter_within_one_label(lists, settings, random):
     assert same(score(*shuffled, **settings), score(*lists, **settings))
 
 
-@hypothesis_settings(deadline=None)
 @given(pair_of_lists("ab"), SETTINGS, st.integers(-800, 800), st.sampled_from(["optimal", "greedy"]))
 def test_time_shift_does_not_matter(lists, settings, shift, matching):
     shifted = [
@@ -196,7 +191,6 @@ def test_time_shift_does_not_matter(lists, settings, shift, matching):
     assert same(score(*shifted, matching=matching, **settings), score(*lists, matching=matching, **settings))
 
 
-@hypothesis_settings(deadline=None)
 @given(pair_of_lists(None))
 def test_insertions_and_deletions_swap_roles(lists):
     """With the roles of the lists exchanged, a deletion is an insertion, precision is recall, F1 the same."""
@@ -207,7 +201,6 @@ def test_insertions_and_deletions_swap_roles(lists):
     assert same_figure(there.f1, back.f1)
 
 
-@hypothesis_settings(deadline=None)
 @given(pair_of_lists("abc"), st.sampled_from(["optimal", "greedy"]))
 def test_files_are_independent(lists, matching):
     """All files are matched in one go; each must come out as if it were alone, substitutions included."""

@@ -7,7 +7,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,7 +24,7 @@ from minirsed.settings import TrainSettings
 from minirsed.threads import worker_threads
 from minirsed.training import Stopped, Training
 from tests.conftest import Store
-from tests.killing import Killer, Server, contents, drop_random_state, words_for
+from tests.killing import Killer, Server, contents, drop_random_state, where_killed, words_for
 from tests.test_train_command import own_sounds
 
 TINY = {"label": "line", "layers": 2, "units": 6, "learning_rate": 1e-2, "clips": 40, "dev_clips": 20, "epochs": 3}
@@ -159,12 +158,7 @@ def test_killed_at_every_system_call_of_a_save(killer, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_saves_and_the_printed_command_goes_on(number, killer, tmp_path):
     run = tmp_path / "a run"
-
-    def send(pid):
-        wait_for(run / NEWEST)
-        os.kill(pid, number)
-
-    assert killer.train("--out", run, "--epochs", 8, meanwhile=send) == 128 + number
+    assert killer.train("--out", run, "--epochs", 8, after=[NEWEST], signal=number) == 128 + number
     printed = killer.output()
     assert "stopping after this update" in printed and "Traceback" not in printed
     words = shlex.split(printed.rpartition("go on with: python -m minirsed.train ")[2])
@@ -173,34 +167,18 @@ def test_a_signal_saves_and_the_printed_command_goes_on(number, killer, tmp_path
     assert contents(run) == killer.whole
 
 
-def wait_for(path, seconds=60):
-    until = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < until, f"{path} did not appear"
-        time.sleep(0.01)
-
-
 def test_stopped_before_training_nothing_is_left(killer, tmp_path):
     """While mixtures are prepared: at once, and the next command is the same."""
-
-    def send(pid):
-        wait_for(tmp_path / "run" / "config.json")
-        os.kill(pid, signal.SIGTERM)
-
-    words = ["--out", tmp_path / "run", "--clips", 5000, "--features", tmp_path / "features"]
-    assert killer.train(*words, meanwhile=send) == 143
+    words = ["--out", tmp_path / "run", "--features", tmp_path / "features"]
+    assert killer.train(*words, after=["config.json", "recipes.json"], signal=signal.SIGTERM) == 143
     assert "nothing was trained yet; the same command" in killer.output()
     assert not (tmp_path / "run").exists()
 
 
 def test_killed_before_the_first_checkpoint(killer, tmp_path):
-    def kill(pid):
-        wait_for(tmp_path / "run" / "config.json")
-        os.kill(pid, signal.SIGKILL)
-
-    assert killer.train("--out", tmp_path / "run", meanwhile=kill) == -signal.SIGKILL
-    for name in (NEWEST, PREVIOUS):
-        (tmp_path / "run" / name).unlink(missing_ok=True)
+    killed = {"after": ["config.json"], "signal": signal.SIGKILL}
+    assert killer.train("--out", tmp_path / "run", **killed) == -signal.SIGKILL
+    assert (tmp_path / "run" / "config.json").exists() and not (tmp_path / "run" / NEWEST).exists()
     assert killer.train("--out", tmp_path / "run", "--resume") == 0, killer.output()
     assert contents(tmp_path / "run") == killer.whole
 
@@ -366,14 +344,7 @@ def small_disk(tmp_path):
 
 def test_disk_that_fills_up(killer, small_disk):
     run = small_disk / "run"
-
-    def fill(pid):
-        wait_for(run / NEWEST)
-        with pytest.raises(OSError), open(small_disk / "other", "wb", buffering=0) as file:
-            while True:
-                file.write(bytes(4096))
-
-    assert killer.train("--out", run, meanwhile=fill) == 2
+    assert killer.train("--out", run, after=[NEWEST], fill=str(small_disk / "other")) == 2
     one_line(killer, "No space left on device", run)
     assert not list(run.glob(".*.tmp"))
     read_arrays(run / NEWEST, FORMAT)
@@ -438,12 +409,7 @@ def test_data_that_vanish(killer, tmp_path):
     run, sounds = tmp_path / "run", tmp_path / "sounds"
     shutil.copytree(killer.folder / "sounds", sounds)
     words = ["--data", sounds, "--features", tmp_path / "features", "--out", run]
-
-    def send(pid):
-        wait_for(run / NEWEST)
-        os.kill(pid, signal.SIGTERM)
-
-    assert killer.train(*words, meanwhile=send) == 143
+    assert killer.train(*words, after=[NEWEST], signal=signal.SIGTERM) == 143
     kept = (run / NEWEST).read_bytes()
     shutil.rmtree(tmp_path / "features")
     sounds.rename(tmp_path / "elsewhere")
@@ -465,14 +431,10 @@ def test_redrawn_mixtures_and_resume(killer, tmp_path):
     """Killed in its second epoch and gone on with; of the stores, the first and the last are left."""
     words = ["--redraw", "--epochs", 3, "--clips", 6]
     assert killer.train(*words, "--out", tmp_path / "whole", "--features", tmp_path / "one") == 0, killer.output()
-
-    def send(pid):
-        wait_for(tmp_path / "run" / "metrics.csv")
-        time.sleep(0.3)
-        os.kill(pid, signal.SIGKILL)
-
     options = [*words, "--out", tmp_path / "run", "--features", tmp_path / "two"]
-    assert killer.train(*options, meanwhile=send) == -signal.SIGKILL
+    killed = {"after": ["metrics.csv", NEWEST, NEWEST], "signal": signal.SIGKILL}
+    assert killer.train(*options, **killed) == -signal.SIGKILL
+    assert where_killed(tmp_path / "run") == "inside an epoch"
     assert killer.train(*options, "--resume") == 0, killer.output()
     assert contents(tmp_path / "run") == contents(tmp_path / "whole")
     assert sorted(os.listdir(tmp_path / "one")) == sorted(os.listdir(tmp_path / "two"))

@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -183,16 +182,10 @@ def test_stored_integers_are_exactly_ours(tmp_path):
     assert not is_complete(tmp_path / "none.wav")
 
 
-def test_help_shows_every_default_and_is_quick():
-    times = []
-    for _ in range(3):
-        begin = time.perf_counter()
-        shown = subprocess.run(
-            [sys.executable, "-m", "data_tools.synthesize", "-h"], cwd=ROOT, capture_output=True, text=True, check=True
-        )
-        times.append(time.perf_counter() - begin)
+def test_help_shows_every_default():
+    command = [sys.executable, "-m", "data_tools.synthesize", "-h"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     text = " ".join(shown.stdout.split())
     for default in ("builtin", "devtrain", "500", "42", "minirsed", "[-6.0, 0.0, 6.0]", "0.5", "soxr", "-1"):
         assert f"(default: {default})" in text
     assert "dB" in text and "44.1 kHz" in text
-    assert min(times) < 0.5

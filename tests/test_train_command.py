@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -197,11 +196,10 @@ def test_an_existing_run_is_not_overwritten(finished, sounds):
 
 
 @pytest.mark.parametrize("module", ["train", "evaluate", "score", "sweep"])
-def test_help_is_quick_and_complete(module, tmp_path):
-    """Every setting appears with its default; the answer takes 0.15 s on a quiet machine, 2 s allow a busy one."""
-    started = time.perf_counter()
+def test_help_is_complete(module, tmp_path):
+    """Every setting appears with its default."""
     result = run(module, "-h", cwd=tmp_path)
-    assert result.returncode == 0 and time.perf_counter() - started < 2
+    assert result.returncode == 0
     if module == "train":
         from dataclasses import fields
 
