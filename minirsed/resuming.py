@@ -3,12 +3,12 @@
 import dataclasses
 import logging
 import shlex
-from pathlib import Path
 
 from data_tools.errors import InputError
 from minirsed.run.checkpoint import has_checkpoint
 from minirsed.run.folder import newest_run, settings_to_resume, versions
 from minirsed.run.log import say
+from minirsed.settings import given_settings, value_text
 from minirsed.training import Training
 
 RESUMED = ("epochs",)  # settings that may change when a run goes on
@@ -21,11 +21,9 @@ def resumed_settings(arguments):
     arguments.out = arguments.out or newest_run(arguments.label)
     settings = settings_to_resume(arguments.out)
     for name, value in dataclasses.asdict(settings).items():
-        given = getattr(arguments, name, value)
-        if name == "data" and given != "builtin":
-            given = str(Path(given).resolve())
+        given = given_settings(arguments).get(name, value)
         if given != value and name not in RESUMED:
-            raise InputError(f"--resume: {arguments.out} has {name} {value}, not {given}")
+            raise InputError(f"--resume: {arguments.out} has {name} {value_text(value)}, not {value_text(given)}")
     return dataclasses.replace(settings, epochs=getattr(arguments, "epochs", settings.epochs))
 
 

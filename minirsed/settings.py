@@ -58,6 +58,11 @@ class TrainSettings:
         4.0, "random equaliser on training clips, standard deviation of its gains; 0: none", low=0.0, unit="dB"
     )
     mask_bands: int = _setting(12, "random mask over at most so many mel bands of a training clip", low=0, unit="bands")
+    ebr_db: tuple = _setting(
+        (-6.0, 0.0, 6.0),  # the task's
+        "event-to-background ratios that mixtures are drawn with; ready-made mixtures keep their own",
+        unit="dB",
+    )
     seed: int = _setting(0, "of the mixtures, the initial weights and the order of the clips", low=0)
     generator: str = _setting(
         "minirsed",
@@ -69,6 +74,8 @@ class TrainSettings:
 
     def __post_init__(self):
         """Check ranges and choices."""
+        if isinstance(self.ebr_db, list):  # JSON has no tuples
+            object.__setattr__(self, "ebr_db", tuple(self.ebr_db))
         for setting in dataclasses.fields(self):
             check(setting, getattr(self, setting.name))
         if self.redraw and self.generator != "minirsed":
@@ -78,6 +85,10 @@ class TrainSettings:
 def check(setting, value):
     """Refuse a value of another kind, or out of a field's range or choices, in one line with the option's name."""
     about, option, kind = setting.metadata, option_name(setting.name), type(setting.default)
+    if kind is tuple:
+        if not (isinstance(value, tuple) and value and all(map(_is_finite, value))):
+            raise InputError(f"{option} is {value_text(value)}: expected one or more finite numbers")
+        return
     kinds = (int, float) if kind is float else kind
     if not isinstance(value, kinds) or (isinstance(value, bool) and kind is not bool):  # bool is an int in Python
         raise InputError(f"{option} is {value!r}: expected {KIND_NAMES[kind]}")
@@ -89,6 +100,18 @@ def check(setting, value):
         raise InputError(f"{option} is {value}: expected at least {about['low']:g}")
     if about["high"] is not None and not value <= about["high"]:
         raise InputError(f"{option} is {value}: expected at most {about['high']:g}")
+
+
+def _is_finite(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def value_text(value):
+    """A value as the command line takes it: 0.5, uni, -6 0 6."""
+    if isinstance(value, (tuple, list)):
+        return " ".join(map(value_text, value))
+    short = f"{value:g}" if isinstance(value, float) else ""
+    return short if short and float(short) == value else str(value)
 
 
 def option_name(name):
@@ -127,17 +150,13 @@ def add_arguments(parser, leave_out=()):
         if setting.name in leave_out:
             continue
         about = setting.metadata
-        unit = f" {about['unit']}" if about["unit"] else ""
-        options = {"help": about["help"], "type": type(setting.default)}
+        kind, unit = type(setting.default), f" {about['unit']}" if about["unit"] else ""
+        options = {"help": about["help"], "type": float if kind is tuple else kind}
         if setting.name == "label":
             parser.add_argument("label", metavar="CLASS", **options)
             continue
-        options["help"] += (
-            f" (default: {setting.default:g}{unit})"
-            if unit or isinstance(setting.default, float)
-            else (f" (default: {setting.default})")
-        )
-        if isinstance(setting.default, bool):
+        options["help"] += f" (default: {value_text(setting.default)}{unit})"
+        if kind is bool:
             parser.add_argument(
                 option_name(setting.name), action="store_true", default=argparse.SUPPRESS, help=options["help"]
             )
@@ -145,7 +164,8 @@ def add_arguments(parser, leave_out=()):
         if about["choices"]:
             options["choices"] = about["choices"]
         else:
-            options["metavar"] = {int: "N", float: "X", str: "PATH"}[options["type"]]
+            options |= {"nargs": "+"} if kind is tuple else {}
+            options["metavar"] = {int: "N", float: "X", str: "PATH", tuple: "DB"}[kind]
         parser.add_argument(option_name(setting.name), default=argparse.SUPPRESS, **options)
 
 
@@ -158,6 +178,7 @@ def given_settings(namespace):
     """The options that were given, by name of the setting."""
     names = {setting.name for setting in dataclasses.fields(TrainSettings)}
     given = {name: value for name, value in vars(namespace).items() if name in names}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     if given.get("data", "builtin") != "builtin":
         given["data"] = str(Path(given["data"]).resolve())  # a run must find its data again from any folder
     return given

@@ -48,9 +48,10 @@ def recipes_of(bank, settings, subset, n=None, epoch=1):
     With `settings.redraw`, training goes on in the endless row of recipes: epoch e has numbers (e − 1)·n … e·n − 1.
     """
     if subset != "train":
-        return draw_recipes(bank, settings.label, subset, n or settings.dev_clips, HELD_OUT_SEED)
+        n_held_out = n or settings.dev_clips
+        return draw_recipes(bank, settings.label, subset, n_held_out, HELD_OUT_SEED, ebr_db=settings.ebr_db)
     first = (epoch - 1) * settings.clips if settings.redraw else 0
-    options = {"generator": settings.generator, "first": first}
+    options = {"generator": settings.generator, "ebr_db": settings.ebr_db, "first": first}
     return draw_recipes(bank, settings.label, subset, n or settings.clips, settings.seed, **options)
 
 

@@ -100,6 +100,8 @@ def test_resume_goes_on_to_the_same_end(finished, sounds, tmp_path):
     with np.load(whole) as expected, np.load(tmp_path / "runs" / "glide" / "checkpoint.npz") as found:
         names = [name for name in expected.files if name != "header.json"]
         assert all(np.array_equal(expected[name], found[name]) for name in names)
+    clash = run("train", "glide", "--resume", "--ebr-db", "-12", "0", cwd=tmp_path)
+    assert_one_line(clash, "runs/glide has ebr_db -6 0 6, not -12 0")
     clash = run("train", "glide", "--resume", "--units", "5", cwd=tmp_path)
     assert clash.returncode == 2 and "has units 4, not 5" in clash.stderr
 
@@ -203,12 +205,12 @@ def test_help_is_complete(module, tmp_path):
     if module == "train":
         from dataclasses import fields
 
-        from minirsed.settings import TrainSettings, option_name
+        from minirsed.settings import TrainSettings, option_name, value_text
 
         text = " ".join(result.stdout.split())
         for setting in fields(TrainSettings):
             if setting.name != "label":
                 if isinstance(setting.default, bool):
                     continue  # a switch, off unless given
-                default = f"{setting.default:g}" if isinstance(setting.default, (int, float)) else setting.default
-                assert option_name(setting.name) in text and f"default: {default}" in text, setting.name
+                default = f"default: {value_text(setting.default)}"
+                assert option_name(setting.name) in text and default in text, setting.name

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from data_tools.errors import InputError
+from data_tools.recipes import EBR_DB
+from data_tools.soundbank import open_bank
 from minirsed.adam import Adam, clip_by_global_norm
 from minirsed.archive import read_arrays
 from minirsed.detector import Detector
@@ -15,7 +17,7 @@ from minirsed.model import ModelConfig, batch_loss_and_grads, init_params
 from minirsed.run.checkpoint import FORMAT
 from minirsed.settings import TrainSettings
 from minirsed.threads import worker_threads
-from minirsed.training import Training
+from minirsed.training import Training, recipes_of
 from tests.conftest import Store
 
 TINY = {"label": "line", "layers": 2, "units": 12, "learning_rate": 1e-2, "clips": 40, "dev_clips": 20}
@@ -31,6 +33,22 @@ def train(folder, stores, n_threads=2, **settings):
 
 def without_time(history):
     return [{name: value for name, value in row.items() if name != "seconds"} for row in history]
+
+
+def test_event_to_background_ratios_of_all_mixtures():
+    """Training, development and evaluation are drawn with them; a run of before knew the task's only."""
+    settings = TrainSettings(**json.loads('{"ebr_db": [-12, 3.5]}'))
+    bank = open_bank("builtin")
+    for subset in ("train", "dev", "eval"):
+        found = {recipe.ebr_db for recipe in recipes_of(bank, settings, subset, 40) if recipe.has_event}
+        assert found == {-12.0, 3.5}, subset
+    assert TrainSettings().ebr_db == EBR_DB
+
+
+@pytest.mark.parametrize("value", [(), [], [1, "2"], [[1]], [True], 3.0, "3", [float("nan")], [0, float("inf")]])
+def test_ratios_that_are_none(value):
+    with pytest.raises(InputError, match="--ebr-db is .*: expected one or more finite numbers$"):
+        TrainSettings(ebr_db=value)
 
 
 def assert_same_run(one, other):

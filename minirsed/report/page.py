@@ -16,7 +16,7 @@ from minirsed import __version__, breakdown, plots
 from minirsed.evaluate import rate, remarks, span
 from minirsed.report import media
 from minirsed.report.elements import Html, figure, interval, paragraph, table
-from minirsed.settings import option_name
+from minirsed.settings import option_name, value_text
 
 KINDS = {  # of clips to look at, in this order: heading, and what it is
     "miss": ("Misses", "an event, and nothing was found"),
@@ -269,8 +269,7 @@ def configuration(results, record):
     rows = []
     for setting in dataclasses.fields(record.settings):
         value, about = getattr(record.settings, setting.name), setting.metadata
-        value = f"{value:g}" if isinstance(value, float) else str(value)
-        rows.append((option_name(setting.name).replace("label", "CLASS"), value, about["help"]))
+        rows.append((option_name(setting.name).replace("label", "CLASS"), value_text(value), about["help"]))
     n_weights = sum(values.size for values in results.detector.params.values())
     origin = record.origin
     facts = [

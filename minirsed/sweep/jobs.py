@@ -32,7 +32,7 @@ from minirsed.dataset import prepare
 from minirsed.run.checkpoint import has_checkpoint
 from minirsed.run.folder import BEST, CONFIG, METRICS_FILE, read_settings
 from minirsed.scoring import count_events
-from minirsed.settings import option_name
+from minirsed.settings import option_name, value_text
 from minirsed.training import recipes_of
 
 RESULT, LOG = "result.json", "log.txt"
@@ -92,7 +92,10 @@ def check_cells(cells, jobs):
             found, wanted = read_settings(folder), cell.settings
             other = [name for name, value in dataclasses.asdict(wanted).items() if getattr(found, name) != value]
             if other:
-                what = ", ".join(f"{name} {getattr(found, name)}, not {getattr(wanted, name)}" for name in other)
+                what = ", ".join(
+                    f"{name} {value_text(getattr(found, name))}, not {value_text(getattr(wanted, name))}"
+                    for name in other
+                )
                 raise InputError(f"{folder}: holds a run with {what}; choose another --out")
         if not is_finished(folder, jobs.evaluate):
             unfinished.append(cell)
@@ -280,7 +283,7 @@ def command_line(settings):
         if isinstance(value, bool):
             words += [option_name(setting.name)] if value else []
         elif setting.name != "label":
-            words += [option_name(setting.name), str(value)]
+            words += [option_name(setting.name), *map(value_text, value if isinstance(value, tuple) else [value])]
     return words
 
 
