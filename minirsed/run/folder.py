@@ -157,7 +157,7 @@ def read_settings(folder):
         return TrainSettings(**json.loads(path.read_text(encoding="utf-8"))["settings"])
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{folder}: no run folder of minirsed's (it has no {CONFIG})") from None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise InputError(f"{path}: damaged, or of another version: {error}") from error
 
 

@@ -55,7 +55,7 @@ class Targets:
             "recipes": [recipes_text([mixture, Recipe("n.wav", "a.wav", "park")]).encode(), b"- !!int x\n"],
             "split": [b'file,subset\nevents/dog/1.wav,train\n"backgrounds/park/3.wav",dev\n'],
             "events": ["file,onset_s,offset_s\ndog/1.wav,0.1,0.5\ncow/ä b.wav,0,1\n".encode()],
-            "config": [json.dumps({"settings": vars(TrainSettings())}).encode()],
+            "config": [json.dumps({"settings": a}).encode() for a in (vars(TrainSettings()), {"alpha": 10**400})],
             "checkpoint": [self.whole],
             "archive": [*parts, b"\xff" + header[start:]],
         }
