@@ -152,6 +152,9 @@ def test_mean_spread_and_average_by_hand():
     assert lines[2] == "|  | babycry | gunshot | average |"
     assert lines[4].startswith("| uni | 0.50 ± 0.25 (0.") and lines[4].endswith(" | 0.38 ± 0.33 |")
     assert "Evaluation" not in markdown(rows)
+    assert lines[-3] == "mean ± standard deviation over seeds (95 % interval over mixtures)"
+    size = "600 clips, 12 epochs, 3 × 64 units, step size 0.002, 200 development clips, builtin sounds"
+    assert lines[-1] == f"- uni: {size}; seeds 0 1 2"
 
 
 def test_differences_are_paired_by_mixture_and_by_seed():
@@ -210,6 +213,13 @@ def test_table_names_what_differs():
     assert lines[2] == "|  | babycry |" and lines[5] == "| uni, α = 10 | 0.00 (0.00 … 0.00) |"
     assert lines[6] == "| bi | 1.00 (1.00 … 1.00) |" and "| mlp | 2.00 (" in lines[7]
     assert "| bi | - |" in lines  # F1 where nothing was found at all
+    assert [line.split(" × 64")[0] for line in lines[-3:]] == [
+        "- uni, α = 0.1; uni, α = 10; mlp; mlp, attention: 600 clips, 12 epochs, 3",
+        "- bi: 600 clips, 12 epochs, 2",
+        "- bi, frames alone: 600 clips, 12 epochs, 4",
+    ]
+    quiet = cell_of("babycry", "uni", ebr_db=(-12.0, 3.5))
+    assert markdown(rows_of([(quiet, result_of(3))])).endswith(" builtin sounds at an EBR of -12 3.5 dB; seed 0\n")
     more = markdown(rows_of([*results, (cell_of("babycry", "mlp", alpha=10.0), result_of(1))]))
     assert "\n| mlp, attention, α = 1 |" in more and "\n| mlp, attention, α = 10 |" in more and "\n| mlp |" in more
 

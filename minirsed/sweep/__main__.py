@@ -10,8 +10,8 @@ from pathlib import Path
 from data_tools.errors import InputError, exit_on_input_error
 from minirsed.console import Progress, add_place, available_cores, counted, help_formatter, named, require_positive
 from minirsed.multires import ARCHITECTURES
-from minirsed.settings import HEADS, add_arguments, given_settings
-from minirsed.sweep.plan import AXES, EVENTS, SWEEPS, plan
+from minirsed.settings import HEADS, add_arguments, given_settings, value_text
+from minirsed.sweep.plan import AXES, EVENTS, SWEEPS, plan, size_text
 
 NUMBER_OF = {"label": "events", "arch": "architectures", "head": "heads", "seed": "seeds"}
 
@@ -180,7 +180,7 @@ def put_together(cells, jobs):
     finished = [cell for cell in cells if is_finished(jobs.folder(cell), jobs.evaluate)]
     if finished:
         table, names = write_results([(cell, read_result(jobs.folder(cell))) for cell in finished], jobs.out)
-        print(f"\n{table}\nmean ± standard deviation over seeds (95 % interval over mixtures)")
+        print(f"\n{table}")
         print(f"{jobs.out}: {', '.join(names)}")
 
 
@@ -192,14 +192,10 @@ def describe(cells, arguments):
         among = paper if name == "layers" else cells
         values = list(dict.fromkeys(getattr(cell.settings, name) for cell in among))
         if len(values) > 1:
-            shown = " ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
-            counts.append(f"{name if name not in NUMBER_OF else NUMBER_OF[name]} {shown}")
+            counts.append(f"{name if name not in NUMBER_OF else NUMBER_OF[name]} {value_text(values)}")
     preset = arguments.preset + (f" at scale {arguments.scale:g}" if arguments.scale != 1 else "")
-    s = paper[0].settings
-    size = f"{s.clips} clips, {counted(s.epochs, 'epoch')}, {s.layers} × {s.units} units, step size {s.learning_rate:g}"
     varied = f": {'; '.join(counts)}" if counts else f": {cells[0].name}"
-    n, dev = counted(len(cells), "training"), f"{s.dev_clips} development clips"
-    return f"{n}{varied}\npreset {preset}: {size}, {dev}, {s.data} sounds"
+    return f"{counted(len(cells), 'training')}{varied}\npreset {preset}: {size_text(paper[0].settings)}"
 
 
 def cost_lines(cost, jobs):

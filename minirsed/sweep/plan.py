@@ -11,7 +11,8 @@ import itertools
 from dataclasses import dataclass
 
 from data_tools.errors import InputError
-from minirsed.settings import ARCH_SETTINGS, PRESETS, TrainSettings, complete
+from minirsed.console import counted
+from minirsed.settings import ARCH_SETTINGS, PRESETS, TrainSettings, complete, value_text
 
 EVENTS = ("babycry", "glassbreak", "gunshot")  # Sec. 4
 MIN_DEV_CLIPS = 200  # of a scaled plan: 100 events, steps of 0.01 in ER
@@ -133,6 +134,14 @@ def system_name(settings):
     if settings.arch == "mlp":
         return "mlp" if settings.head == "frames" else "mlp, attention"
     return settings.arch if settings.head == "attention" else f"{settings.arch}, frames alone"
+
+
+def size_text(settings):
+    """How large a training is, and on which mixtures: what a table must say of its rows."""
+    s = settings
+    size = f"{s.clips} clips, {counted(s.epochs, 'epoch')}, {s.layers} × {s.units} units, step size {s.learning_rate:g}"
+    ratios = f" at an EBR of {value_text(s.ebr_db)} dB" if s.ebr_db != TrainSettings().ebr_db else ""
+    return f"{size}, {s.dev_clips} development clips, {s.data} sounds{ratios}"
 
 
 def row_key(settings):

@@ -17,7 +17,7 @@ import numpy as np
 from data_tools.files import atomic_write
 from minirsed.breakdown import none_if_nan
 from minirsed.run.folder import read_metrics
-from minirsed.sweep.plan import system_name
+from minirsed.sweep.plan import size_text, system_name
 from minirsed.sweep.scores import FIGURES, SUBSETS, average, differences, events_of, rows_of, system_of
 
 PARTS = ("mean", "sd", "low", "high")
@@ -30,7 +30,7 @@ COLUMNS = (
 def markdown(rows):
     """Tables of ER and F1, of each subset that was scored: a row for each system, a column for each event.
 
-    If there are several systems, also how far their ER is from the lowest.
+    If there are several systems, also how far their ER is from the lowest. At the end, what was trained.
     """
     parts = []
     for subset, subset_name in (("dev", "Development"), ("eval", "Evaluation")):
@@ -41,7 +41,17 @@ def markdown(rows):
         lines = difference_lines(rows, subset)
         if lines:
             parts.append(f"{subset_name} mixtures, {lines[0]}:\n\n" + "\n".join(lines[1:]))
+    parts += ["mean ± standard deviation over seeds (95 % interval over mixtures)", "\n".join(size_lines(rows))]
     return "\n\n".join(parts) + "\n"
+
+
+def size_lines(rows):
+    """What was trained, a line for all systems that have it in common."""
+    names, lines = system_labels(unique_systems(rows)), {}
+    for row in rows:
+        seeds = f"{'seeds' if len(row.seeds) > 1 else 'seed'} {' '.join(map(str, row.seeds))}"
+        lines.setdefault(f"{size_text(row.settings)}; {seeds}", {})[names[row.system]] = None
+    return [f"- {'; '.join(systems)}: {size}" for size, systems in lines.items()]
 
 
 def table_lines(rows, subset, figure):
