@@ -66,8 +66,8 @@ class Store(SimpleNamespace):
 
 @pytest.fixture(scope="session", autouse=True)
 def signals_as_in_a_terminal():
-    """A suite started in the background may find SIGINT ignored, or SIGHUP: what it starts would inherit that."""
-    handlers = {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}
+    """A suite started in the background may find signals ignored: what it starts would inherit that."""
+    handlers = {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL, "SIGTERM": signal.SIG_DFL}
     before = {
         number: signal.signal(number, handler)
         for name, handler in handlers.items()

@@ -36,7 +36,7 @@ class NoiseBank:
     """Noise that follows from its key; counts what is asked of it in a file, for that works across processes."""
 
     def __init__(self, log, version="1", pause_s=0.0):
-        self.log, self.version, self.pause_s = log, version, pause_s
+        self.log, self.version, self.pause_s, self.wait_for = log, version, pause_s, None
 
     def fingerprint(self):
         return self.version
@@ -45,6 +45,8 @@ class NoiseBank:
         with open(self.log, "a") as file:
             file.write(f"{key}\n")
         time.sleep(60 if key == "slow" else self.pause_s)
+        while key == "room6" and self.wait_for and not self.wait_for.exists():
+            time.sleep(0.01)
         if key == "missing":
             raise InputError("missing.wav: no such file")
         if key == "deadly":
@@ -236,7 +238,7 @@ import sys
 sys.path[:0] = [{tests!r}, {root!r}]
 from test_dataset import RECIPES, NoiseBank
 from minirsed.dataset import prepare
-bank = NoiseBank({log!r}, pause_s=0.02)
+bank = NoiseBank({log!r}, pause_s=0.05)
 prepare(bank, RECIPES, {folder!r}, n_jobs={n_jobs}, progress=lambda done, n: print(done, flush=True))
 """
 
@@ -254,7 +256,7 @@ def test_killed_preparation_resumes_to_the_same_bytes(bank, tmp_path, undisturbe
     try:
         while int(process.stdout.readline()) < n_clips:
             pass
-        time.sleep(random.random() * 0.2)  # a chunk takes 0.32 s
+        time.sleep(random.random() * 0.2)  # a chunk takes 0.8 s
         os.killpg(process.pid, signal.SIGKILL) if whole_group else process.kill()
         process.wait()
         done = []
@@ -431,17 +433,19 @@ def small_disk(tmp_path):
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_disk_that_fills_up_on_the_way(bank, small_disk, undisturbed, n_jobs):
     """Another program takes the space after the first chunk: an OSError, and later on nothing is lost."""
+    bank.wait_for = small_disk / "other"  # chunks are ordered by background: room6 is in the last two
 
     def fill_disk(n_done, n):
         if n_done == 16:
-            with pytest.raises(OSError), open(small_disk / "other", "wb", buffering=0) as file:
+            with pytest.raises(OSError), open(small_disk / "full", "wb", buffering=0) as file:
                 while True:
                     file.write(bytes(4096))
+            (small_disk / "full").rename(bank.wait_for)
 
     with pytest.raises(OSError, match="No space left on device"):
         prepare(bank, RECIPES, small_disk, n_jobs=n_jobs, progress=fill_disk)
-    (small_disk / "other").unlink()
-    done = []
+    bank.wait_for.unlink()
+    bank.wait_for, done = None, []
     store = prepare(bank, RECIPES, small_disk, n_jobs=1, progress=lambda n_done, n: done.append(n_done))
     assert stored_bytes(store) == undisturbed and done[0] >= 16
 

@@ -63,7 +63,6 @@ def test_same_table_as_here_though_a_worker_is_killed(sweep_place, dask, undistu
     assert "2/2" in capsys.readouterr().out
     assert_same_sweep(undisturbed_sweep, out)
     assert "going on after epoch" in next(out.glob("ping-uni-*/log.txt")).read_text()
-    killed[0].communicate()
     dask.workers.remove(killed[0])
     wait_for(dask.add(), "Registered to:")
 

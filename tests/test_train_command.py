@@ -41,17 +41,17 @@ def sounds(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, sounds):
-    """A run on that folder, with everything that the command prints."""
+    """A run on that folder, with everything that the command prints, and the files that it leaves."""
     folder = tmp_path_factory.mktemp("run")
     result = run("train", "glide", "--data", sounds, *TINY, "--workers", "1", cwd=folder)
     assert result.returncode == 0, result.stderr
+    result.written = {path.name for path in (folder / "runs" / "glide").iterdir()}
     return folder, result
 
 
 def test_train_leaves_a_run_folder(finished):
     folder, result = finished
-    written = {path.name for path in (folder / "runs" / "glide").iterdir()}
-    assert written == {
+    assert result.written == {
         *("config.json", "metrics.csv", "checkpoint.npz", "best.npz", "events_dev.csv", "curves.png", "examples.png"),
         *("checkpoint.previous.npz", "train.log", "lock"),
     }
@@ -180,7 +180,6 @@ def test_train_names_what_is_wrong_with_the_request(tmp_path):
         run("train", "nothing", "--data", "lacking", *TINY, cwd=tmp_path), "events/nothing", "no sound files"
     )
     assert_one_line(run("train", "babycry", *TINY, "--out", "file/run", cwd=tmp_path), "--out file/run: Not a")
-    assert_one_line(run("train", "babycry", *TINY, "--out", "/proc/run", cwd=tmp_path), "--out /proc/run: ")
     assert_one_line(run("train", "babycry", *TINY, "--features", "file", cwd=tmp_path), "--features file")
     assert_one_line(run("train", "babycry", "--clips", "0", cwd=tmp_path), "--clips is 0", "at least 2")
     assert_one_line(run("train", "babycry", "--alpha", "nan", cwd=tmp_path), "--alpha is nan")

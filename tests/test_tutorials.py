@@ -85,6 +85,7 @@ def test_saved_from_jupyter_it_is_the_same_text(path, tmp_path):
     assert copy.read_text(encoding="utf-8") == path.read_text(encoding="utf-8")
 
 
+@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
 def test_no_output_is_in_git():
     """Markdown holds none; so there must be no notebook of another kind, and no page."""
     patterns = ["*.ipynb", "tutorials/html", "tutorials/*.html"]
