@@ -19,12 +19,12 @@ log = logging.getLogger(__name__)
 def resumed_settings(arguments):
     """Settings of the run to go on with; also sets `arguments.out` where it was not given."""
     arguments.out = arguments.out or newest_run(arguments.label)
-    settings = settings_to_resume(arguments.out)
+    settings, asked = settings_to_resume(arguments.out), given_settings(arguments)
     for name, value in dataclasses.asdict(settings).items():
-        given = given_settings(arguments).get(name, value)
+        given = asked.get(name, value)
         if given != value and name not in RESUMED:
             raise InputError(f"--resume: {arguments.out} has {name} {value_text(value)}, not {value_text(given)}")
-    return dataclasses.replace(settings, epochs=getattr(arguments, "epochs", settings.epochs))
+    return dataclasses.replace(settings, epochs=asked.get("epochs", settings.epochs))
 
 
 def begun(folder, settings, train_store, is_resumed):
