@@ -1,0 +1,1 @@
+"""What a detector makes of many mixtures, counted, drawn and judged."""

@@ -1,0 +1,1 @@
+"""Changes of training mixtures that the paper does not have."""

@@ -1,0 +1,1 @@
+"""Command: score a trained run."""

@@ -1,0 +1,1 @@
+"""A detector on sound of any length, from files or as it arrives."""

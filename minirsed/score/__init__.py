@@ -1,0 +1,1 @@
+"""Command: score event lists."""

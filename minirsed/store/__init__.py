@@ -1,0 +1,1 @@
+"""Recipes → features on disk → minibatches."""

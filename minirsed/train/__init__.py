@@ -1,0 +1,1 @@
+"""Command: train a detector."""
