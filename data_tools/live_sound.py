@@ -1,7 +1,7 @@
 """Sound as it happens: raw PCM or WAV from a pipe, or a microphone → blocks of samples at the source's own rate.
 
     ffmpeg … | pcm_blocks ─┐
-    sounddevice, microphone ┴→ (samples,) float64, again and again → minirsed.streaming
+    sounddevice, microphone ┴→ (samples,) float64, again and again → minirsed.recordings.streaming
 
 Integer PCM is divided by 2^(bits − 1) and channels are averaged, as for files (`data_tools.audio`).
 """

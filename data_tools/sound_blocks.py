@@ -1,7 +1,7 @@
 """Sound of any length, a block at a time: mono, 44.1 kHz, the samples that `data_tools.audio.read_audio` gives.
 
-    file → file_blocks → (samples,) float64 at 44.1 kHz, again and again → minirsed.recordings
-    pieces at any rate → StreamResampler → minirsed.streaming
+    file → file_blocks → (samples,) float64 at 44.1 kHz, again and again → minirsed.recordings.files
+    pieces at any rate → StreamResampler → minirsed.recordings.streaming
 
 Memory is that of one block. What is heard as it happens comes from `data_tools.live_sound`.
 """

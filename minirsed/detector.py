@@ -14,12 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from data_tools.errors import InputError
-from minirsed.archive import read_arrays, write_arrays
-from minirsed.baseline import smooth
 from minirsed.decode import decode
 from minirsed.features import lfbe, run_to_seconds
 from minirsed.losses import sigmoid
 from minirsed.model import ModelConfig, forward, param_shapes
+from minirsed.rivals.mlp import smooth
+from minirsed.store.archive import read_arrays, write_arrays
 
 FORMAT = "minirsed-detector-1"
 
@@ -82,7 +82,7 @@ class Detector:
         return frame_logits, clip_logit
 
     def detect(self, y, sr=44100):
-        """Find the event in a clip, if there is one; recordings of any length: `minirsed.recordings.detect_file`.
+        """Find the event in a clip, if there is one; recordings of any length: `minirsed.recordings.files.detect_file`.
 
         Parameters
         ----------
@@ -112,7 +112,7 @@ class Detector:
         return sigmoid(clip_logit), smooth(p_t) if self.config.head == "frames" else p_t
 
     def stream(self, sr=44100):
-        """Detect in sound that comes in pieces: a `minirsed.streaming.Stream`.
+        """Detect in sound that comes in pieces: a `minirsed.recordings.streaming.Stream`.
 
         Parameters
         ----------
@@ -138,7 +138,7 @@ class Detector:
         >>> stream.n_frames == len(detector.detect(np.zeros(441000)).frame_probabilities)
         True
         """
-        from minirsed.streaming import Stream
+        from minirsed.recordings.streaming import Stream
 
         return Stream(self, sr)
 

@@ -28,8 +28,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minirsed.kernels.threads import one_by_one, side_by_side
 from minirsed.losses import sigmoid
-from minirsed.threads import one_by_one, side_by_side
 
 
 class Recurrence(NamedTuple):
@@ -40,7 +40,7 @@ class Recurrence(NamedTuple):
     spread: callable = one_by_one
 
     def on(self, executor):
-        """The same, with directions side by side where a thread is idle (`minirsed.threads.worker_threads`)."""
+        """The same, with directions side by side where a thread is idle (`minirsed.kernels.threads.worker_threads`)."""
         return self._replace(spread=side_by_side(executor))
 
 

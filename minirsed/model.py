@@ -12,14 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from minirsed.attention import attention_backward, attention_forward
-from minirsed.baseline import (
-    frames_head_backward,
-    frames_head_forward,
-    init_mlp,
-    mlp_backward,
-    mlp_forward,
-    mlp_shapes,
-)
 from minirsed.losses import (
     FRAME_LOSS_MARGIN,
     frame_loss_backward,
@@ -29,6 +21,14 @@ from minirsed.losses import (
     utterance_loss_forward,
 )
 from minirsed.multires import ARCHITECTURES, directions, encoder_backward, encoder_forward, init_encoder
+from minirsed.rivals.mlp import (
+    frames_head_backward,
+    frames_head_forward,
+    init_mlp,
+    mlp_backward,
+    mlp_forward,
+    mlp_shapes,
+)
 
 GROUP_CLIPS = 5  # clips a thread carries through the model at a time; fixed, so that sums keep their order
 
@@ -37,7 +37,7 @@ GROUP_CLIPS = 5  # clips a thread carries through the model at a time; fixed, so
 class ModelConfig:
     """Shape of the model: `arch` is uni, bi, multires or mlp; `n_units` per direction; `n_inputs` feature bands.
 
-    `head` is attention, or frames for what the paper argues against (`minirsed.baseline`).
+    `head` is attention, or frames for what the paper argues against (`minirsed.rivals.mlp`).
     """
 
     arch: str = "multires"

@@ -207,7 +207,7 @@ def count_events(
 ):
     """Count hits, misses and false alarms of every file; arguments and errors as for `score`.
 
-    The per-file counts are what `minirsed.uncertainty` resamples. Returns `FileCounts`.
+    The per-file counts are what `minirsed.analysis.uncertainty` resamples. Returns `FileCounts`.
     """
     _check_settings(collar_s, evaluate_onset, evaluate_offset, percentage_of_length, matching)
     for argument, lists in (("reference", reference), ("estimated", estimated)):

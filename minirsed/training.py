@@ -25,14 +25,14 @@ from data_tools.errors import InputError
 from data_tools.files import atomic_write
 from data_tools.recipes import draw_recipes
 from minirsed.adam import Adam, clip_by_global_norm
-from minirsed.augmentation import augment
-from minirsed.dataset import minibatches
+from minirsed.analysis.evaluation import batch_labels, evaluate, finite_clips
+from minirsed.augmentation.colouring import augment
 from minirsed.detector import Detector
-from minirsed.evaluation import batch_labels, evaluate, finite_clips
 from minirsed.gru import numba_recurrence
 from minirsed.model import ModelConfig, batch_loss_and_grads, init_params
 from minirsed.run.checkpoint import METRICS, Position, State, best_epoch, generator, read_checkpoint, write_checkpoint
 from minirsed.run.folder import METRICS_FILE
+from minirsed.store.dataset import minibatches
 
 SAVE_EVERY_S = 300.0  # the most that a kill costs, in seconds of work
 
@@ -65,7 +65,7 @@ class Training:
     Attributes
     ----------
     folder : Path
-    settings : minirsed.settings.TrainSettings
+    settings : minirsed.run.settings.TrainSettings
     detector : Detector
         With the newest weights.
     history : list of dict
@@ -88,7 +88,7 @@ class Training:
         ----------
         folder : str or Path
         settings : TrainSettings
-        train_store : minirsed.dataset.FeatureStore
+        train_store : minirsed.store.dataset.FeatureStore
         versions : dict, optional
             Of the libraries, for the checkpoint to remember.
 
@@ -141,7 +141,7 @@ class Training:
 
         Parameters
         ----------
-        train_store, dev_store : minirsed.dataset.FeatureStore
+        train_store, dev_store : minirsed.store.dataset.FeatureStore
         executor : concurrent.futures.Executor
             See `worker_threads`.
         progress : callable, optional

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from data_tools.recipes import Recipe
-from minirsed.dataset import feature_stats
 from minirsed.features import frame_to_seconds
+from minirsed.store.dataset import feature_stats
 from tests.sweeping import sweep_place, undisturbed_sweep  # noqa: F401  fixtures
 
 # A busy machine is no fault; the same examples at each run (tests/fuzz looks for new ones).
@@ -48,7 +48,7 @@ def pattern_store(n_clips, n_frames=61, n_bands=64, seed=0, name="mixture"):
 
 
 class Store(SimpleNamespace):
-    """The part of `minirsed.dataset.FeatureStore` that training and evaluation read, in memory."""
+    """The part of `minirsed.store.dataset.FeatureStore` that training and evaluation read, in memory."""
 
     def __init__(self, features, recipes, has_event, onset_s, offset_s):
         ebr_db = np.array([recipe.ebr_db for recipe in recipes])
@@ -89,7 +89,7 @@ def babycry_stores(tmp_path_factory):
     """Real mixtures of built-in sounds: 200 for training, 60 for development; some 20 s of work on two cores."""
     from data_tools.recipes import draw_recipes
     from data_tools.soundbank import SoundBank
-    from minirsed.dataset import prepare
+    from minirsed.store.dataset import prepare
 
     bank, root = SoundBank.builtin(), tmp_path_factory.mktemp("features")
     return [

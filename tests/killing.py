@@ -18,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from minirsed.archive import read_arrays, write_arrays
 from minirsed.run.checkpoint import FORMAT, NEWEST
+from minirsed.store.archive import read_arrays, write_arrays
 
 ROOT = Path(__file__).parents[1]
 SMALL = {"label": "line", "layers": 1, "units": 4, "clips": 8, "dev_clips": 6, "batch_size": 4, "epochs": 2}
 IMPORTED = (
     *("encodings.utf_8_sig", "soundfile", "soxr", "tqdm", "threadpoolctl", "data_tools.folder", "data_tools.tut2017"),
-    *("minirsed.plots", "minirsed.resuming", "tests.conftest"),
+    *("minirsed.analysis.plots", "minirsed.train.resuming", "tests.conftest"),
 )
 
 
@@ -99,7 +99,7 @@ def warm_up():
         importlib.import_module(name)
     from minirsed.detector import Detector
     from minirsed.model import ModelConfig, init_params
-    from minirsed.train import warm_up as compile_kernels
+    from minirsed.train.__main__ import warm_up as compile_kernels
 
     config = ModelConfig("multires", 1, 4)
     params = init_params(config, np.random.default_rng(0))
@@ -131,8 +131,8 @@ def do(request):
     if "small" in request:
         train_small(Path(request["small"]), request.get("save_every_s", 1e9))
         return 0
-    from minirsed import plots
-    from minirsed.train import main
+    from minirsed.analysis import plots
+    from minirsed.train.__main__ import main
 
     plots.curves = plots.examples = lambda *arguments: None
     try:
@@ -186,8 +186,8 @@ def fill_disk(path):
 
 def train_small(folder, save_every_s):
     """A run on features without sound, begun or gone on with."""
-    from minirsed.settings import TrainSettings
-    from minirsed.threads import worker_threads
+    from minirsed.kernels.threads import worker_threads
+    from minirsed.run.settings import TrainSettings
     from minirsed.training import Training
     from tests.conftest import pattern_store
 

@@ -11,7 +11,7 @@ from data_tools.audio import HIGHEST_PEAK, read_audio
 from data_tools.errors import InputError
 from data_tools.recipes import draw_recipes
 from data_tools.soundbank import SoundBank
-from minirsed.dataset import prepare
+from minirsed.store.dataset import prepare
 from tests.test_train_command import own_sounds
 
 SR = 44100

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minirsed.augmentation import NATS_PER_DB, augment
+from minirsed.augmentation.colouring import NATS_PER_DB, augment
 
 
 def features(n_clips=3, n_frames=7, n_bands=64):

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from data_tools.errors import InputError
-from minirsed import baseline
-from minirsed.archive import read_arrays, write_arrays
+from minirsed.analysis.evaluation import evaluate
 from minirsed.decode import decode
 from minirsed.detector import FORMAT, Detector
-from minirsed.evaluation import evaluate
 from minirsed.features import frame_to_seconds
 from minirsed.gru import numba_recurrence
+from minirsed.kernels.threads import worker_threads
 from minirsed.model import ModelConfig, batch_loss_and_grads, forward, init_params, losses, param_shapes
-from minirsed.settings import PRESETS, TrainSettings, complete
-from minirsed.threads import worker_threads
+from minirsed.rivals import mlp as baseline
+from minirsed.run.settings import PRESETS, TrainSettings, complete
+from minirsed.store.archive import read_arrays, write_arrays
 from minirsed.training import Training
 from tests.conftest import Store
 

@@ -20,8 +20,10 @@ import soundfile
 from data_tools.errors import InputError
 from data_tools.recipes import draw_recipes
 from data_tools.soundbank import SoundBank
-from minirsed import cluster, dataset, store_files, train
-from minirsed.dataset import prepare
+from minirsed.store import cluster, dataset
+from minirsed.store import files as store_files
+from minirsed.store.dataset import prepare
+from minirsed.train import __main__ as train
 from tests.test_dataset import RECIPES, NoiseBank, make_recipe
 
 distributed = pytest.importorskip("distributed")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data_tools.errors import InputError
-from minirsed.console import PLACES, add_place, named
+from minirsed.console.options import PLACES, add_place, named
 
 MINIRSED = Path(__file__).parents[1] / "minirsed"
 

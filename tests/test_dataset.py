@@ -1,4 +1,4 @@
-"""`minirsed.dataset`: the same bytes for any number of workers and after any kill, and honest refusals."""
+"""`minirsed.store.dataset`: the same bytes for any number of workers and after any kill, and honest refusals."""
 
 import contextlib
 import dataclasses
@@ -24,9 +24,10 @@ from data_tools import files
 from data_tools.errors import InputError
 from data_tools.recipes import Recipe
 from data_tools.soundbank import SoundBank
-from minirsed import dataset, store_files
-from minirsed.dataset import FeatureStore, feature_stats, minibatches, prepare
 from minirsed.features import lfbe
+from minirsed.store import dataset
+from minirsed.store import files as store_files
+from minirsed.store.dataset import FeatureStore, feature_stats, minibatches, prepare
 
 ROOT = Path(__file__).parents[1]
 CLIP_S = 0.5  # T = 20 frames: 1 + (22050 - 2029) // 1014
@@ -237,7 +238,7 @@ PREPARE = """
 import sys
 sys.path[:0] = [{tests!r}, {root!r}]
 from test_dataset import RECIPES, NoiseBank
-from minirsed.dataset import prepare
+from minirsed.store.dataset import prepare
 bank = NoiseBank({log!r}, pause_s=0.05)
 prepare(bank, RECIPES, {folder!r}, n_jobs={n_jobs}, progress=lambda done, n: print(done, flush=True))
 """

@@ -21,7 +21,7 @@ from minirsed.detect.results import find_recordings, printable
 from minirsed.detector import Detector
 from minirsed.features import HOP_S, n_frames
 from minirsed.model import ModelConfig, init_params
-from minirsed.recordings import detect_file
+from minirsed.recordings.files import detect_file
 from tests.conftest import tone_detector, tones
 from tests.test_live_sound import FakeSounddevice
 

@@ -9,7 +9,7 @@ import soundfile
 
 from minirsed.detect.plots import MOST_DETAILS, N_COLUMNS, Overview, draw
 from minirsed.features import lfbe
-from minirsed.recordings import detect_file
+from minirsed.recordings.files import detect_file
 from tests.conftest import tone_detector, tones
 
 

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 
 from data_tools.recipes import Recipe
-from minirsed import breakdown, evaluate, score
+from minirsed.analysis import breakdown
+from minirsed.analysis.evaluation import Evaluation, estimated_events, reference_events
+from minirsed.analysis.files import Results, figures_of, grid_of, write_report
+from minirsed.analysis.thresholds import lowest_error
 from minirsed.detector import Detector
-from minirsed.evaluation import Evaluation, estimated_events, reference_events
-from minirsed.evaluation_report import Results, figures_of, grid_of, write_report
+from minirsed.evaluate import __main__ as evaluate
 from minirsed.features import frame_to_seconds
 from minirsed.model import ModelConfig, init_params
+from minirsed.run.settings import TrainSettings
+from minirsed.score import __main__ as score
 from minirsed.scoring import score as score_events
-from minirsed.settings import TrainSettings
-from minirsed.thresholds import lowest_error
 
 N_FRAMES = 200  # 4.6 s
 

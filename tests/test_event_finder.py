@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from minirsed.attention import attention_forward
 from minirsed.decode import decode
-from minirsed.event_finder import EventFinder, FoundRun, attention_probability
 from minirsed.losses import sigmoid
+from minirsed.recordings.event_finder import EventFinder, FoundRun, attention_probability
 
 LOUD, QUIET = 4.0, -5.0
 

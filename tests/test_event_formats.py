@@ -10,10 +10,10 @@ import pytest
 
 from data_tools.errors import InputError
 from data_tools.event_lists import read_event_list
-from minirsed.console import counted
+from minirsed.console.options import counted
 from minirsed.detect import __main__ as detect
 from minirsed.detect.formats import FORMATS, RAVEN_COLUMNS, clock, text_of
-from minirsed.recordings import Event, Recording
+from minirsed.recordings.files import Event, Recording
 
 EVENTS = [Event(1.23456789, 2.5, 0.98765), Event(3701.0001, 3702.75, 0.5012)]
 NAME, LABEL = "süb dir/a b 100%.wav", "door bell"

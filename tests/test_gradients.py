@@ -6,9 +6,10 @@ The upstream gradient is random, all dimensions are different (a transpose canno
 import numpy as np
 import pytest
 
-from minirsed import attention, baseline, gru, losses, multires
+from minirsed import attention, gru, losses, multires
 from minirsed.gradcheck import compare, gradcheck, report
 from minirsed.model import ModelConfig, init_params, loss_and_grads
+from minirsed.rivals import mlp as baseline
 
 TOLERANCE = 1e-6
 B, T, D, H = 3, 7, 5, 4

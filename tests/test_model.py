@@ -8,8 +8,8 @@ import pytest
 from data_tools.errors import InputError
 from minirsed import attention, gru, losses, multires
 from minirsed.detector import Detector
+from minirsed.kernels.threads import worker_threads
 from minirsed.model import ModelConfig, batch_loss_and_grads, forward, init_params, loss_and_grads
-from minirsed.threads import worker_threads
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Pictures: names that matplotlib would take for mathematics. What they show is looked at, not tested."""
 
-from minirsed import plots
+from minirsed.analysis import plots
 from minirsed.run.checkpoint import METRICS
 
 

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_tools.errors import InputError
-from minirsed.archive import read_arrays, write_arrays
 from minirsed.run.checkpoint import FORMAT, NEWEST, read_checkpoint
+from minirsed.store.archive import read_arrays, write_arrays
 from tests.fuzz.targets import Targets
 
 PROFILE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

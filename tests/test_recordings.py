@@ -10,11 +10,11 @@ import soundfile
 from data_tools.errors import InputError
 from minirsed.detector import Detector
 from minirsed.features import HOP_S, lfbe
+from minirsed.kernels.threads import worker_threads
 from minirsed.losses import sigmoid
 from minirsed.model import ModelConfig, init_params
-from minirsed.recordings import detect_file, detect_recording, event_finder, to_event
-from minirsed.threads import worker_threads
-from minirsed.windows import STEP_FRAMES, WINDOW_FRAMES
+from minirsed.recordings.files import detect_file, detect_recording, event_finder, to_event
+from minirsed.recordings.windows import STEP_FRAMES, WINDOW_FRAMES
 from tests.conftest import tone_detector, tones
 
 SEAM_S = [(STEP_FRAMES * (i + 0.5) + WINDOW_FRAMES / 2) * HOP_S for i in range(4)]  # 22.4, 37.1, 51.8, 66.5 s

@@ -16,11 +16,11 @@ import pytest
 import soundfile
 
 from data_tools.errors import InputError
-from minirsed.evaluation_report import figures_of
+from minirsed.analysis.files import figures_of
 from minirsed.report import __main__ as report
 from minirsed.report import media
 from minirsed.report import page as report_page
-from minirsed.settings import TrainSettings
+from minirsed.run.settings import TrainSettings
 from minirsed.training import METRICS
 from tests.test_evaluate_command import CLIPS, results_by_hand, tiny_detector
 

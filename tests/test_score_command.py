@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from data_tools.event_lists import write_event_list
-from minirsed.score import main
+from minirsed.score.__main__ import main
 
 REPOSITORY = Path(__file__).parents[1]
 

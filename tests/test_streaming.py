@@ -5,7 +5,7 @@ import pytest
 
 from data_tools.audio import resample
 from minirsed.features import HOP_S
-from minirsed.streaming import DELAY, STEP, about
+from minirsed.recordings.streaming import DELAY, STEP, about
 from tests.conftest import tone_detector, tones
 from tests.test_recordings import random_detector, run, spans
 

@@ -17,12 +17,12 @@ import pytest
 from data_tools.errors import InputError
 from data_tools.files import exclusive
 from minirsed import training
-from minirsed.archive import read_arrays, write_arrays
 from minirsed.detector import Detector
+from minirsed.kernels.threads import worker_threads
 from minirsed.run.checkpoint import DAMAGED, FORMAT, NEWEST, PREVIOUS
 from minirsed.run.interrupt import StopSignals
-from minirsed.settings import TrainSettings
-from minirsed.threads import worker_threads
+from minirsed.run.settings import TrainSettings
+from minirsed.store.archive import read_arrays, write_arrays
 from minirsed.training import Stopped, Training
 from tests.conftest import Store
 from tests.killing import Killer, Server, contents, drop_random_state, where_killed, words_for

@@ -12,15 +12,15 @@ import pytest
 
 from data_tools.errors import InputError
 from data_tools.soundbank import open_bank
-from minirsed.plots import sweep_curves
-from minirsed.settings import TrainSettings
+from minirsed.analysis.plots import sweep_curves
+from minirsed.analysis.uncertainty import bootstrap_intervals, compare
+from minirsed.run.settings import TrainSettings
 from minirsed.sweep import cost as sweep_cost
 from minirsed.sweep.jobs import Jobs, command_line, read_result
 from minirsed.sweep.plan import Cell, plan, scaled
 from minirsed.sweep.results import COLUMNS, markdown, write_results
 from minirsed.sweep.scores import differences, rows_of
-from minirsed.train import parse_arguments as parse_train_arguments
-from minirsed.uncertainty import bootstrap_intervals, compare
+from minirsed.train.__main__ import parse_arguments as parse_train_arguments
 from tests.sweeping import LONG, assert_same_sweep, epochs, run, start, wait_until
 
 # ---- plans
@@ -106,7 +106,7 @@ def test_grid_without_what_makes_no_difference():
 @pytest.mark.parametrize("preset", ["quick", "table1", "table2"])
 def test_command_line_of_a_cell_gives_its_settings(preset):
     """What a run folder says of its origin can be typed, and leads to the same settings."""
-    from minirsed.settings import from_arguments
+    from minirsed.run.settings import from_arguments
 
     for cell in plan({}, preset, 0.3 if preset == "table1" else 1.0, redraw=True, ebr_db=(-12.5, 3)):
         arguments = parse_train_arguments(command_line(cell.settings))
@@ -319,8 +319,8 @@ def test_cost_is_that_of_what_is_left(tmp_path, monkeypatch):
 
 def test_measurement_is_of_the_size_asked_for(monkeypatch):
     """Updates of whole batches, and detecting in groups of clips, by the model of the settings."""
+    from minirsed.kernels.threads import worker_threads
     from minirsed.model import ModelConfig
-    from minirsed.threads import worker_threads
 
     update, detect, seen = sweep_cost.batch_loss_and_grads, sweep_cost.forward, set()
 
@@ -397,7 +397,7 @@ def test_finished_cells_are_left_alone_and_new_ones_added(finished, sweep_place)
 
 def test_a_cell_is_what_the_training_command_makes(finished, sweep_place):
     """The same bytes, whatever the number of jobs and threads."""
-    from minirsed import train
+    from minirsed.train import __main__ as train
 
     out, _ = finished
     folder = next(out.glob("pong-uni-*-seed1"))
@@ -411,7 +411,7 @@ def test_a_cell_is_what_the_training_command_makes(finished, sweep_place):
 
 def test_systems_with_other_features_can_be_compared(undisturbed_sweep, sweep_place, capsys):
     """The paper's model against the baseline on the same mixtures, though one sees 64 bands and the other 40."""
-    from minirsed import evaluate
+    from minirsed.evaluate import __main__ as evaluate
 
     ours, baseline = (str(next(undisturbed_sweep.glob(f"ping-{arch}-*"))) for arch in ("uni", "mlp"))
     places = ["--features", str(sweep_place / "features"), "--no-tune", "--json"]

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import minirsed
-from minirsed import cluster, store_files
+from minirsed.store import cluster
+from minirsed.store import files as store_files
 from minirsed.sweep import __main__ as sweep
 from minirsed.sweep import cluster as sweep_cluster
 from tests.sweeping import LONG, TINY, assert_same_sweep, epochs, wait_until

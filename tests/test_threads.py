@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from minirsed.threads import one_by_one, side_by_side, worker_threads
+from minirsed.kernels.threads import one_by_one, side_by_side, worker_threads
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -78,7 +78,7 @@ def test_blas_has_one_thread_inside_and_its_own_number_again_after():
 
 STEPS = """
 import resource, sys
-from minirsed import threads
+from minirsed.kernels import threads
 from minirsed.bench.rows import Size, prepare_step
 if sys.argv[1] == "glibc's way":
     threads.keep_freed_memory = lambda: None

@@ -3,11 +3,8 @@
 import numpy as np
 import pytest
 
-from minirsed import thresholds
-from minirsed.decode import decode
-from minirsed.features import run_to_seconds
-from minirsed.scoring import score
-from minirsed.thresholds import (
+from minirsed.analysis import thresholds
+from minirsed.analysis.thresholds import (
     ThresholdGrid,
     clip_rates,
     det_curve,
@@ -15,6 +12,9 @@ from minirsed.thresholds import (
     precision_recall_curve,
     threshold_grid,
 )
+from minirsed.decode import decode
+from minirsed.features import run_to_seconds
+from minirsed.scoring import score
 
 
 def scored(p, p_t, onset_s, thres0, thres1):

@@ -207,7 +207,7 @@ def test_help_is_complete(module, tmp_path):
     if module == "train":
         from dataclasses import fields
 
-        from minirsed.settings import TrainSettings, option_name, value_text
+        from minirsed.run.settings import TrainSettings, option_name, value_text
 
         text = " ".join(result.stdout.split())
         for setting in fields(TrainSettings):

@@ -9,14 +9,14 @@ from data_tools.errors import InputError
 from data_tools.recipes import EBR_DB
 from data_tools.soundbank import open_bank
 from minirsed.adam import Adam, clip_by_global_norm
-from minirsed.archive import read_arrays
+from minirsed.analysis.evaluation import batch_labels, evaluate
 from minirsed.detector import Detector
-from minirsed.evaluation import batch_labels, evaluate
 from minirsed.gru import numba_recurrence
+from minirsed.kernels.threads import worker_threads
 from minirsed.model import ModelConfig, batch_loss_and_grads, init_params
 from minirsed.run.checkpoint import FORMAT
-from minirsed.settings import TrainSettings
-from minirsed.threads import worker_threads
+from minirsed.run.settings import TrainSettings
+from minirsed.store.archive import read_arrays
 from minirsed.training import Training, recipes_of
 from tests.conftest import Store
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minirsed.uncertainty import bootstrap_intervals, compare, sign_flip_p_value
+from minirsed.analysis.uncertainty import bootstrap_intervals, compare, sign_flip_p_value
 
 
 def draw_counts(n_files, rng, p_hit=0.8, p_false_alarm=0.15):
@@ -63,7 +63,7 @@ def test_seeded_and_in_blocks(monkeypatch):
     first = bootstrap_intervals(counts, np.random.default_rng(7))
     assert first == bootstrap_intervals(counts, np.random.default_rng(7))
     assert first != bootstrap_intervals(counts, np.random.default_rng(8))
-    monkeypatch.setattr("minirsed.uncertainty.BLOCK_DRAWS", 17)
+    monkeypatch.setattr("minirsed.analysis.uncertainty.BLOCK_DRAWS", 17)
     assert first == bootstrap_intervals(counts, np.random.default_rng(7))
 
 

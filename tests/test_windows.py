@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minirsed.features import lfbe
-from minirsed.windows import ALIGNMENT, HOP, STEP_FRAMES, WIN, WINDOW_FRAMES, FeatureStream, stitch, windows
+from minirsed.recordings.windows import ALIGNMENT, HOP, STEP_FRAMES, WIN, WINDOW_FRAMES, FeatureStream, stitch, windows
 
 
 def noise(n):

@@ -9,10 +9,10 @@ import math
 
 import numpy as np
 
-from minirsed.evaluation import estimated_events
+from minirsed.analysis.evaluation import estimated_events
+from minirsed.analysis.thresholds import COLLAR_S
+from minirsed.analysis.uncertainty import bootstrap_intervals, compare
 from minirsed.scoring import count_events, score, scores_from_counts
-from minirsed.thresholds import COLLAR_S
-from minirsed.uncertainty import bootstrap_intervals, compare
 
 RESAMPLES = 10_000  # bootstrap resamples of the mixtures
 SEED = 0  # of the bootstrap
@@ -26,7 +26,7 @@ def figures(evaluation, names=None):
 
     Parameters
     ----------
-    evaluation : minirsed.evaluation.Evaluation
+    evaluation : minirsed.analysis.evaluation.Evaluation
     names : iterable of str, optional
         Mixtures to count; default: all.
 

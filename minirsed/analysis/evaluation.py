@@ -52,7 +52,7 @@ def evaluate(detector, store, executor, recurrence, *, alpha=1.0, progress=None)
     Parameters
     ----------
     detector : minirsed.detector.Detector
-    store : minirsed.dataset.FeatureStore
+    store : minirsed.store.dataset.FeatureStore
     executor : concurrent.futures.Executor
         Threads; each takes a group of clips at a time, so memory is bounded whatever the store's size.
     recurrence : minirsed.gru.Recurrence

@@ -23,9 +23,9 @@ import numpy as np
 
 from data_tools.event_lists import write_event_list
 from data_tools.files import atomic_write
-from minirsed import breakdown, plots
+from minirsed.analysis import breakdown, plots
+from minirsed.analysis.thresholds import GRID, PAPER, clip_rates, det_curve, threshold_grid
 from minirsed.features import frame_to_seconds
-from minirsed.thresholds import GRID, PAPER, clip_rates, det_curve, threshold_grid
 
 N_WORST = 10  # mistakes to show
 GRID_COLUMNS = ("n_ref", "n_sys", "n_tp", "n_fp", "n_fn", "error_rate", "f1", "precision", "recall")
@@ -38,8 +38,8 @@ class Results:
     run: Path
     subset: str
     detector: Any  # minirsed.detector.Detector
-    store: Any  # minirsed.dataset.FeatureStore
-    evaluation: Any  # minirsed.evaluation.Evaluation with the detector's own thresholds
+    store: Any  # minirsed.store.dataset.FeatureStore
+    evaluation: Any  # minirsed.analysis.evaluation.Evaluation with the detector's own thresholds
     bank: Any = None  # data_tools.soundbank.SoundBank that the mixtures are made of
     tuned_thresholds: tuple | None = None  # (thres0, thres1)
     dev_store: Any = None  # on which they were tuned, and its Evaluation
@@ -71,7 +71,7 @@ class Results:
 
 
 def grid_of(detector, store, evaluation):
-    """`ThresholdGrid` of an evaluation, the detector's own thresholds among those of `minirsed.thresholds.GRID`."""
+    """`ThresholdGrid` of an evaluation, the detector's own thresholds among those of `thresholds.GRID`."""
     return threshold_grid(
         probabilities(evaluation),
         np.stack([found.frame_probabilities for found in evaluation.detections]),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minirsed.breakdown import outcome
+from minirsed.analysis.breakdown import outcome
 from minirsed.features import frame_to_seconds
 
 TRUTH, FOUND = "#1b9e77", "#d95f02"  # told apart by colour-blind eyes and in grey print (ColorBrewer Dark2)
@@ -87,8 +87,8 @@ def examples(store, evaluation, path, title, rows):
 
     Parameters
     ----------
-    store : minirsed.dataset.FeatureStore
-    evaluation : minirsed.evaluation.Evaluation
+    store : minirsed.store.dataset.FeatureStore
+    evaluation : minirsed.analysis.evaluation.Evaluation
     path : str or Path
     title : str
     rows : list of int
@@ -113,7 +113,7 @@ def mistakes(store, evaluation, path, title, rows):
     ----------
     store, evaluation, path, title : as for `examples`
     rows : list of int
-        Clips of the store, in the order of `minirsed.breakdown.mistakes`.
+        Clips of the store, in the order of `minirsed.analysis.breakdown.mistakes`.
     """
     n_columns = min(2, len(rows))
     n_rows = -(-len(rows) // n_columns)
@@ -213,9 +213,9 @@ def det(curves, points, path, title):
 
     Parameters
     ----------
-    curves : list of (str, minirsed.thresholds.DetCurve)
+    curves : list of (str, minirsed.analysis.thresholds.DetCurve)
         One or two, of the same clips, of which some have an event and some have none.
-    points : list of (str, minirsed.thresholds.ClipRates)
+    points : list of (str, minirsed.analysis.thresholds.ClipRates)
         Operating points to mark on the first curve, one or two.
     path : str or Path
     title : str
@@ -260,7 +260,7 @@ def threshold_map(grids, points, path, title):
 
     Parameters
     ----------
-    grids : list of (str, minirsed.thresholds.ThresholdGrid)
+    grids : list of (str, minirsed.analysis.thresholds.ThresholdGrid)
         Name and grid, at least one; all of them with events.
     points : list of (str, (thres0, thres1))
         To mark on every map.

@@ -14,7 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console import available_cores, help_formatter, require_positive
+from minirsed.console.options import available_cores, help_formatter, require_positive
 
 PEERS = ("torch", "librosa", "sed_eval")
 SGEMM_SIZE = 2048
@@ -110,7 +110,7 @@ def about_machine(arguments, versions):
 def measure(row, peers, arguments):
     """Medians of alternating runs of a row, its peers and sgemm."""
     from minirsed.bench.peers import PAUSE_S
-    from minirsed.threads import keep_freed_memory
+    from minirsed.kernels.threads import keep_freed_memory
 
     keep_freed_memory()  # as the commands do
     n_threads = 1 if row.key in ONE_THREAD else arguments.threads

@@ -155,7 +155,7 @@ def inference_row(arch, n_layers, size, clips):
 
 
 def prepare_inference(executor, arch, n_layers, size):
-    """Groups of clips over the threads, as `minirsed.evaluation` does it."""
+    """Groups of clips over the threads, as `minirsed.analysis.evaluation` does it."""
     config, recurrence = ModelConfig(arch, n_layers, size.units, size.inputs), numba_recurrence().on(executor)
     params, x = init_params(config, np.random.default_rng(0)), features_and_labels(size)[0]
 

@@ -1,7 +1,8 @@
 """Find events in sound: `python -m minirsed.detect RUN PATH…`: files, folders, a pipe or a microphone.
 
 Recordings may be of any length: longer ones than the training clips go through overlapping windows
-(`minirsed.windows`). What comes from a pipe or a microphone is detected as it arrives (`minirsed.streaming`).
+(`minirsed.recordings.windows`). What comes from a pipe or a microphone is detected as it arrives
+(`minirsed.recordings.streaming`).
 """
 
 import argparse
@@ -12,7 +13,15 @@ from functools import partial
 from pathlib import Path
 
 from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console import Progress, add_place, available_cores, counted, help_formatter, named, require_positive
+from minirsed.console.options import (
+    Progress,
+    add_place,
+    available_cores,
+    counted,
+    help_formatter,
+    named,
+    require_positive,
+)
 
 FORMATS = ("table", "csv", "audacity", "raven", "jams", "rttm", "json")
 SAMPLE_FORMATS = ("s16le", "s16be", "s24le", "s32le", "u8", "f32le", "f64le")
@@ -88,7 +97,7 @@ def load_detector(arguments):
             raise InputError(f"--{name} is {value}: expected a probability, 0 … 1")
     given = {name: value for name, value in thresholds.items() if value is not None}
     detector = Detector.load(arguments.run)
-    from minirsed.recordings import require_any_length
+    from minirsed.recordings.files import require_any_length
 
     require_any_length(detector, arguments.run)
     return dataclasses.replace(detector, **given)
@@ -98,7 +107,7 @@ def detect_recordings(arguments, detector):
     """Run over files and folders, print or write what is found, and name what cannot be used at the end."""
     from minirsed.detect.formats import FORMATS, body_of, clock, import_jams
     from minirsed.detect.results import file_size, find_recordings, open_results
-    from minirsed.threads import worker_threads
+    from minirsed.kernels.threads import worker_threads
 
     form, recordings = FORMATS[arguments.format], find_recordings([Path(path) for path in arguments.paths])
     if arguments.format == "jams":
@@ -173,7 +182,7 @@ def detect_one(arguments, detector, path, name, executor, results, progress):
     from data_tools.sound_blocks import file_blocks
     from minirsed.detect.formats import FORMATS, text_of
     from minirsed.detect.results import file_state
-    from minirsed.recordings import detect_recording
+    from minirsed.recordings.files import detect_recording
 
     state, overview = file_state(path), None
     if arguments.plot:
@@ -204,8 +213,8 @@ def listen(arguments, detector):
     from data_tools.live_sound import PcmFormat, microphone_blocks, pcm_blocks, read_wav_header
     from minirsed.detect.formats import FORMATS, clock
     from minirsed.gru import numba_recurrence
-    from minirsed.streaming import Stream, about
-    from minirsed.threads import worker_threads
+    from minirsed.kernels.threads import worker_threads
+    from minirsed.recordings.streaming import Stream, about
 
     form = FORMATS[arguments.format]
     if form.event is None:

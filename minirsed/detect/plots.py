@@ -7,9 +7,9 @@ event is read from the file again.
 import numpy as np
 
 from data_tools.audio import read_audio
+from minirsed.analysis.plots import FOUND, draw_log_mel, new_figure, plain
 from minirsed.detect.formats import clock
 from minirsed.features import HOP_S, frame_to_seconds, lfbe
-from minirsed.plots import FOUND, draw_log_mel, new_figure, plain
 
 N_COLUMNS = 1500  # about as many as the picture has pixels
 DETAIL_S = 60.0  # longer recordings also have their events drawn one by one
@@ -56,7 +56,7 @@ def draw(file, detector, path, name, recording, overview):
         The sound file, from which the neighbourhood of events is read once more.
     name : str
         For the title.
-    recording : minirsed.recordings.Recording
+    recording : minirsed.recordings.files.Recording
     overview : Overview
         Of its features.
     """

@@ -1,6 +1,6 @@
 """Score a trained run on mixtures that it has not seen: `python -m minirsed.evaluate RUN`.
 
-Prints what a reviewer asks for; `minirsed.evaluation_report` leaves all of it in the run folder. The headline has
+Prints what a reviewer asks for; `minirsed.analysis.files` leaves all of it in the run folder. The headline has
 the run's own thresholds, 0.5 and 0.5 as in the paper; those tuned on the development mixtures have a row of their
 own below it. Nothing is ever tuned on evaluation mixtures.
 """
@@ -11,7 +11,15 @@ import textwrap
 from pathlib import Path
 
 from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console import WIDTH, Progress, add_place, available_cores, help_formatter, named, require_positive
+from minirsed.console.options import (
+    WIDTH,
+    Progress,
+    add_place,
+    available_cores,
+    help_formatter,
+    named,
+    require_positive,
+)
 
 
 def parse_arguments(argv=None):
@@ -74,7 +82,7 @@ def main(argv=None):
     """Run the command."""
     arguments = parse_arguments(argv)
     require_positive(arguments, "clips", "threads")
-    from minirsed.evaluation_report import write_report
+    from minirsed.analysis.files import write_report
 
     figures = write_report(run_detectors(arguments))
     print(json.dumps(figures, indent=2) if arguments.json else tables(figures))
@@ -83,14 +91,14 @@ def main(argv=None):
 def run_detectors(arguments):
     """Prepare the mixtures, run the detector over them, tune its thresholds on dev, run the other detector."""
     from data_tools.soundbank import open_bank
-    from minirsed.dataset import prepare
+    from minirsed.analysis.evaluation import evaluate
+    from minirsed.analysis.files import Results, grid_of
+    from minirsed.analysis.thresholds import lowest_error
     from minirsed.detector import Detector
-    from minirsed.evaluation import evaluate
-    from minirsed.evaluation_report import Results, grid_of
     from minirsed.gru import numba_recurrence
+    from minirsed.kernels.threads import worker_threads
     from minirsed.run.folder import read_settings
-    from minirsed.threads import worker_threads
-    from minirsed.thresholds import lowest_error
+    from minirsed.store.dataset import prepare
     from minirsed.training import recipes_of
 
     settings, detector = read_settings(arguments.run), Detector.load(arguments.run)
@@ -160,7 +168,7 @@ def tables(figures):
 
 def ebr_name(ebr_db):
     """Name of a group of mixtures of one event-to-background ratio, which may be unknown."""
-    from minirsed.breakdown import UNKNOWN
+    from minirsed.analysis.breakdown import UNKNOWN
 
     return f"EBR {ebr_db}" if ebr_db == UNKNOWN else f"EBR {'0' if ebr_db == '+0' else ebr_db:>3} dB"
 

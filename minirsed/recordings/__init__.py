@@ -1,1 +1,5 @@
 """A detector on sound of any length, from files or as it arrives."""
+
+from minirsed.recordings.files import detect_file
+
+__all__ = ["detect_file"]

@@ -3,7 +3,7 @@
 Data flow: data_tools.sound_blocks → windows → detector → event_finder, decode → **recordings** → `minirsed.detect`.
 
 A recording of at most 30 s is a clip as in training, and the paper's rule holds: one event or none, what
-`Detector.detect` finds. A longer one may hold any number of events (`minirsed.event_finder`).
+`Detector.detect` finds. A longer one may hold any number of events (`minirsed.recordings.event_finder`).
 """
 
 from collections import deque
@@ -13,14 +13,14 @@ import numpy as np
 
 from data_tools.errors import InputError
 from data_tools.sound_blocks import file_blocks
-from minirsed.event_finder import EventFinder
 from minirsed.features import HOP_S, SAMPLE_RATE, run_to_seconds
 from minirsed.gru import numba_recurrence
+from minirsed.kernels.threads import worker_threads
 from minirsed.losses import sigmoid
 from minirsed.model import GROUP_CLIPS
 from minirsed.multires import ARCHITECTURES, directions
-from minirsed.threads import worker_threads
-from minirsed.windows import LONGEST_CLIP, WINDOW_FRAMES, FeatureStream, stitch, windows
+from minirsed.recordings.event_finder import EventFinder
+from minirsed.recordings.windows import LONGEST_CLIP, WINDOW_FRAMES, FeatureStream, stitch, windows
 
 GAP_FRAMES = round(0.5 / HOP_S)  # 0.5 s, within which the challenge's scorer takes two onsets for one
 
@@ -43,7 +43,7 @@ class Recording(NamedTuple):
 
 
 def require_any_length(detector, name="detector"):
-    """Refuse, by `InputError`, a detector whose rule is for clips of 30 s alone (`minirsed.baseline`)."""
+    """Refuse, by `InputError`, a detector whose rule is for clips of 30 s alone (`minirsed.rivals.mlp`)."""
     config = detector.config
     if config.arch not in ARCHITECTURES or config.head != "attention":
         raise InputError(
@@ -107,7 +107,8 @@ def detect_recording(detector, blocks, executor, *, n_threads, all_events=False,
     blocks : iterable of (samples,) float array
         Mono, 44.1 kHz; together at least one sample.
     executor : concurrent.futures.Executor
-        Of `minirsed.threads.worker_threads(n_threads)`. While it runs the model the calling thread makes features.
+        Of `minirsed.kernels.threads.worker_threads(n_threads)`. While it runs the model, the calling thread makes
+        features.
     n_threads : int
     all_events : bool
         As in `detect_file`.

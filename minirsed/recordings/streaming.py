@@ -8,18 +8,18 @@ what follows depends on the architecture:
 `bi`, `multires`    look ahead as well. The model runs over the last 30 s, again every `STEP` frames, and a frame is
             taken `DELAY` frames after it was heard, when the model has heard what follows it.
 
-p is the paper's over the last 30 s, told from the frame logits (`minirsed.event_finder`).
+p is the paper's over the last 30 s, told from the frame logits (`minirsed.recordings.event_finder`).
 """
 
 import numpy as np
 
 from data_tools.sound_blocks import StreamResampler
-from minirsed.event_finder import EventFinder
 from minirsed.features import HOP_S, SAMPLE_RATE
 from minirsed.gru import gru_forward, numba_recurrence
 from minirsed.losses import sigmoid
-from minirsed.recordings import GAP_FRAMES, event_finder, to_event
-from minirsed.windows import WINDOW_FRAMES, FeatureStream
+from minirsed.recordings.event_finder import EventFinder
+from minirsed.recordings.files import GAP_FRAMES, event_finder, to_event
+from minirsed.recordings.windows import WINDOW_FRAMES, FeatureStream
 
 STEP = 48  # frames, 1.1 s; a multiple of 2^4: pairs that `multires` averages stay pairs from run to run
 DELAY = 96  # frames, 2.2 s
@@ -51,7 +51,7 @@ class Stream:
     Raises
     ------
     InputError
-        The detector is for clips alone, see `minirsed.recordings.require_any_length`.
+        The detector is for clips alone, see `minirsed.recordings.files.require_any_length`.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class Stream:
 
         Returns
         -------
-        list of minirsed.recordings.Event
+        list of minirsed.recordings.files.Event
             Events that have ended, in order; seconds from the stream's start.
 
         Raises

@@ -9,8 +9,8 @@ import shlex
 import sys
 
 from data_tools.errors import exit_on_input_error
-from minirsed.console import Progress, add_place, help_formatter, require_positive, require_writable
-from minirsed.evaluate import add_mixture_arguments, run_detectors
+from minirsed.console.options import Progress, add_place, help_formatter, require_positive, require_writable
+from minirsed.evaluate.__main__ import add_mixture_arguments, run_detectors
 
 
 def parse_arguments(argv=None):
@@ -61,7 +61,7 @@ def main(argv=None):
 def make_page(results, record, n_of_each, command):
     """HTML text from an evaluation; renders the clips that it shows once more, for their sound."""
     from data_tools.mixing import render
-    from minirsed.evaluation_report import figures_of
+    from minirsed.analysis.files import figures_of
     from minirsed.report.media import audio
     from minirsed.report.page import choose_clips, clip_card, page
 

@@ -10,10 +10,10 @@ import re
 import numpy as np
 
 from data_tools.errors import InputError
-from minirsed import plots
-from minirsed.breakdown import outcome
-from minirsed.evaluation_report import clip_s, probabilities
-from minirsed.thresholds import clip_rates, det_curve, precision_recall_curve
+from minirsed.analysis import plots
+from minirsed.analysis.breakdown import outcome
+from minirsed.analysis.files import clip_s, probabilities
+from minirsed.analysis.thresholds import clip_rates, det_curve, precision_recall_curve
 
 SIZE = (4.2, 3.1)  # inches; on a phone, 360 CSS pixels wide, a text of 9 points is still 9 pixels high
 LEGEND_FACE = "#fdfcfb"  # stands for the page's background until the SVG is done
@@ -116,7 +116,7 @@ def draw_precision_recall(axes, curves, points):
     Parameters
     ----------
     axes : matplotlib.axes.Axes
-    curves : dict of float to minirsed.thresholds.PrecisionRecall
+    curves : dict of float to minirsed.analysis.thresholds.PrecisionRecall
         One or two, by thres1.
     points : list of (str, minirsed.scoring.Scores)
         One or two; one without a single detection has no precision and is left out.

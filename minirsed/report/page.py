@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from minirsed import __version__, breakdown, plots
-from minirsed.evaluate import rate, remarks, span
+from minirsed import __version__
+from minirsed.analysis import breakdown, plots
+from minirsed.evaluate.__main__ import rate, remarks, span
 from minirsed.report import media
 from minirsed.report.elements import Html, figure, interval, paragraph, table
-from minirsed.settings import option_name, value_text
+from minirsed.run.settings import option_name, value_text
 
 KINDS = {  # of clips to look at, in this order: heading, and what it is
     "miss": ("Misses", "an event, and nothing was found"),
@@ -31,7 +32,7 @@ POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-
 class RunRecord:
     """What a run folder tells of a run's making."""
 
-    settings: Any  # minirsed.settings.TrainSettings
+    settings: Any  # minirsed.run.settings.TrainSettings
     origin: dict  # the rest of config.json: versions, command, machine, started
     history: list  # rows of metrics.csv; empty without the file
     data: str  # the sounds that it is scored on; those of the run, settings.data, or others
@@ -42,9 +43,9 @@ def page(results, figures, record, cards, command):
 
     Parameters
     ----------
-    results : minirsed.evaluation_report.Results
+    results : minirsed.analysis.files.Results
     figures : dict
-        As `minirsed.evaluation_report.figures_of` gives them.
+        As `minirsed.analysis.files.figures_of` gives them.
     record : RunRecord
     cards : dict of str to list of Html
         A key of `KINDS` → `clip_card` of the clips to show.
@@ -203,7 +204,7 @@ def clip_card(results, row, audio):
 
     Parameters
     ----------
-    results : minirsed.evaluation_report.Results
+    results : minirsed.analysis.files.Results
     row : int
         Clip of the store.
     audio : str

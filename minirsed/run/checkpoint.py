@@ -21,9 +21,9 @@ import numpy as np
 
 from data_tools.errors import InputError
 from minirsed.adam import Adam
-from minirsed.archive import read_arrays, write_arrays
 from minirsed.detector import Detector
-from minirsed.settings import TrainSettings
+from minirsed.run.settings import TrainSettings
+from minirsed.store.archive import read_arrays, write_arrays
 
 FORMAT = "minirsed-checkpoint-2"
 NEWEST, PREVIOUS, DAMAGED = "checkpoint.npz", "checkpoint.previous.npz", "checkpoint.damaged.npz"

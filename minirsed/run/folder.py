@@ -15,10 +15,10 @@ from pathlib import Path
 from data_tools.errors import InputError
 from data_tools.files import atomic_write, exclusive, remove_temporaries
 from minirsed import __version__
-from minirsed.console import available_cores
+from minirsed.console.options import available_cores
 from minirsed.run.checkpoint import has_checkpoint, read_checkpoint
 from minirsed.run.log import LOG
-from minirsed.settings import TrainSettings
+from minirsed.run.settings import TrainSettings
 
 CONFIG, METRICS_FILE, BEST, LOCK = "config.json", "metrics.csv", "best.npz", "lock"
 

@@ -126,8 +126,8 @@ def score_pair(args, reference_path, estimated_path):
     """Score one pair of lists; returns what is printed, by name."""
     import numpy as np
 
+    from minirsed.analysis.uncertainty import bootstrap_intervals, compare
     from minirsed.scoring import count_events, scores_from_counts
-    from minirsed.uncertainty import bootstrap_intervals, compare
 
     settings = {
         "labels": args.label,

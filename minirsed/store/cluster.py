@@ -23,7 +23,7 @@ import threading
 import time
 
 from data_tools.errors import InputError
-from minirsed import store_files
+from minirsed.store import files as store_files
 
 CONNECT_S = 10  # to reach the scheduler, and again for the first worker to turn up
 GONE_S = 60  # without any worker before all is given up: a nanny starts a dead one anew in seconds

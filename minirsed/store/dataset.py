@@ -16,9 +16,9 @@ from threadpoolctl import threadpool_limits
 from data_tools.errors import InputError
 from data_tools.files import exclusive
 from data_tools.mixing import render
-from minirsed import store_files
 from minirsed.features import N_MELS, lfbe
-from minirsed.store_files import CHUNK_CLIPS
+from minirsed.store import files as store_files
+from minirsed.store.files import CHUNK_CLIPS
 
 MIN_STD = 0.1  # natural-log units, 0.4 dB of power
 
@@ -296,7 +296,7 @@ def _run(tasks, n_jobs):
 
 def _run_on_cluster(tasks, address, dtype):
     """Have the chunks computed elsewhere, write them here; yield the number of clips of each."""
-    from minirsed.cluster import results_from_cluster
+    from minirsed.store.cluster import results_from_cluster
 
     if not tasks:
         return

@@ -8,9 +8,17 @@ import sys
 from pathlib import Path
 
 from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console import Progress, add_place, available_cores, counted, help_formatter, named, require_positive
+from minirsed.console.options import (
+    Progress,
+    add_place,
+    available_cores,
+    counted,
+    help_formatter,
+    named,
+    require_positive,
+)
 from minirsed.multires import ARCHITECTURES
-from minirsed.settings import HEADS, add_arguments, given_settings, value_text
+from minirsed.run.settings import HEADS, add_arguments, given_settings, value_text
 from minirsed.sweep.plan import AXES, EVENTS, SWEEPS, plan, size_text
 
 NUMBER_OF = {"label": "events", "arch": "architectures", "head": "heads", "seed": "seeds"}

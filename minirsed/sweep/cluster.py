@@ -14,8 +14,8 @@ from pathlib import Path
 import minirsed
 from data_tools.errors import InputError
 from data_tools.files import atomic_write
-from minirsed import store_files
-from minirsed.cluster import results_from_cluster
+from minirsed.store import files as store_files
+from minirsed.store.cluster import results_from_cluster
 from minirsed.sweep.jobs import RESULT, epochs_done, run_cell, run_here
 
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minirsed import store_files
 from minirsed.adam import Adam
 from minirsed.features import SAMPLE_RATE, lfbe, n_frames
 from minirsed.gru import numba_recurrence
+from minirsed.kernels.threads import worker_threads
 from minirsed.model import ModelConfig, batch_loss_and_grads, forward, groups, init_params
+from minirsed.store import files as store_files
 from minirsed.sweep.jobs import epochs_done, mixture_sets
-from minirsed.threads import worker_threads
 from minirsed.training import recipes_of
 
 CLIP_S = 30.0

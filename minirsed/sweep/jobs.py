@@ -28,11 +28,11 @@ import numpy as np
 
 from data_tools.errors import InputError
 from data_tools.files import atomic_write
-from minirsed.dataset import prepare
 from minirsed.run.checkpoint import has_checkpoint
 from minirsed.run.folder import BEST, CONFIG, METRICS_FILE, read_settings
+from minirsed.run.settings import option_name, value_text
 from minirsed.scoring import count_events
-from minirsed.settings import option_name, value_text
+from minirsed.store.dataset import prepare
 from minirsed.training import recipes_of
 
 RESULT, LOG = "result.json", "log.txt"
@@ -241,9 +241,9 @@ def run_cell(cell, folder, features, n_threads, evaluate):
 
 
 def _train_and_evaluate(settings, folder, features, n_threads, evaluate):
-    from minirsed import evaluate as evaluate_command
-    from minirsed import train as train_command
-    from minirsed.evaluation_report import write_report
+    from minirsed.analysis.files import write_report
+    from minirsed.evaluate import __main__ as evaluate_command
+    from minirsed.train import __main__ as train_command
 
     if has_checkpoint(folder):
         words = [settings.label, "--resume"]
@@ -270,7 +270,7 @@ def _train_and_evaluate(settings, folder, features, n_threads, evaluate):
 
 
 def counts_of(evaluation):
-    """Event counts of each mixture, n_ref, n_sys, n_tp, n_subs, as `minirsed.uncertainty` takes them."""
+    """Event counts of each mixture, n_ref, n_sys, n_tp, n_subs, as `minirsed.analysis.uncertainty` takes them."""
     counts = count_events(evaluation.reference, evaluation.estimated)
     return {"mixtures": list(counts.files), "counts": counts.overall.tolist()}
 

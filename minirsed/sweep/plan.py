@@ -11,8 +11,8 @@ import itertools
 from dataclasses import dataclass
 
 from data_tools.errors import InputError
-from minirsed.console import counted
-from minirsed.settings import ARCH_SETTINGS, PRESETS, TrainSettings, complete, value_text
+from minirsed.console.options import counted
+from minirsed.run.settings import ARCH_SETTINGS, PRESETS, TrainSettings, complete, value_text
 
 EVENTS = ("babycry", "glassbreak", "gunshot")  # Sec. 4
 MIN_DEV_CLIPS = 200  # of a scaled plan: 100 events, steps of 0.01 in ER

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from data_tools.files import atomic_write
-from minirsed.breakdown import none_if_nan
+from minirsed.analysis.breakdown import none_if_nan
 from minirsed.run.folder import read_metrics
 from minirsed.sweep.plan import size_text, system_name
 from minirsed.sweep.scores import FIGURES, SUBSETS, average, differences, events_of, rows_of, system_of
@@ -154,7 +154,7 @@ def write_results(results, out):
     names : list of str
         What was written.
     """
-    from minirsed.plots import sweep_curves, sweep_figure
+    from minirsed.analysis.plots import sweep_curves, sweep_figure
 
     out, rows = Path(out), rows_of(results)
     table = markdown(rows)

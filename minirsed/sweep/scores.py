@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirsed.breakdown import RESAMPLES, SEED
+from minirsed.analysis.breakdown import RESAMPLES, SEED
+from minirsed.analysis.uncertainty import bootstrap_intervals, compare
 from minirsed.scoring import FileCounts, scores_from_counts
 from minirsed.sweep.plan import row_key, system_name
-from minirsed.uncertainty import bootstrap_intervals, compare
 
 SUBSETS = ("dev", "eval")
 FIGURES = ("error_rate", "f1")

@@ -11,10 +11,18 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console import Progress, add_place, available_cores, help_formatter, named, require_positive, score_table
+from minirsed.console.options import (
+    Progress,
+    add_place,
+    available_cores,
+    help_formatter,
+    named,
+    require_positive,
+    score_table,
+)
 from minirsed.run.interrupt import StopSignals
 from minirsed.run.log import run_log, say
-from minirsed.settings import PRESETS, add_arguments, from_arguments
+from minirsed.run.settings import PRESETS, add_arguments, from_arguments
 
 SAVE_MINUTES = 5.0
 
@@ -108,7 +116,7 @@ def main(argv=None):
         try:
             train(arguments, signals)
         except KeyboardInterrupt as stopped:
-            from minirsed.resuming import how_to_go_on
+            from minirsed.train.resuming import how_to_go_on
 
             words = sys.argv[1:] if argv is None else [*map(str, argv)]
             print(f"\n{str(stopped) or 'stopped'}; {how_to_go_on(arguments, words)}", file=sys.stderr)
@@ -126,8 +134,8 @@ def train(arguments, signals=None):
         None: leave signals as they are.
     """
     from data_tools.soundbank import open_bank
-    from minirsed.resuming import resumed_settings
     from minirsed.run.folder import new_run_folder, resumed_run_folder
+    from minirsed.train.resuming import resumed_settings
     from minirsed.training import recipes_of
 
     settings = resumed_settings(arguments) if arguments.resume else from_arguments(arguments, arguments.preset)
@@ -151,7 +159,7 @@ def train(arguments, signals=None):
 
 def prepared(arguments, settings, bank, subset, recipes):
     """The feature store of a subset, computed or found."""
-    from minirsed.dataset import prepare
+    from minirsed.store.dataset import prepare
 
     with Progress(f"{subset} mixtures", "clip") as progress:
         store = prepare(
@@ -173,7 +181,7 @@ def redrawing(arguments, settings, bank, signals):
 
     That of the first epoch stays: it serves other runs, and `--resume`.
     """
-    from minirsed.dataset import remove_store
+    from minirsed.store.dataset import remove_store
     from minirsed.training import recipes_of
 
     def recipes(epoch):
@@ -191,8 +199,8 @@ def redrawing(arguments, settings, bank, signals):
 
 def train_epochs(arguments, settings, folder, train_store, dev_store, redraw, signals):
     """Start or resume; a line for each epoch; then the report."""
-    from minirsed.resuming import begun
-    from minirsed.threads import worker_threads
+    from minirsed.kernels.threads import worker_threads
+    from minirsed.train.resuming import begun
 
     with worker_threads(arguments.threads) as executor, Progress("epoch", "clip") as progress:
         run = begun(folder, settings, train_store, arguments.resume)
@@ -249,9 +257,9 @@ def epoch_line(row, alpha, best_epoch):
 def report(run, dev_store, executor):
     """Run the best epoch's detector once more on the development set; table, event list, pictures; its `Evaluation`."""
     from data_tools.event_lists import write_event_list
-    from minirsed import plots
+    from minirsed.analysis import plots
+    from minirsed.analysis.evaluation import evaluate
     from minirsed.detector import Detector
-    from minirsed.evaluation import evaluate
     from minirsed.gru import numba_recurrence
 
     best = run.best_epoch

@@ -30,10 +30,10 @@ from data_tools.recipes import draw_recipes  # noqa: E402
 from data_tools.soundbank import SoundBank  # noqa: E402
 from minirsed.detector import Detector  # noqa: E402
 from minirsed.features import HOP_S  # noqa: E402
-from minirsed.recordings import detect_recording  # noqa: E402
+from minirsed.kernels.threads import worker_threads  # noqa: E402
+from minirsed.recordings.files import detect_recording  # noqa: E402
+from minirsed.recordings.windows import ALIGNMENT, HOP, WIN, WINDOW_FRAMES  # noqa: E402
 from minirsed.scoring import score  # noqa: E402
-from minirsed.threads import worker_threads  # noqa: E402
-from minirsed.windows import ALIGNMENT, HOP, WIN, WINDOW_FRAMES  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 CLIP_S, CLIP_SAMPLES = 30.0, 30 * SAMPLE_RATE

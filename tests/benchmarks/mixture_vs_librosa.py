@@ -8,8 +8,8 @@ Both read the same made-up files in TUT's formats — 30 s backgrounds, 24 bit, 
 mono, every fourth at 48 kHz — and use one thread. Two rows:
 
 - each mixture by itself, its files read anew, alternating between the two; most of our time is libsndfile's decoding;
-- all mixtures, as `minirsed.dataset` prepares them in one process: those that share a background come one after the
-  other, so it is decoded once. A background is used six times here, as in the paper's 5,000 mixtures of 844.
+- all mixtures, as `minirsed.store.dataset` prepares them in one process: those that share a background come one after
+  the other, so it is decoded once. A background is used six times here, as in the paper's 5,000 mixtures of 844.
 
 Exit status 1 if a feature differs by over 1e-3 where nothing was resampled, or by over 0.1 on average where it was.
 """
@@ -34,8 +34,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # runs from a checkout, inst
 from data_tools.mixing import render  # noqa: E402
 from data_tools.recipes import draw_recipes  # noqa: E402
 from data_tools.soundbank import SoundBank  # noqa: E402
-from minirsed.dataset import prepare  # noqa: E402
 from minirsed.features import lfbe  # noqa: E402
+from minirsed.store.dataset import prepare  # noqa: E402
 
 
 def make_sounds(root, rng):

@@ -22,9 +22,9 @@ import sed_eval
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # runs from a checkout, installed or not
 
+from minirsed.analysis.uncertainty import bootstrap_intervals  # noqa: E402
 from minirsed.bench.rows import event_lists  # noqa: E402
 from minirsed.scoring import count_events, score  # noqa: E402
-from minirsed.uncertainty import bootstrap_intervals  # noqa: E402
 
 OFFICIAL_NAMES = {
     "n_ref": "Nref", "n_sys": "Nsys", "n_tp": "Ntp", "n_fp": "Nfp", "n_fn": "Nfn", "n_subs": "Nsubs",

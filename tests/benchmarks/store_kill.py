@@ -22,15 +22,15 @@ import numpy as np
 
 from data_tools.recipes import draw_recipes
 from data_tools.soundbank import SoundBank
-from minirsed import store_files
-from minirsed.dataset import prepare
+from minirsed.store import files as store_files
+from minirsed.store.dataset import prepare
 
 CHILD = """
 import sys
 from pathlib import Path
 from data_tools.soundbank import SoundBank
-from minirsed.dataset import prepare
-from minirsed.store_files import read_recipes
+from minirsed.store.dataset import prepare
+from minirsed.store.files import read_recipes
 store, folder, n_jobs, n = sys.argv[1:]
 recipes = read_recipes(Path(store), int(n))
 prepare(SoundBank.builtin(), recipes, folder, n_jobs=int(n_jobs), progress=lambda *done: print(*done, flush=True))

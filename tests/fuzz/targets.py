@@ -16,12 +16,12 @@ from data_tools.event_lists import read_event_list
 from data_tools.recipes import Recipe, read_recipes, recipes_text
 from data_tools.soundbank import SoundBank
 from minirsed.adam import Adam
-from minirsed.archive import HEADER
 from minirsed.detector import Detector
 from minirsed.model import ModelConfig, init_params
 from minirsed.run import checkpoint
 from minirsed.run.folder import read_settings
-from minirsed.settings import TrainSettings
+from minirsed.run.settings import TrainSettings
+from minirsed.store.archive import HEADER
 
 
 class Targets:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from minirsed.analysis.uncertainty import compare
 from minirsed.scoring import score
-from minirsed.uncertainty import compare
 from tutorials.checks import exercise, expect, expect_equal
 
 

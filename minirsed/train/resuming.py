@@ -8,7 +8,7 @@ from data_tools.errors import InputError
 from minirsed.run.checkpoint import has_checkpoint
 from minirsed.run.folder import newest_run, settings_to_resume, versions
 from minirsed.run.log import say
-from minirsed.settings import given_settings, value_text
+from minirsed.run.settings import given_settings, value_text
 from minirsed.training import Training
 
 RESUMED = ("epochs",)  # settings that may change when a run goes on
