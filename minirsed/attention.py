@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirsed.losses import sigmoid, softplus
+from minirsed.activations import sigmoid, softplus
 
 
 class AttentionCache(NamedTuple):

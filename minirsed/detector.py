@@ -14,11 +14,11 @@ from typing import NamedTuple
 import numpy as np
 
 from data_tools.errors import InputError
+from minirsed.activations import sigmoid
 from minirsed.decode import decode
 from minirsed.features import lfbe, run_to_seconds
-from minirsed.losses import sigmoid
 from minirsed.model import ModelConfig, forward, param_shapes
-from minirsed.rivals.mlp import smooth
+from minirsed.rivals.frames import smooth
 from minirsed.store.archive import read_arrays, write_arrays
 
 FORMAT = "minirsed-detector-1"
@@ -75,10 +75,10 @@ class Detector:
         """(…, D) LFBE to zero mean and unit variance per band, dtype of the parameters."""
         return (np.asarray(features, self.mean.dtype) - self.mean) / self.std
 
-    def logits(self, features, recurrence=None):
+    def logits(self, features):
         """Frame logits (B, T) and clip logits (B,) of unnormalised LFBE (B, T, D)."""
         x = self.normalise(features)
-        frame_logits, clip_logit, _ = forward(self.params, self.config, x, recurrence, with_cache=False)
+        frame_logits, clip_logit, _ = forward(self.params, self.config, x, with_cache=False)
         return frame_logits, clip_logit
 
     def detect(self, y, sr=44100):
@@ -100,9 +100,7 @@ class Detector:
         ValueError
             Empty, not finite, or of another shape.
         """
-        from minirsed.gru import numba_recurrence
-
-        logits = self.logits(lfbe(y, sr, n_mels=self.config.n_inputs)[None], numba_recurrence())
+        logits = self.logits(lfbe(y, sr, n_mels=self.config.n_inputs)[None])
         probability, frame_probabilities = self.probabilities(*logits)
         return self.decode(float(probability[0]), frame_probabilities[0])
 

@@ -24,6 +24,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minirsed.kernels import is_compiled
+
 SAMPLE_RATE = 44100  # Hz, paper Sec. 4
 N_MELS = 64
 WIN_S = 0.046
@@ -278,7 +280,7 @@ def band_energies_numpy(samples, T, hop, constants):
     return (spectrum.real**2 + spectrum.imag**2) @ constants.bank.T
 
 
-def band_energies_numba(samples, T, hop, constants):
+def band_energies_compiled(samples, T, hop, constants):
     """The same by `minirsed.kernels.filter_bank`, several times as fast."""
     from minirsed.kernels import filter_bank
 
@@ -293,12 +295,13 @@ def band_energies_numba(samples, T, hop, constants):
     return energies[:T]
 
 
-def _log_mel(y, n_mels, win, hop, band_energies=band_energies_numba):
+def _log_mel(y, n_mels, win, hop):
     """Features of a checked 44.1 kHz waveform of at least `win` samples, a block of frames at a time.
 
     Beyond `y` and the (T, n_mels) result it needs the memory of one block, whatever the length of `y`.
     """
     constants = tables(n_mels, win)
+    band_energies = band_energies_compiled if is_compiled() else band_energies_numpy
     T = 1 + (len(y) - win) // hop
     log_mel = np.empty((T, n_mels), np.float32)
     for first in range(0, T, BLOCK_FRAMES):

@@ -28,20 +28,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirsed.kernels.threads import one_by_one, side_by_side
-from minirsed.losses import sigmoid
-
-
-class Recurrence(NamedTuple):
-    """What a layer uses for its loop over time, and for running two directions: in turn or side by side."""
-
-    forward: callable
-    backward: callable
-    spread: callable = one_by_one
-
-    def on(self, executor):
-        """The same, with directions side by side where a thread is idle (`minirsed.kernels.threads.worker_threads`)."""
-        return self._replace(spread=side_by_side(executor))
+from minirsed.activations import sigmoid
+from minirsed.kernels import is_compiled
 
 
 class GRUCache(NamedTuple):
@@ -53,7 +41,11 @@ class GRUCache(NamedTuple):
     h: np.ndarray
     gates: np.ndarray
     reverse: bool
-    recurrence: Recurrence
+
+
+def gru_shapes(n_inputs, n_units):
+    """Shapes of the parameters of one direction of one layer, D features in, H units."""
+    return {"W": (n_inputs, 3 * n_units), "U": (n_units, 3 * n_units), "b": (3 * n_units,)}
 
 
 def init_gru(n_inputs, n_units, rng, dtype=np.float32):
@@ -75,7 +67,7 @@ def init_gru(n_inputs, n_units, rng, dtype=np.float32):
         `W` (D, 3H), `U` (H, 3H), `b` (3H,), columns [z | r | c].
     """
     limit = np.sqrt(6.0 / (n_inputs + n_units))
-    W = rng.uniform(-limit, limit, (n_inputs, 3 * n_units))
+    W = rng.uniform(-limit, limit, gru_shapes(n_inputs, n_units)["W"])
     U = np.concatenate([_orthogonal(n_units, rng) for _ in range(3)], axis=1)
     b = np.concatenate([np.ones(2 * n_units), np.zeros(n_units)])
     return {"W": W.astype(dtype), "U": U.astype(dtype), "b": b.astype(dtype)}
@@ -87,7 +79,7 @@ def _orthogonal(n, rng):
     return q * np.sign(np.diag(r))
 
 
-def gru_forward(params, x, h0=None, *, reverse=False, recurrence=None):
+def gru_forward(params, x, h0=None, *, reverse=False):
     """Run the layer over all frames of all clips.
 
     Parameters
@@ -99,8 +91,6 @@ def gru_forward(params, x, h0=None, *, reverse=False, recurrence=None):
         State before the first frame (after the last one if `reverse`); zeros by default.
     reverse : bool
         Run from the last frame to the first; h_t then summarises frames t … T−1.
-    recurrence : Recurrence, optional
-        `NUMPY` (the definition, default) or `numba_recurrence()`.
 
     Returns
     -------
@@ -114,13 +104,13 @@ def gru_forward(params, x, h0=None, *, reverse=False, recurrence=None):
     """
     W, U, b = params["W"], params["U"], params["b"]
     _require_shapes(x, W, U, b, h0)
-    recurrence = recurrence or NUMPY
     x = time_first(x)
     if h0 is None:
         h0 = np.zeros((x.shape[1], U.shape[0]), x.dtype)
     projected = (x.reshape(-1, x.shape[2]) @ W).reshape(*x.shape[:2], -1)  # (T, B, 3H)
-    h, gates = recurrence.forward(projected, U, b, h0, reverse)
-    return h.swapaxes(0, 1), GRUCache(params, x, h0, h, gates, reverse, recurrence)
+    loop = compiled_forward if is_compiled() else recurrence_forward
+    h, gates = loop(projected, U, b, h0, reverse)
+    return h.swapaxes(0, 1), GRUCache(params, x, h0, h, gates, reverse)
 
 
 def time_first(x):
@@ -153,7 +143,8 @@ def gru_backward(dh, cache, *, with_dx=True):
     """
     W, U = cache.params["W"], cache.params["U"]
     n_units, h0 = U.shape[0], cache.h0
-    da, reset, dh0 = cache.recurrence.backward(time_first(dh), cache.gates, cache.h, U, h0, cache.reverse)
+    loop = compiled_backward if is_compiled() else recurrence_backward
+    da, reset, dh0 = loop(time_first(dh), cache.gates, cache.h, U, h0, cache.reverse)
     flat_da, flat_x = flatten(da), flatten(cache.x)  # (T B, 3H), (T B, D)
     dx = (flat_da @ W.T).reshape(cache.x.shape).swapaxes(0, 1) if with_dx else None
     # h_{t-1} beside da_t: the states but the last in the layer's order, all da but the first, then h0 beside the first
@@ -253,30 +244,27 @@ def recurrence_backward(dh_out, gates, h, U, h0, reverse):
     return da, reset, dh_next
 
 
-NUMPY = Recurrence(recurrence_forward, recurrence_backward)
+def compiled_forward(projected, U, b, h0, reverse):
+    """`recurrence_forward` by the compiled loop; the first call imports Numba (0.3 s), the first ever compiles."""
+    from minirsed.kernels import recurrence
+
+    n_units, gates = U.shape[0], np.ascontiguousarray(projected)
+    h = np.empty((*gates.shape[:2], n_units), gates.dtype)
+    panels = recurrence.pack(U[:, : 2 * n_units]), recurrence.pack(U[:, 2 * n_units :])
+    recurrence.forward(gates, np.ascontiguousarray(b), *panels, np.ascontiguousarray(h0), reverse, h)
+    return h, gates  # the gates have taken the place of the projections
 
 
-def numba_recurrence():
-    """The compiled recurrence; the first call imports Numba (0.3 s), the first use compiles (README: cold start)."""
-    from minirsed.kernels import recurrence as kernels
+def compiled_backward(dh_out, gates, h, U, h0, reverse):
+    """`recurrence_backward` by the compiled loop."""
+    from minirsed.kernels import recurrence
 
-    contiguous = np.ascontiguousarray
-
-    def forward(projected, U, b, h0, reverse):
-        n_units, gates = U.shape[0], contiguous(projected)
-        h = np.empty((*gates.shape[:2], n_units), gates.dtype)
-        panels = kernels.pack(U[:, : 2 * n_units]), kernels.pack(U[:, 2 * n_units :])
-        kernels.forward(gates, contiguous(b), *panels, contiguous(h0), reverse, h)
-        return h, gates  # the gates have taken the place of the projections
-
-    def backward(dh_out, gates, h, U, h0, reverse):
-        n_units = U.shape[0]
-        da, reset, dh0 = np.empty_like(gates), np.empty_like(h), np.empty_like(h[0])
-        panels = kernels.pack(U[:, : 2 * n_units].T), kernels.pack(U[:, 2 * n_units :].T)
-        kernels.backward(contiguous(dh_out), gates, h, *panels, contiguous(h0), reverse, da, reset, dh0)
-        return da, reset, dh0
-
-    return Recurrence(forward, backward)
+    n_units = U.shape[0]
+    da, reset, dh0 = np.empty_like(gates), np.empty_like(h), np.empty_like(h[0])
+    panels = recurrence.pack(U[:, : 2 * n_units].T), recurrence.pack(U[:, 2 * n_units :].T)
+    dh_out, h0 = np.ascontiguousarray(dh_out), np.ascontiguousarray(h0)
+    recurrence.backward(dh_out, gates, h, *panels, h0, reverse, da, reset, dh0)
+    return da, reset, dh0
 
 
 def frames_in_order(n_frames, reverse):
@@ -288,7 +276,7 @@ def _require_shapes(x, W, U, b, h0):
     n_units = U.shape[0]
     if x.ndim != 3 or x.shape[1] == 0 or x.shape[2] != W.shape[0]:
         raise ValueError(f"x must be (B, T ≥ 1, {W.shape[0]}), got {x.shape}")
-    expected = (W.shape[0], 3 * n_units), (n_units, 3 * n_units), (3 * n_units,)
+    expected = tuple(gru_shapes(W.shape[0], n_units).values())
     if (W.shape, U.shape, b.shape) != expected:
         raise ValueError(f"W, U, b must be {expected}, got {(W.shape, U.shape, b.shape)}")
     if h0 is not None and h0.shape != (x.shape[0], n_units):

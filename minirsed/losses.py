@@ -13,23 +13,14 @@ All is computed from the logit e, p = σ(e), because log σ(e) underflows where 
 
     −[ y log σ(e) + (1 − y) log(1 − σ(e)) ] = softplus(e) − y e          derivative: σ(e) − y
 
-with softplus(e) = log(1 + exp e) = max(e, 0) + log(1 + exp(−|e|)), exact to rounding at ±100 and beyond.
+with softplus(e) = log(1 + exp e) of `minirsed.activations`, exact to rounding at ±100 and beyond.
 """
 
 import numpy as np
 
+from minirsed.activations import sigmoid, softplus
+
 FRAME_LOSS_MARGIN = 50  # frames on either side of the event (paper, Sec. 4.1); 1.15 s at a 23 ms hop
-
-
-def sigmoid(x):
-    """1 / (1 + exp(−x)), any shape, dtype kept; written with tanh so that no exponential can overflow."""
-    half = np.asarray(x).dtype.type(0.5)
-    return half * np.tanh(half * x) + half
-
-
-def softplus(x):
-    """log(1 + exp x) without overflow, any shape, dtype kept."""
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
 def utterance_loss_forward(clip_logit, has_event):

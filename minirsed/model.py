@@ -2,9 +2,11 @@
 
 Data flow: features → gru, multires → attention → losses → **model** → training, detector.
 
-Everything here is a pure function of a flat dict of parameters, a `ModelConfig` and a batch.
+Everything here is a pure function of a flat dict of parameters, a `ModelConfig` and a batch. A model is an encoder,
+which turns features into frame states, and a head, which turns states into logits: a row of each of two tables.
 """
 
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,25 +22,76 @@ from minirsed.losses import (
     utterance_loss_backward,
     utterance_loss_forward,
 )
-from minirsed.multires import ARCHITECTURES, directions, encoder_backward, encoder_forward, init_encoder
-from minirsed.rivals.mlp import (
-    frames_head_backward,
-    frames_head_forward,
-    init_mlp,
-    mlp_backward,
-    mlp_forward,
-    mlp_shapes,
-)
+from minirsed.multires import ARCHITECTURES, encoder_backward, encoder_forward, encoder_shapes, init_encoder, n_states
+from minirsed.rivals.frames import frames_backward, frames_forward
+from minirsed.rivals.mlp import init_mlp, mlp_backward, mlp_forward, mlp_shapes
 
 GROUP_CLIPS = 5  # clips a thread carries through the model at a time; fixed, so that sums keep their order
 
 
+class Encoder(NamedTuple):
+    """f(X), from features (B, T, D) to frame states (B, T, K). To add an architecture, add a row to `ENCODERS`."""
+
+    shapes: Callable  # config → {name: shape}
+    init: Callable  # config, rng, dtype → {name: array}
+    n_states: Callable  # config → K
+    forward: Callable  # params, config, x, rng, with_cache → h, cache
+    backward: Callable  # dh, cache, with_dx= → dx or None, {name: gradient}
+    has_dropout: bool = False  # whether `forward` draws from rng
+
+
+class Head(NamedTuple):
+    """From frame states to frame logits (B, T) and clip logits (B,). `head.w` (K,) is common to all."""
+
+    shapes: dict  # of the parameters besides `head.w`, which start at 0
+    forward: Callable  # params, h → frame_logits, clip_logit, cache
+    backward: Callable  # dframe_logits, dclip_logit, cache → dh, then a gradient for each parameter
+    has_clip_loss: bool  # whether L_utt is part of the loss; otherwise L_frame is that of all frames of all clips
+
+
+def _size(config):
+    return config.n_layers, config.n_inputs, config.n_units
+
+
+RECURRENT = Encoder(
+    shapes=lambda config: encoder_shapes(config.arch, *_size(config)),
+    init=lambda config, rng, dtype: init_encoder(config.arch, *_size(config), rng, dtype),
+    n_states=lambda config: n_states(config.arch, config.n_units),
+    forward=lambda params, config, x, rng, with_cache: encoder_forward(
+        params, x, config.arch, config.n_layers, with_cache=with_cache
+    ),
+    backward=encoder_backward,
+)
+MLP = Encoder(
+    shapes=lambda config: mlp_shapes(*_size(config)),
+    init=lambda config, rng, dtype: init_mlp(*_size(config), rng, dtype),
+    n_states=lambda config: config.n_units,
+    forward=lambda params, config, x, rng, with_cache: mlp_forward(
+        params, x, config.n_layers, rng, with_cache=with_cache
+    ),
+    backward=mlp_backward,
+    has_dropout=True,
+)
+ENCODERS = {**dict.fromkeys(ARCHITECTURES, RECURRENT), "mlp": MLP}
+HEADS = {
+    "attention": Head(
+        shapes={},
+        forward=lambda params, h: attention_forward(params["head.w"], h),
+        backward=attention_backward,
+        has_clip_loss=True,
+    ),
+    "frames": Head(
+        shapes={"head.b": (1,)},
+        forward=lambda params, h: frames_forward(params["head.w"], params["head.b"], h),
+        backward=lambda dframe_logits, _, cache: frames_backward(dframe_logits, cache),
+        has_clip_loss=False,
+    ),
+}
+
+
 @dataclass(frozen=True)
 class ModelConfig:
-    """Shape of the model: `arch` is uni, bi, multires or mlp; `n_units` per direction; `n_inputs` feature bands.
-
-    `head` is attention, or frames for what the paper argues against (`minirsed.rivals.mlp`).
-    """
+    """Shape of a model: a row of `ENCODERS` and one of `HEADS`, layers, units per direction, feature bands."""
 
     arch: str = "multires"
     n_layers: int = 3
@@ -48,7 +101,7 @@ class ModelConfig:
 
     def __post_init__(self):
         """Raise ValueError for a shape that is no model."""
-        for name, choices in (("arch", (*ARCHITECTURES, "mlp")), ("head", ("attention", "frames"))):
+        for name, choices in (("arch", ENCODERS), ("head", HEADS)):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
         for name in ("n_layers", "n_units", "n_inputs"):
@@ -56,39 +109,25 @@ class ModelConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
 
+def param_shapes(config):
+    """Name and shape of every parameter of a model."""
+    encoder = ENCODERS[config.arch]
+    return encoder.shapes(config) | {"head.w": (encoder.n_states(config),)} | HEADS[config.head].shapes
+
+
 def init_params(config, rng, dtype=np.float32):
-    """Draw all parameters: the layers as in `minirsed.gru.init_gru`, `head.w` (K,) uniform in ±√(3 / K).
+    """Draw all parameters: those of the encoder by its own rule, `head.w` (K,) uniform in ±√(3 / K).
 
     With states within ±1 the first logits are then below about 1 in size, p_t near ½ and the attention near even.
     """
-    if config.arch == "mlp":
-        params, n_states = init_mlp(config.n_layers, config.n_inputs, config.n_units, rng, dtype), config.n_units
-    else:
-        params = init_encoder(config.arch, config.n_layers, config.n_inputs, config.n_units, rng, dtype)
-        n_states = config.n_units * len(directions(config.arch))
-    limit = np.sqrt(3.0 / n_states)
-    params["head.w"] = rng.uniform(-limit, limit, n_states).astype(dtype)
-    if config.head == "frames":
-        params["head.b"] = np.zeros(1, dtype)
-    return params
+    encoder, head = ENCODERS[config.arch], HEADS[config.head]
+    params, K = encoder.init(config, rng, dtype), encoder.n_states(config)
+    limit = np.sqrt(3.0 / K)
+    params["head.w"] = rng.uniform(-limit, limit, K).astype(dtype)
+    return params | {name: np.zeros(shape, dtype) for name, shape in head.shapes.items()}
 
 
-def param_shapes(config):
-    """Name and shape of every parameter of a model."""
-    shapes, n_units = {}, config.n_units
-    n_states = n_units if config.arch == "mlp" else n_units * len(directions(config.arch))
-    head = {"head.w": (n_states,), **({"head.b": (1,)} if config.head == "frames" else {})}
-    if config.arch == "mlp":
-        return mlp_shapes(config.n_layers, config.n_inputs, n_units) | head
-    for layer in range(config.n_layers):
-        n_inputs = n_states if layer else config.n_inputs
-        for direction in directions(config.arch):
-            own = {"W": (n_inputs, 3 * n_units), "U": (n_units, 3 * n_units), "b": (3 * n_units,)}
-            shapes.update({f"gru{layer}.{direction}.{name}": shape for name, shape in own.items()})
-    return shapes | head
-
-
-def forward(params, config, x, recurrence=None, *, rng=None, with_cache=True):
+def forward(params, config, x, *, rng=None, with_cache=True):
     """Logits of a batch.
 
     Parameters
@@ -97,8 +136,6 @@ def forward(params, config, x, recurrence=None, *, rng=None, with_cache=True):
     config : ModelConfig
     x : (B, T, D) ndarray
         Normalised features, dtype of the parameters.
-    recurrence : minirsed.gru.Recurrence, optional
-        Default: the NumPy loop.
     rng : numpy.random.Generator, optional
         For dropout, which only the mlp has; default: none, as when detecting.
     with_cache : bool
@@ -110,29 +147,18 @@ def forward(params, config, x, recurrence=None, *, rng=None, with_cache=True):
     clip_logit : (B,) ndarray
     cache : tuple
     """
-    if config.arch == "mlp":
-        h, encoder_cache = mlp_forward(params, x, config.n_layers, rng, with_cache=with_cache)
-    else:
-        h, encoder_cache = encoder_forward(params, x, config.arch, config.n_layers, recurrence, with_cache=with_cache)
-    if config.head == "frames":
-        frame_logits, clip_logit, head_cache = frames_head_forward(params["head.w"], params["head.b"], h)
-    else:
-        frame_logits, clip_logit, head_cache = attention_forward(params["head.w"], h)
+    h, encoder_cache = ENCODERS[config.arch].forward(params, config, x, rng, with_cache)
+    frame_logits, clip_logit, head_cache = HEADS[config.head].forward(params, h)
     return frame_logits, clip_logit, (config, encoder_cache, head_cache)
 
 
 def backward(dframe_logits, dclip_logit, cache, *, with_dx=True):
     """Differentiate `forward`: returns ∂L/∂x (B, T, D), None without `with_dx`, and a dict of gradients by name."""
     config, encoder_cache, head_cache = cache
-    if config.head == "frames":  # its clip logit is a rule, not a part of what is trained
-        dh, dw, db = frames_head_backward(dframe_logits, head_cache)
-        head = {"head.w": dw, "head.b": db}
-    else:
-        dh, dw = attention_backward(dframe_logits, dclip_logit, head_cache)
-        head = {"head.w": dw}
-    encoder = mlp_backward if config.arch == "mlp" else encoder_backward
-    dx, grads = encoder(dh, encoder_cache, with_dx=with_dx)
-    return dx, grads | head
+    head = HEADS[config.head]
+    dh, *dhead = head.backward(dframe_logits, dclip_logit, head_cache)
+    dx, grads = ENCODERS[config.arch].backward(dh, encoder_cache, with_dx=with_dx)
+    return dx, grads | dict(zip(["head.w", *head.shapes], dhead, strict=True))
 
 
 class Losses(NamedTuple):
@@ -159,12 +185,12 @@ def losses(frame_logits, clip_logit, frame_labels, alpha, margin=FRAME_LOSS_MARG
     head : {"attention", "frames"}
         With frames there is no L_utt, and L_frame is the mean over all frames of every clip.
     """
-    if head == "frames":
-        utterance, utterance_cache = np.zeros_like(clip_logit), None
-        weights = np.full_like(frame_labels, 1 / frame_labels.shape[1])
-    else:
+    if HEADS[head].has_clip_loss:
         utterance, utterance_cache = utterance_loss_forward(clip_logit, frame_labels.any(axis=1))
         weights = frame_loss_weights(frame_labels, margin)
+    else:
+        utterance, utterance_cache = np.zeros_like(clip_logit), None
+        weights = np.full_like(frame_labels, 1 / frame_labels.shape[1])
     frame, frame_cache = frame_loss_forward(frame_logits, frame_labels, weights)
     alpha = frame.dtype.type(alpha)
     return Losses(utterance + alpha * frame, utterance, frame), (utterance_cache, frame_cache, alpha)
@@ -185,7 +211,6 @@ def loss_and_grads(
     alpha=1.0,
     *,
     margin=FRAME_LOSS_MARGIN,
-    recurrence=None,
     rng=None,
     weight=None,
     with_dx=True,
@@ -194,7 +219,7 @@ def loss_and_grads(
 
     Parameters
     ----------
-    params, config, x, recurrence, rng : as in `forward`
+    params, config, x, rng : as in `forward`
     frame_labels, alpha, margin : as in `losses`
     weight : float, optional
         Weight of every clip in the sum; 1/B by default, the mean of the batch.
@@ -207,7 +232,7 @@ def loss_and_grads(
     grads : dict of ndarray
     dx : (B, T, D) ndarray, None without `with_dx`
     """
-    frame_logits, clip_logit, cache = forward(params, config, x, recurrence, rng=rng)
+    frame_logits, clip_logit, cache = forward(params, config, x, rng=rng)
     values, loss_cache = losses(frame_logits, clip_logit, frame_labels, alpha, margin, config.head)
     weight = 1 / len(x) if weight is None else weight
     dlogits = losses_backward(np.full(len(x), weight, x.dtype), loss_cache)
@@ -220,15 +245,15 @@ def groups(n_clips):
     return [slice(start, start + GROUP_CLIPS) for start in range(0, n_clips, GROUP_CLIPS)]
 
 
-def batch_loss_and_grads(executor: Executor, params, config, x, frame_labels, alpha, recurrence, rng=None):
+def batch_loss_and_grads(executor: Executor, params, config, x, frame_labels, alpha, rng=None):
     """`loss_and_grads` of a batch, its groups of clips spread over the executor's threads.
 
     Every group runs through the whole model by itself and the gradients are added in the order of the groups, so
-    the result is the same, bit for bit, for any number of threads. Of `rng` every group gets a child of its own, if the
-    architecture has dropout; otherwise nothing is drawn from it.
+    the result is the same, bit for bit, for any number of threads. With dropout every group gets a child of `rng` of
+    its own; without, nothing is drawn from it.
     """
-    recurrence, parts = recurrence.on(executor), groups(len(x))
-    drops = rng is not None and config.arch == "mlp"
+    parts = groups(len(x))
+    drops = rng is not None and ENCODERS[config.arch].has_dropout
     seeds = rng.integers(2**63, size=len(parts)) if drops else [None] * len(parts)
 
     def one_group(rows, seed):
@@ -238,7 +263,6 @@ def batch_loss_and_grads(executor: Executor, params, config, x, frame_labels, al
             x[rows],
             frame_labels[rows],
             alpha,
-            recurrence=recurrence,
             rng=None if seed is None else np.random.default_rng(seed),
             weight=1 / len(x),
             with_dx=False,

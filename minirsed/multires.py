@@ -20,7 +20,8 @@ from functools import partial
 
 import numpy as np
 
-from minirsed.gru import NUMPY, gru_backward, gru_forward, init_gru
+from minirsed.gru import gru_backward, gru_forward, gru_shapes, init_gru
+from minirsed.kernels.threads import side_by_side
 
 ARCHITECTURES = ("uni", "bi", "multires")
 
@@ -30,18 +31,37 @@ def directions(arch):
     return ("fwd",) if arch == "uni" else ("fwd", "bwd")
 
 
-def init_encoder(arch, n_layers, n_inputs, n_units, rng, dtype=np.float32):
-    """Draw the parameters of all layers: flat dict `gru{layer}.{fwd|bwd}.{W|U|b}`; see `init_gru`."""
-    params = {}
+def n_states(arch, n_units):
+    """K, the numbers that describe a frame: H of each direction."""
+    return n_units * len(directions(arch))
+
+
+def gru_layers(arch, n_layers, n_inputs, n_units):
+    """Name and number of inputs of each direction of each layer: `gru0.fwd`, `gru0.bwd`, `gru1.fwd`, …"""
     for layer in range(n_layers):
-        layer_inputs = n_inputs if layer == 0 else n_units * len(directions(arch))
         for direction in directions(arch):
-            for name, value in init_gru(layer_inputs, n_units, rng, dtype).items():
-                params[f"gru{layer}.{direction}.{name}"] = value
-    return params
+            yield f"gru{layer}.{direction}", n_states(arch, n_units) if layer else n_inputs
 
 
-def encoder_forward(params, x, arch, n_layers, recurrence=None, *, with_cache=True):
+def encoder_shapes(arch, n_layers, n_inputs, n_units):
+    """Shapes of the parameters of all layers, by their names `gru{layer}.{fwd|bwd}.{W|U|b}`."""
+    return {
+        f"{layer}.{name}": shape
+        for layer, n_own in gru_layers(arch, n_layers, n_inputs, n_units)
+        for name, shape in gru_shapes(n_own, n_units).items()
+    }
+
+
+def init_encoder(arch, n_layers, n_inputs, n_units, rng, dtype=np.float32):
+    """Draw the parameters of all layers, see `init_gru`: a flat dict with the names of `encoder_shapes`."""
+    return {
+        f"{layer}.{name}": value
+        for layer, n_own in gru_layers(arch, n_layers, n_inputs, n_units)
+        for name, value in init_gru(n_own, n_units, rng, dtype).items()
+    }
+
+
+def encoder_forward(params, x, arch, n_layers, *, with_cache=True):
     """Frame states of a batch.
 
     Parameters
@@ -51,8 +71,6 @@ def encoder_forward(params, x, arch, n_layers, recurrence=None, *, with_cache=Tr
     x : (B, T, D) ndarray, T ≥ 1
     arch : {"uni", "bi", "multires"}
     n_layers : int ≥ 1
-    recurrence : minirsed.gru.Recurrence, optional
-        Default: the NumPy loop.
     with_cache : bool
         Whether `encoder_backward` is to follow; without it a layer's gates are freed as soon as it has run.
 
@@ -65,7 +83,7 @@ def encoder_forward(params, x, arch, n_layers, recurrence=None, *, with_cache=Tr
     caches, pooled, lengths = [], [], []
     for layer in range(n_layers):
         lengths.append(x.shape[1])
-        x, layer_cache = layer_forward(params, layer, x, directions(arch), recurrence)
+        x, layer_cache = layer_forward(params, layer, x, directions(arch))
         caches.append(layer_cache if with_cache else None)
         del layer_cache
         if arch == "multires":
@@ -104,24 +122,22 @@ def encoder_backward(dh, cache, *, with_dx=True):
     return dx, grads
 
 
-def layer_forward(params, layer, x, names, recurrence=None):
+def layer_forward(params, layer, x, names):
     """One layer, its directions side by side on the last axis: (B, T, D) → (B, T, K), cache."""
-    recurrence = recurrence or NUMPY
 
     def run(name):
         own = {key: params[f"gru{layer}.{name}.{key}"] for key in ("W", "U", "b")}
-        return gru_forward(own, x, reverse=name == "bwd", recurrence=recurrence)
+        return gru_forward(own, x, reverse=name == "bwd")
 
-    outputs, caches = zip(*recurrence.spread([partial(run, name) for name in names]), strict=True)
+    outputs, caches = zip(*side_by_side([partial(run, name) for name in names]), strict=True)
     h = outputs[0] if len(names) == 1 else np.concatenate(outputs, axis=2)
     return h, dict(zip(names, caches, strict=True))
 
 
 def layer_backward(dh, layer, caches, *, with_dx=True):
     """Differentiate `layer_forward`: both directions read the same x, so their input gradients add up."""
-    spread = next(iter(caches.values())).recurrence.spread
     parts = zip(np.split(dh, len(caches), axis=2), caches.values(), strict=True)
-    results = spread([partial(gru_backward, *part, with_dx=with_dx) for part in parts])
+    results = side_by_side([partial(gru_backward, *part, with_dx=with_dx) for part in parts])
     dx, grads = None, {}
     for name, (dx_own, _, own) in zip(caches, results, strict=True):
         dx = dx_own if dx is None else np.add(dx, dx_own, out=dx)

@@ -28,7 +28,6 @@ from minirsed.adam import Adam, clip_by_global_norm
 from minirsed.analysis.evaluation import batch_labels, evaluate, finite_clips
 from minirsed.augmentation.colouring import augment
 from minirsed.detector import Detector
-from minirsed.gru import numba_recurrence
 from minirsed.model import ModelConfig, batch_loss_and_grads, init_params
 from minirsed.run.checkpoint import METRICS, Position, State, best_epoch, generator, read_checkpoint, write_checkpoint
 from minirsed.run.folder import METRICS_FILE
@@ -164,21 +163,20 @@ class Training:
         Stopped
             Asked for by `stop`.
         """
-        recurrence = numba_recurrence()
         while len(self.history) < self.settings.epochs:
             if redraw and self.history:
                 train_store = redraw(len(self.history) + 1)
             clock = Clock(self, stop, save_every_s)
             total = len(train_store) + len(dev_store)
             ahead = progress and (lambda done, _, total=total: progress(done, total))
-            row = {"epoch": len(self.history) + 1, **self._train_epoch(train_store, executor, recurrence, clock, ahead)}
+            row = {"epoch": len(self.history) + 1, **self._train_epoch(train_store, executor, clock, ahead)}
 
             def behind(done, _, clock=clock, total=total):
                 if progress:
                     progress(total - len(dev_store) + done, total)
                 clock.tick()
 
-            dev = evaluate(self.detector, dev_store, executor, recurrence, alpha=self.settings.alpha, progress=behind)
+            dev = evaluate(self.detector, dev_store, executor, alpha=self.settings.alpha, progress=behind)
             if not np.isfinite(dev.loss).all():
                 self._refuse(dev_store, range(len(dev_store)), dev.loss)
             row["dev_loss"] = float(dev.loss.mean(dtype=np.float64))
@@ -187,7 +185,7 @@ class Training:
             self._end_epoch({name: row[name] for name in METRICS})
             yield self.history[-1]
 
-    def _train_epoch(self, store, executor, recurrence, clock, progress):
+    def _train_epoch(self, store, executor, clock, progress):
         """One pass over the training mixtures, or the rest of one; returns the means of its losses and gradient norm.
 
         The order of the clips follows from the random state before the epoch, which the position keeps.
@@ -209,7 +207,6 @@ class Training:
                 x,
                 batch_labels(store, rows),
                 self.settings.alpha,
-                recurrence,
                 self.rng,
             )
             grads, norm = clip_by_global_norm(grads, self.settings.clip_norm)

@@ -1,5 +1,6 @@
 """What several test files share: small feature stores with and without real sound, made once."""
 
+import contextlib
 import signal
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import pytest
 
 from data_tools.recipes import Recipe
 from minirsed.features import frame_to_seconds
+from minirsed.kernels import plain_numpy
 from minirsed.store.dataset import feature_stats
 from tests.sweeping import sweep_place, undisturbed_sweep  # noqa: F401  fixtures
 
@@ -76,6 +78,13 @@ def signals_as_in_a_terminal():
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(params=["compiled", "plain"])
+def loop(request):
+    """Run a test with the compiled loops, and once more with their NumPy twins."""
+    with contextlib.nullcontext() if request.param == "compiled" else plain_numpy():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minirsed.activations import sigmoid
 from minirsed.attention import attention_forward
 from minirsed.decode import decode
-from minirsed.losses import sigmoid
 from minirsed.recordings.event_finder import EventFinder, FoundRun, attention_probability
 
 LOUD, QUIET = 4.0, -5.0

@@ -13,10 +13,10 @@ import pytest
 import soundfile
 
 from data_tools.errors import InputError
+from minirsed.activations import sigmoid
 from minirsed.detector import Detector
 from minirsed.export import __main__ as export
 from minirsed.features import lfbe
-from minirsed.losses import sigmoid
 from minirsed.model import ModelConfig, init_params
 
 onnx = pytest.importorskip("onnx")

@@ -9,7 +9,7 @@ import pytest
 from minirsed import attention, gru, losses, multires
 from minirsed.gradcheck import compare, gradcheck, report
 from minirsed.model import ModelConfig, init_params, loss_and_grads
-from minirsed.rivals import mlp as baseline
+from minirsed.rivals import frames, mlp
 
 TOLERANCE = 1e-6
 B, T, D, H = 3, 7, 5, 4
@@ -29,15 +29,12 @@ def assert_gradients(f, grads, arrays, rng, modes=("direction", "element")):
 
 def random_layer(rng, n_inputs=D, n_units=H):
     """Layer parameters of a size at which the gates leave their linear range."""
-    shapes = {"W": (n_inputs, 3 * n_units), "U": (n_units, 3 * n_units), "b": (3 * n_units,)}
-    return {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    return {name: rng.standard_normal(shape) for name, shape in gru.gru_shapes(n_inputs, n_units).items()}
 
 
-@pytest.mark.parametrize("recurrence", ["numpy", "numba"])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("n_frames", [1, T])
-def test_grad_gru_layer(rng, reverse, n_frames, recurrence):
-    loop = gru.NUMPY if recurrence == "numpy" else gru.numba_recurrence()
+def test_grad_gru_layer(rng, reverse, n_frames, loop):
     params = random_layer(rng)
     x, h0 = rng.standard_normal((B, n_frames, D)), rng.standard_normal((B, H))
     upstream = rng.standard_normal((B, n_frames, H))
@@ -46,14 +43,14 @@ def test_grad_gru_layer(rng, reverse, n_frames, recurrence):
         layer = {name: a[name] for name in params}
         return np.vdot(upstream, gru.gru_forward(layer, a["x"], a["h0"], reverse=reverse)[0])
 
-    _, cache = gru.gru_forward(params, x, h0, reverse=reverse, recurrence=loop)
+    _, cache = gru.gru_forward(params, x, h0, reverse=reverse)
     dx, dh0, grads = gru.gru_backward(upstream, cache)
     assert_gradients(loss, {"x": dx, "h0": dh0, **grads}, {"x": x, "h0": h0, **params}, rng)
 
 
 @pytest.mark.parametrize("arch", multires.ARCHITECTURES)
 @pytest.mark.parametrize(("n_layers", "n_frames"), [(1, 1), (3, 7), (4, 5)])
-def test_grad_encoder(rng, arch, n_layers, n_frames):
+def test_grad_encoder(rng, arch, n_layers, n_frames, loop):
     params = multires.init_encoder(arch, n_layers, D, H, rng, np.float64)
     params = {name: value + 0.3 * rng.standard_normal(value.shape) for name, value in params.items()}
     x = rng.standard_normal((B, n_frames, D))
@@ -132,32 +129,32 @@ def test_grad_frame_loss(rng):
 def test_grad_context(rng, n_frames):
     """Short clips repeat their edges on top of each other."""
     x, upstream = rng.standard_normal((B, n_frames, D)), rng.standard_normal((B, n_frames, 5 * D))
-    grads = {"x": baseline.with_context_backward(upstream)}
-    assert_gradients(lambda a: np.vdot(upstream, baseline.with_context(a["x"])), grads, {"x": x}, rng)
+    grads = {"x": mlp.with_context_backward(upstream)}
+    assert_gradients(lambda a: np.vdot(upstream, mlp.with_context(a["x"])), grads, {"x": x}, rng)
 
 
 @pytest.mark.parametrize("drops", [False, True])
 @pytest.mark.parametrize(("n_layers", "n_frames"), [(1, 1), (3, T)])
 def test_grad_mlp(rng, n_layers, n_frames, drops):
     """With dropout the same units are off in every evaluation."""
-    params = baseline.init_mlp(n_layers, D, H, rng, np.float64)
+    params = mlp.init_mlp(n_layers, D, H, rng, np.float64)
     params = {name: value + 0.5 * rng.standard_normal(value.shape) for name, value in params.items()}
     x, upstream = rng.standard_normal((B, n_frames, D)), rng.standard_normal((B, n_frames, H))
 
     def run(a):
-        return baseline.mlp_forward(a, a["x"], n_layers, np.random.default_rng(1) if drops else None)
+        return mlp.mlp_forward(a, a["x"], n_layers, np.random.default_rng(1) if drops else None)
 
     arrays = {"x": x, **params}
-    dx, grads = baseline.mlp_backward(upstream, run(arrays)[1])
+    dx, grads = mlp.mlp_backward(upstream, run(arrays)[1])
     assert_gradients(lambda a: np.vdot(upstream, run(a)[0]), {"x": dx, **grads}, arrays, rng)
 
 
 def test_grad_frames_head(rng):
     arrays = {"w": rng.standard_normal(D), "b": rng.standard_normal(1), "h": rng.standard_normal((B, T, D))}
     upstream = rng.standard_normal((B, T))
-    dh, dw, db = baseline.frames_head_backward(upstream, baseline.frames_head_forward(**arrays)[2])
+    dh, dw, db = frames.frames_backward(upstream, frames.frames_forward(**arrays)[2])
     grads = {"w": dw, "b": db, "h": dh}
-    assert_gradients(lambda a: np.vdot(upstream, baseline.frames_head_forward(**a)[0]), grads, arrays, rng)
+    assert_gradients(lambda a: np.vdot(upstream, frames.frames_forward(**a)[0]), grads, arrays, rng)
 
 
 @pytest.mark.parametrize(("arch", "head"), [("mlp", "frames"), ("mlp", "attention"), ("multires", "frames")])
@@ -196,7 +193,7 @@ def test_grad_backward_twice_gives_the_same(rng, arch):
     """Gradients are returned, not accumulated, and nothing that `backward` needs is overwritten by it."""
     config = ModelConfig(arch, n_layers=2, n_units=H, n_inputs=D)
     params = init_params(config, rng, np.float64)
-    h, cache = multires.encoder_forward(params, rng.standard_normal((B, T, D)), arch, 2, gru.numba_recurrence())
+    h, cache = multires.encoder_forward(params, rng.standard_normal((B, T, D)), arch, 2)
     upstream = rng.standard_normal(h.shape)
     first, second = multires.encoder_backward(upstream, cache), multires.encoder_backward(upstream, cache)
     assert np.array_equal(first[0], second[0])

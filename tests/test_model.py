@@ -148,7 +148,7 @@ def test_batch_gradient_is_that_of_the_mean_loss_for_any_number_of_threads(rng, 
     results = []
     for n_threads in (1, 2, 3):
         with worker_threads(n_threads) as executor:
-            results.append(batch_loss_and_grads(executor, params, config, x, labels, 0.5, gru.numba_recurrence()))
+            results.append(batch_loss_and_grads(executor, params, config, x, labels, 0.5))
     whole, whole_grads, _ = loss_and_grads(params, config, x, labels, 0.5)
     for values, grads in results:
         assert values.total == pytest.approx(whole.total, rel=1e-5)

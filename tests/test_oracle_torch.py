@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from minirsed.adam import Adam
-from minirsed.gru import NUMPY, numba_recurrence
 from minirsed.losses import frame_loss_weights
 from minirsed.model import ModelConfig, forward, loss_and_grads, param_shapes
 
@@ -35,11 +34,6 @@ def case(request):
     return Case(request.param)
 
 
-@pytest.fixture(params=["numpy", "numba"])
-def recurrence(request):
-    return NUMPY if request.param == "numpy" else numba_recurrence()
-
-
 def assert_close(ours, theirs, what, tolerance=1e-9):
     """Largest difference, relative to the largest entry of the array."""
     assert ours.shape == theirs.shape, what
@@ -55,13 +49,13 @@ def test_all_architectures_are_covered():
         assert np.abs(np.concatenate([g.ravel() for g in c.grads.values()])).min() > 0  # nothing passes as zero
 
 
-def test_logits(case, recurrence):
-    frame_logits, clip_logit, _ = forward(case.params, case.config, case.answer["x"], recurrence)
+def test_logits(case, loop):
+    frame_logits, clip_logit, _ = forward(case.params, case.config, case.answer["x"])
     assert_close(frame_logits, case.answer["frame_logits"], "frame logits")
     assert_close(clip_logit, case.answer["clip_logits"], "clip logits")
 
 
-def test_loss_and_gradients(case, recurrence):
+def test_loss_and_gradients(case, loop):
     values, grads, dx = loss_and_grads(
         case.params,
         case.config,
@@ -69,7 +63,6 @@ def test_loss_and_gradients(case, recurrence):
         case.answer["labels"],
         case.alpha,
         margin=case.margin,
-        recurrence=recurrence,
     )
     assert_close(values.total.mean(), case.answer["loss"], "loss")
     assert grads.keys() == case.grads.keys()

@@ -8,10 +8,10 @@ import pytest
 import soundfile
 
 from data_tools.errors import InputError
+from minirsed.activations import sigmoid
 from minirsed.detector import Detector
 from minirsed.features import HOP_S, lfbe
 from minirsed.kernels.threads import worker_threads
-from minirsed.losses import sigmoid
 from minirsed.model import ModelConfig, init_params
 from minirsed.recordings.files import detect_file, detect_recording, event_finder, to_event
 from minirsed.recordings.windows import STEP_FRAMES, WINDOW_FRAMES

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from minirsed.kernels.threads import one_by_one, side_by_side, worker_threads
+from minirsed.kernels.threads import side_by_side, worker_threads
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_results_come_in_the_order_of_the_tasks():
     tasks = [lambda i=i: i * i for i in range(7)]
-    with worker_threads(3) as executor:
-        assert side_by_side(executor)(tasks) == one_by_one(tasks) == [0, 1, 4, 9, 16, 25, 36]
+    with worker_threads(3):
+        assert side_by_side(tasks) == [0, 1, 4, 9, 16, 25, 36]
+    assert side_by_side(tasks) == [0, 1, 4, 9, 16, 25, 36]  # in turn, without threads
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
@@ -25,7 +26,7 @@ def test_tasks_of_an_executor_may_use_it_inside(n_threads):
     """As groups of clips do for their directions: with every thread in a group nobody is left to wait for."""
 
     def group(i):
-        return sum(side_by_side(executor)([lambda j=j: 10 * i + j for j in range(3)]))
+        return sum(side_by_side([lambda j=j: 10 * i + j for j in range(3)]))
 
     with worker_threads(n_threads) as executor:
         found = executor.map(group, range(20), timeout=60)
@@ -36,7 +37,7 @@ def test_an_idle_thread_takes_a_task():
     """Both tasks wait for each other: only two threads get them through."""
     meeting = threading.Barrier(2, timeout=60)
     with worker_threads(2) as executor:
-        assert executor.submit(lambda: side_by_side(executor)([meeting.wait] * 2)).result(60) in ([0, 1], [1, 0])
+        assert executor.submit(lambda: side_by_side([meeting.wait] * 2)).result(60) in ([0, 1], [1, 0])
 
 
 def test_a_task_that_was_run_is_let_go():
@@ -51,7 +52,7 @@ def test_a_task_that_was_run_is_let_go():
     def group(i):
         tasks = [Work(), Work()]
         kept.append(weakref.ref(tasks[1]))
-        side_by_side(executor)(tasks)
+        side_by_side(tasks)
         tasks.clear()
         return sum(ref() is not None for ref in kept)
 
@@ -60,8 +61,8 @@ def test_a_task_that_was_run_is_let_go():
 
 
 def test_an_error_in_a_task_reaches_the_caller():
-    with worker_threads(2) as executor, pytest.raises(ZeroDivisionError):
-        side_by_side(executor)([lambda: 1, lambda: 1 / 0])
+    with worker_threads(2), pytest.raises(ZeroDivisionError):
+        side_by_side([lambda: 1, lambda: 1 / 0])
 
 
 def test_blas_has_one_thread_inside_and_its_own_number_again_after():
@@ -80,8 +81,8 @@ STEPS = """
 import resource, sys
 from minirsed.kernels import threads
 from minirsed.bench.rows import Size, prepare_step
-if sys.argv[1] == "glibc's way":
-    threads.keep_freed_memory = lambda: None
+if sys.argv[1] == "ours":
+    threads.keep_freed_memory()
 with threads.worker_threads(2) as executor:
     step = prepare_step(executor, "multires", 2, Size(batch=10, frames=600, units=96))
     for _ in range(4):

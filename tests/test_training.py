@@ -11,7 +11,6 @@ from data_tools.soundbank import open_bank
 from minirsed.adam import Adam, clip_by_global_norm
 from minirsed.analysis.evaluation import batch_labels, evaluate
 from minirsed.detector import Detector
-from minirsed.gru import numba_recurrence
 from minirsed.kernels.threads import worker_threads
 from minirsed.model import ModelConfig, batch_loss_and_grads, init_params
 from minirsed.run.checkpoint import FORMAT
@@ -73,9 +72,7 @@ def test_one_batch_can_be_learnt_by_heart(arch, line_stores):
     labels, losses = batch_labels(store, range(10)), []
     with worker_threads(2) as executor:
         for _ in range(80):
-            values, grads = batch_loss_and_grads(
-                executor, params, config, store.features[:10], labels, 1.0, numba_recurrence()
-            )
+            values, grads = batch_loss_and_grads(executor, params, config, store.features[:10], labels, 1.0)
             optimizer.update(params, grads)
             losses.append(values.total.mean())
     assert losses[0] > 0.6 and losses[-1] < 0.1
@@ -88,7 +85,7 @@ def test_training_learns_a_pattern_and_keeps_the_best_epoch(line_stores, tmp_pat
     assert min(error_rates) <= 0.2
     assert error_rates[run.best_epoch - 1] == min(error_rates)
     with worker_threads(1) as executor:
-        found = evaluate(Detector.load(tmp_path), line_stores[1], executor, numba_recurrence())
+        found = evaluate(Detector.load(tmp_path), line_stores[1], executor)
     assert found.scores.error_rate == min(error_rates)
     heading, *rows = (tmp_path / "metrics.csv").read_text().splitlines()
     assert heading.startswith("epoch,train_loss,") and len(rows) == 25
@@ -227,7 +224,7 @@ def test_untrained_model_finds_nothing(babycry_stores):
         mean, std = np.full(64, -8.0), np.full(64, 3.0)
         with worker_threads(2) as executor:
             detector = Detector(config, params, "babycry", mean, std)
-            error_rates.append(evaluate(detector, store, executor, numba_recurrence()).scores.error_rate)
+            error_rates.append(evaluate(detector, store, executor).scores.error_rate)
     assert min(error_rates) >= 0.9
 
 

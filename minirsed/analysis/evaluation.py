@@ -46,7 +46,7 @@ def finite_clips(store, rows, when=""):
     return features
 
 
-def evaluate(detector, store, executor, recurrence, *, alpha=1.0, progress=None):
+def evaluate(detector, store, executor, *, alpha=1.0, progress=None):
     """Run a detector over a feature store and score it.
 
     Parameters
@@ -55,7 +55,6 @@ def evaluate(detector, store, executor, recurrence, *, alpha=1.0, progress=None)
     store : minirsed.store.dataset.FeatureStore
     executor : concurrent.futures.Executor
         Threads; each takes a group of clips at a time, so memory is bounded whatever the store's size.
-    recurrence : minirsed.gru.Recurrence
     alpha : float
         Weight of the frame loss.
     progress : callable, optional
@@ -70,10 +69,9 @@ def evaluate(detector, store, executor, recurrence, *, alpha=1.0, progress=None)
     InputError
         NaN or Inf among the features: names the mixtures.
     """
-    recurrence = recurrence.on(executor)
 
     def one_group(rows):
-        frame_logits, clip_logits = detector.logits(finite_clips(store, rows), recurrence)
+        frame_logits, clip_logits = detector.logits(finite_clips(store, rows))
         labels = batch_labels(store, range(*rows.indices(len(store))))
         loss = losses(frame_logits, clip_logits, labels, alpha, head=detector.config.head)[0].total
         probabilities = zip(*detector.probabilities(frame_logits, clip_logits), strict=True)

@@ -10,7 +10,6 @@ import numpy as np
 
 from minirsed.adam import Adam
 from minirsed.attention import attention_forward
-from minirsed.gru import numba_recurrence
 from minirsed.model import ModelConfig, batch_loss_and_grads, forward, groups, init_params
 from minirsed.multires import (
     ARCHITECTURES,
@@ -126,11 +125,11 @@ def step_row(arch, n_layers, size):
 def prepare_step(executor, arch, n_layers, size):
     """A training step as `minirsed.training` makes it."""
     config = ModelConfig(arch, n_layers, size.units, size.inputs)
-    params, adam, recurrence = init_params(config, np.random.default_rng(0)), Adam(), numba_recurrence()
+    params, adam = init_params(config, np.random.default_rng(0)), Adam()
     x, labels = features_and_labels(size)
 
     def step():
-        _, grads = batch_loss_and_grads(executor, params, config, x, labels, 1.0, recurrence)
+        _, grads = batch_loss_and_grads(executor, params, config, x, labels, 1.0)
         adam.update(params, grads)
 
     return step
@@ -156,11 +155,11 @@ def inference_row(arch, n_layers, size, clips):
 
 def prepare_inference(executor, arch, n_layers, size):
     """Groups of clips over the threads, as `minirsed.analysis.evaluation` does it."""
-    config, recurrence = ModelConfig(arch, n_layers, size.units, size.inputs), numba_recurrence().on(executor)
+    config = ModelConfig(arch, n_layers, size.units, size.inputs)
     params, x = init_params(config, np.random.default_rng(0)), features_and_labels(size)[0]
 
     def logits(own):
-        return forward(params, config, x[own], recurrence)[:2]
+        return forward(params, config, x[own])[:2]
 
     return lambda: list(executor.map(logits, groups(size.batch)))
 
@@ -176,7 +175,7 @@ def layer_row(arch, size, step):
 
 def prepare_layer(executor, arch, size, step):
     """One layer forward or backward, groups over the threads; averaging of neighbours included in `multires`."""
-    names, recurrence, rng = directions(arch), numba_recurrence().on(executor), np.random.default_rng(0)
+    names, rng = directions(arch), np.random.default_rng(0)
     n_inputs = size.units * len(names)
     params = init_encoder(arch, 1, n_inputs, size.units, rng)
     inputs = [
@@ -186,7 +185,7 @@ def prepare_layer(executor, arch, size, step):
     inputs = [x.swapaxes(0, 1) for x in inputs]  # time first in memory, as a layer below leaves it
 
     def one_forward(x):
-        h, cache = layer_forward(params, 0, x, names, recurrence)
+        h, cache = layer_forward(params, 0, x, names)
         return (average_pairs(h) if arch == "multires" else h), cache
 
     def one_backward(output):

@@ -212,16 +212,14 @@ def listen(arguments, detector):
     """Print events of a pipe or the microphone as they end."""
     from data_tools.live_sound import PcmFormat, microphone_blocks, pcm_blocks, read_wav_header
     from minirsed.detect.formats import FORMATS, clock
-    from minirsed.gru import numba_recurrence
     from minirsed.kernels.threads import worker_threads
     from minirsed.recordings.streaming import Stream, about
 
     form = FORMATS[arguments.format]
     if form.event is None:
         raise InputError(f"--format {arguments.format} is written when a recording has ended: not for live sound")
-    with worker_threads(arguments.threads) as executor:
-        recurrence = numba_recurrence().on(executor)
-        Stream(detector, recurrence=recurrence).push([0.0] * (3 * 44100))  # compile before the first sound arrives
+    with worker_threads(arguments.threads):
+        Stream(detector).push([0.0] * (3 * 44100))  # compile before the first sound arrives
         if arguments.live:
             name, sr = "microphone", arguments.rate
             device = int(arguments.device) if (arguments.device or "").isdigit() else arguments.device
@@ -233,7 +231,7 @@ def listen(arguments, detector):
             wav, first = read_wav_header(pipe, name)
             sr = (wav or given).sr
             blocks = pcm_blocks(pipe, wav or given, name, first)
-        stream = Stream(detector, sr, recurrence)
+        stream = Stream(detector, sr)
         print(f"{name}, {sr} Hz: {about(detector)}", file=sys.stderr, flush=True)
         n_events = 0
         with contextlib.suppress(KeyboardInterrupt):

@@ -95,7 +95,6 @@ def run_detectors(arguments):
     from minirsed.analysis.files import Results, grid_of
     from minirsed.analysis.thresholds import lowest_error
     from minirsed.detector import Detector
-    from minirsed.gru import numba_recurrence
     from minirsed.kernels.threads import worker_threads
     from minirsed.run.folder import read_settings
     from minirsed.store.dataset import prepare
@@ -116,7 +115,7 @@ def run_detectors(arguments):
 
     def detect(detector, store, title="detecting"):
         with worker_threads(arguments.threads) as executor, Progress(title, "clip") as progress:
-            return evaluate(detector, store, executor, numba_recurrence(), alpha=settings.alpha, progress=progress)
+            return evaluate(detector, store, executor, alpha=settings.alpha, progress=progress)
 
     store = mixtures(arguments.subset, arguments.clips)
     results = Results(arguments.run, arguments.subset, detector, store, detect(detector, store), bank)

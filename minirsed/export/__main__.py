@@ -78,8 +78,8 @@ def export(detector):
         raise InputError(f'ONNX needs the library {error.name}: python -m pip install "minirsed[onnx]"') from None
     import numpy as np
 
+    from minirsed.activations import sigmoid
     from minirsed.export.graph import INPUT, build
-    from minirsed.losses import sigmoid
 
     model = build(detector)
     onnx.checker.check_model(model, full_check=True)

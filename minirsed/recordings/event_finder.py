@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirsed.losses import sigmoid
+from minirsed.activations import sigmoid
 
 
 class FoundRun(NamedTuple):

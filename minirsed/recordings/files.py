@@ -13,10 +13,9 @@ import numpy as np
 
 from data_tools.errors import InputError
 from data_tools.sound_blocks import file_blocks
+from minirsed.activations import sigmoid
 from minirsed.features import HOP_S, SAMPLE_RATE, run_to_seconds
-from minirsed.gru import numba_recurrence
 from minirsed.kernels.threads import worker_threads
-from minirsed.losses import sigmoid
 from minirsed.model import GROUP_CLIPS
 from minirsed.multires import ARCHITECTURES, directions
 from minirsed.recordings.event_finder import EventFinder
@@ -43,7 +42,7 @@ class Recording(NamedTuple):
 
 
 def require_any_length(detector, name="detector"):
-    """Refuse, by `InputError`, a detector whose rule is for clips of 30 s alone (`minirsed.rivals.mlp`)."""
+    """Refuse, by `InputError`, a detector whose rule is for clips of 30 s alone (`minirsed.rivals`)."""
     config = detector.config
     if config.arch not in ARCHITECTURES or config.head != "attention":
         raise InputError(
@@ -177,7 +176,6 @@ def window_logits(detector, windowed, executor, n_threads):
     frame_logits : (T,) ndarray
     clip_logit : float
     """
-    recurrence = numba_recurrence().on(executor)
     n_at_a_time = max(1, n_threads // len(directions(detector.config.arch)))
     running = deque()
 
@@ -189,7 +187,7 @@ def window_logits(detector, windowed, executor, n_threads):
         if len(running) == n_at_a_time:
             yield from results()
         starts, features = zip(*group, strict=True)
-        running.append((starts, executor.submit(detector.logits, np.stack(features), recurrence)))
+        running.append((starts, executor.submit(detector.logits, np.stack(features))))
     while running:
         yield from results()
 

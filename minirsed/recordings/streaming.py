@@ -14,9 +14,9 @@ p is the paper's over the last 30 s, told from the frame logits (`minirsed.recor
 import numpy as np
 
 from data_tools.sound_blocks import StreamResampler
+from minirsed.activations import sigmoid
 from minirsed.features import HOP_S, SAMPLE_RATE
-from minirsed.gru import gru_forward, numba_recurrence
-from minirsed.losses import sigmoid
+from minirsed.gru import gru_forward
 from minirsed.recordings.event_finder import EventFinder
 from minirsed.recordings.files import GAP_FRAMES, event_finder, to_event
 from minirsed.recordings.windows import WINDOW_FRAMES, FeatureStream
@@ -45,8 +45,6 @@ class Stream:
     detector : minirsed.detector.Detector
     sr : int
         Sample rate of what is pushed, Hz.
-    recurrence : minirsed.gru.Recurrence, optional
-        Default: the compiled one.
 
     Raises
     ------
@@ -63,11 +61,10 @@ class Stream:
         Samples taken so far, of each channel.
     """
 
-    def __init__(self, detector, sr=SAMPLE_RATE, recurrence=None):
+    def __init__(self, detector, sr=SAMPLE_RATE):
         self.finder: EventFinder = event_finder(detector, live=True)
         self.resampler, self.features = StreamResampler(sr), FeatureStream(detector.config.n_inputs)
-        recurrence = recurrence or numba_recurrence()
-        self.model = (CarriedState if detector.config.arch == "uni" else SlidingWindow)(detector, recurrence)
+        self.model = (CarriedState if detector.config.arch == "uni" else SlidingWindow)(detector)
         self.frame_probabilities = np.zeros(0, np.float32)
         self.n_frames, self.n_samples, self.finished = 0, 0, False
 
@@ -128,8 +125,8 @@ class Stream:
 class CarriedState:
     """`uni`: frame logits of pieces, each layer's state carried from one to the next."""
 
-    def __init__(self, detector, recurrence):
-        self.detector, self.recurrence = detector, recurrence
+    def __init__(self, detector):
+        self.detector = detector
         self.states = [None] * detector.config.n_layers  # (1, H) each; None: zeros
 
     def push(self, features):
@@ -139,7 +136,7 @@ class CarriedState:
         params, h = self.detector.params, self.detector.normalise(features)[None]  # (1, n, D)
         for layer, state in enumerate(self.states):
             own = {name: params[f"gru{layer}.fwd.{name}"] for name in ("W", "U", "b")}
-            h, _ = gru_forward(own, h, state, recurrence=self.recurrence)
+            h, _ = gru_forward(own, h, state)
             self.states[layer] = h[:, -1].copy()
         return h[0] @ params["head.w"]
 
@@ -151,8 +148,8 @@ class CarriedState:
 class SlidingWindow:
     """`bi`, `multires`: frame logits from runs over the last 30 s, `DELAY` frames late."""
 
-    def __init__(self, detector, recurrence):
-        self.detector, self.recurrence = detector, recurrence
+    def __init__(self, detector):
+        self.detector = detector
         self.window = np.zeros((0, detector.config.n_inputs), np.float32)
         self.n_new = self.n_unsettled = 0  # frames since the last run; frames at the window's end without a logit
 
@@ -177,7 +174,7 @@ class SlidingWindow:
         """Logits of the first n unsettled frames."""
         if n <= 0:
             return np.zeros(0, np.float32)
-        logits = self.detector.logits(self.window[None], self.recurrence)[0][0]
+        logits = self.detector.logits(self.window[None])[0][0]
         first = len(logits) - self.n_unsettled
         self.n_unsettled -= n
         return logits[first : first + n]

@@ -1,29 +1,20 @@
-"""What the paper is measured against: the DCASE 2017 baseline, and detectors trained on frames alone (Sec. 1, Table 2).
+"""The network of the DCASE 2017 baseline, the first row of the paper's Table 2 (`--arch mlp`).
 
-Data flow: features → **baseline** → model, in the place of `multires` (`--arch mlp`) and of `attention`
-(`--head frames`); each of the two works with any of the other's kind.
+Data flow: features → **mlp** → a head, in the place of `minirsed.multires`.
 
-**mlp**, the baseline's network. Frame t is seen with two neighbours on either side, edges repeated, then come dense
-layers with dropout (Srivastava et al. 2014; q = 0.2, none when detecting):
+Frame t is seen with two neighbours on either side, edges repeated. Then come dense layers with dropout (Srivastava et
+al. 2014; q = 0.2, none when detecting):
 
     a⁰_t = [x_{t−2} x_{t−1} x_t x_{t+1} x_{t+2}]
     z^l  = a^{l−1} W_l + b_l
     a^l  = m ⊙ max(z^l, 0) / (1 − q),    m ~ Bernoulli(1 − q)
     h_t  = a^L_t
 
-**frames**, the approach that Sec. 1 argues against: frames are classified, nothing else is learnt, and a rule makes the
-decision for the clip. The rule is the baseline's: a median filter over about half a second, after which any frame above
-the threshold is an event. A median commutes with thresholds, so it may be taken of the probabilities:
-
-    e_t  = wᵀ h_t + b,   p_t = σ(e_t)      L = L_frame over all frames of all clips (`model.losses`)
-    p    = max_t median(p_{t−11} … p_{t+11})
-
-and `decode` sees the smoothed p_t. The head has a bias here: without a clip loss nothing else sets the level.
-
 As in the baseline: 40 bands, five frames, two layers of 50, dropout, weights uniform in ±0.05, Adam at 1e-3 on binary
-cross-entropy: 12,651 weights. Its own system differs in what is shared here by all: frames of 46 ms every 23 ms (40
-and 20), Hann window and power (Hamming and magnitude), whole clips per update (256 frames), the epoch with the best
-development ER (accuracy on a tenth of the training files), one event per clip, the longest (any number).
+cross-entropy of frames (`minirsed.rivals.frames`): 12,651 weights. Its own system differs in what all systems share
+here: frames of 46 ms every 23 ms (40 and 20), Hann window and power (Hamming and magnitude), whole clips per update
+(256 frames), the epoch with the best development ER (accuracy on a tenth of the training files), one event per clip,
+the longest (any number).
 """
 
 import numpy as np
@@ -31,7 +22,6 @@ import numpy as np
 CONTEXT = 2  # frames on either side
 DROPOUT = 0.2
 INITIAL_RANGE = 0.05  # of Keras's `uniform`
-SMOOTHING_FRAMES = 23  # 0.53 s; the baseline's 27 frames of 20 ms are 0.54 s
 
 
 def mlp_shapes(n_layers, n_inputs, n_units):
@@ -124,39 +114,3 @@ def with_context_backward(dy):
     dx[:, 0] += padded[:, :CONTEXT].sum(axis=1)
     dx[:, -1] += padded[:, CONTEXT + n_frames :].sum(axis=1)
     return dx
-
-
-def frames_head_forward(w, b, h):
-    """Frame logits, and the clip logit that the rule makes of them.
-
-    Parameters
-    ----------
-    w : (K,) ndarray
-    b : (1,) ndarray
-    h : (B, T, K) ndarray, dtype of `w`, T ≥ 1
-
-    Returns
-    -------
-    frame_logits : (B, T) ndarray, not smoothed
-    clip_logit : (B,) ndarray
-        Largest smoothed frame logit. No gradient goes through it.
-    cache : tuple
-    """
-    frame_logits = h @ w + b
-    return frame_logits, smooth(frame_logits, -np.inf).max(axis=1), (w, h)
-
-
-def frames_head_backward(dframe_logits, cache):
-    """Of e_t = wᵀh_t + b: dh_t = de_t w, dw = Σ_{B,T} de_t h_t, db = Σ_{B,T} de_t."""
-    w, h = cache
-    dw = dframe_logits.reshape(-1) @ h.reshape(-1, h.shape[2])
-    return dframe_logits[:, :, None] * w, dw, dframe_logits.sum(keepdims=True)[0]
-
-
-def smooth(values, outside=0.0):
-    """Running median over `SMOOTHING_FRAMES` of (…, T), with `outside` beyond the edges."""
-    half = SMOOTHING_FRAMES // 2
-    edges = [(0, 0)] * (values.ndim - 1) + [(half, half)]
-    padded = np.pad(values, edges, constant_values=values.dtype.type(outside))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, SMOOTHING_FRAMES, axis=-1)
-    return np.partition(windows, half, axis=-1)[..., half]

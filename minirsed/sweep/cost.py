@@ -12,7 +12,6 @@ import numpy as np
 
 from minirsed.adam import Adam
 from minirsed.features import SAMPLE_RATE, lfbe, n_frames
-from minirsed.gru import numba_recurrence
 from minirsed.kernels.threads import worker_threads
 from minirsed.model import ModelConfig, batch_loss_and_grads, forward, groups, init_params
 from minirsed.store import files as store_files
@@ -72,7 +71,7 @@ def estimate(cells, jobs, bank):
 
 def time_model(settings, executor):
     """Seconds of an update, and of detecting in one clip, on random features; compiles first what is not yet."""
-    rng, recurrence = np.random.default_rng(0), numba_recurrence()
+    rng = np.random.default_rng(0)
     config = ModelConfig(settings.arch, settings.layers, settings.units, settings.n_mels, settings.head)
     params, adam = init_params(config, rng), Adam()
     shape = (settings.batch_size, n_frames(int(CLIP_S * SAMPLE_RATE)), settings.n_mels)
@@ -80,11 +79,11 @@ def time_model(settings, executor):
     labels[::2, shape[1] // 2 : shape[1] // 2 + 50] = 1
 
     def update():
-        grads = batch_loss_and_grads(executor, params, config, x, labels, 1.0, recurrence, rng)[1]
+        grads = batch_loss_and_grads(executor, params, config, x, labels, 1.0, rng)[1]
         adam.update(params, grads)
 
     def detect():
-        run = functools.partial(forward, params, config, recurrence=recurrence, with_cache=False)
+        run = functools.partial(forward, params, config, with_cache=False)
         list(executor.map(lambda rows: run(x[rows]), groups(len(x))))
 
     return median_seconds(update), median_seconds(detect) / len(x)

@@ -230,13 +230,12 @@ def warm_up(detector):
 
     import numpy as np
 
-    from minirsed.gru import numba_recurrence
     from minirsed.model import loss_and_grads
 
     started = time.perf_counter()
     print("compiling kernels (once after installation) …", end=" ", flush=True)
     x = np.zeros((1, 2, detector.config.n_inputs), detector.mean.dtype)
-    loss_and_grads(detector.params, detector.config, x, np.ones((1, 2), x.dtype), recurrence=numba_recurrence())
+    loss_and_grads(detector.params, detector.config, x, np.ones((1, 2), x.dtype))
     seconds = f"{time.perf_counter() - started:.1f} s"
     print(seconds)
     log.info("kernels compiled or loaded in %s", seconds)
@@ -260,13 +259,12 @@ def report(run, dev_store, executor):
     from minirsed.analysis import plots
     from minirsed.analysis.evaluation import evaluate
     from minirsed.detector import Detector
-    from minirsed.gru import numba_recurrence
 
     best = run.best_epoch
     if not best:
         raise InputError("the development error rate is undefined in every epoch: no development mixture has an event")
     detector = Detector.load(run.folder / "best.npz")
-    dev = evaluate(detector, dev_store, executor, numba_recurrence(), alpha=run.settings.alpha)
+    dev = evaluate(detector, dev_store, executor, alpha=run.settings.alpha)
     label, scores = run.settings.label, dev.scores
     write_event_list(run.folder / "events_dev.csv", dev.estimated)
     plots.curves(run.history, run.folder / "curves.png", f"{label}, {run.settings.arch}, best epoch {best}")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from minirsed.activations import sigmoid
 from minirsed.gru import gru_forward
-from minirsed.losses import sigmoid
 
 
 def package_cell(x, h, W, U, b, b_after):

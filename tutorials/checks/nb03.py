@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from minirsed.activations import sigmoid
 from minirsed.gru import gru_forward, init_gru
-from minirsed.losses import sigmoid
 from tutorials.checks import exercise, expect, expect_equal
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from minirsed.activations import softplus
 from minirsed.attention import attention_backward, attention_forward
-from minirsed.losses import softplus
 from tutorials.checks import exercise, expect, expect_equal
 
 

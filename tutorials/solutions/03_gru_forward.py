@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minirsed.losses import sigmoid
+from minirsed.activations import sigmoid
 
 
 def frames_until(left, b_z):

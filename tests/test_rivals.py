@@ -10,10 +10,9 @@ from minirsed.analysis.evaluation import evaluate
 from minirsed.decode import decode
 from minirsed.detector import FORMAT, Detector
 from minirsed.features import frame_to_seconds
-from minirsed.gru import numba_recurrence
 from minirsed.kernels.threads import worker_threads
 from minirsed.model import ModelConfig, batch_loss_and_grads, forward, init_params, losses, param_shapes
-from minirsed.rivals import mlp as baseline
+from minirsed.rivals import frames, mlp
 from minirsed.run.settings import PRESETS, TrainSettings, complete
 from minirsed.store.archive import read_arrays, write_arrays
 from minirsed.training import Training
@@ -41,7 +40,7 @@ def test_mlp_frame_by_frame(rng):
     params = init_params(ModelConfig("mlp", 2, 4, 3, "frames"), rng, np.float64)
     params = {name: value + 0.3 * rng.standard_normal(value.shape) for name, value in params.items()}
     x = rng.standard_normal((2, 7, 3))
-    h, _ = baseline.mlp_forward(params, x, 2)
+    h, _ = mlp.mlp_forward(params, x, 2)
     for t in range(7):
         a = np.concatenate([x[:, min(max(t + shift, 0), 6)] for shift in (-2, -1, 0, 1, 2)], axis=1)
         for layer in range(2):
@@ -63,7 +62,7 @@ def test_dropout_keeps_the_mean_and_is_off_when_detecting(rng):
     """A fifth of the active units is off, the others are 1/0.8 as strong; without a generator nothing is dropped."""
     params = init_params(dataclasses.replace(MLP, n_layers=1), rng)
     x = 100 * rng.standard_normal((2, 200, 40)).astype(np.float32)
-    plain, dropped = (baseline.mlp_forward(params, x, 1, chance)[0] for chance in (None, rng))
+    plain, dropped = (mlp.mlp_forward(params, x, 1, chance)[0] for chance in (None, rng))
     active = plain > 0
     off = dropped[active] == 0
     assert off.mean() == pytest.approx(0.2, abs=0.01) and not dropped[~active].any()
@@ -78,7 +77,7 @@ def test_dropout_depends_on_the_seed_and_not_on_threads(rng):
     def gradient(n_threads, seed):
         with worker_threads(n_threads) as executor:
             chance = np.random.default_rng(seed)
-            grads = batch_loss_and_grads(executor, params, MLP, x, labels, 1.0, numba_recurrence(), chance)[1]
+            grads = batch_loss_and_grads(executor, params, MLP, x, labels, 1.0, chance)[1]
         return grads["mlp0.W"].tobytes()
 
     assert gradient(1, seed=0) == gradient(3, seed=0) != gradient(1, seed=1)
@@ -90,32 +89,32 @@ def test_recurrent_layers_draw_nothing(rng):
     params = init_params(config, np.random.default_rng(0))
     with worker_threads(1) as executor:
         x, labels = np.ones((2, 6, 5), np.float32), np.zeros((2, 6), np.float32)
-        batch_loss_and_grads(executor, params, config, x, labels, 1.0, numba_recurrence(), rng)
+        batch_loss_and_grads(executor, params, config, x, labels, 1.0, rng)
     assert rng.bit_generator.state == state
 
 
 def test_median_by_hand():
     """23 frames: 11 active ones in a row are noise, 12 are an event, a gap of 11 within one is closed."""
-    assert baseline.SMOOTHING_FRAMES == 23
+    assert frames.SMOOTHING_FRAMES == 23
     for n_active, found in ((11, 0), (12, 1), (40, 18)):
         p_t = np.zeros(100)
         p_t[30 : 30 + n_active] = 1
-        assert baseline.smooth(p_t).sum() >= found and baseline.smooth(p_t).any() == bool(found)
+        assert frames.smooth(p_t).sum() >= found and frames.smooth(p_t).any() == bool(found)
     p_t = np.zeros(100)
     p_t[20:80] = 1
-    assert np.array_equal(baseline.smooth(p_t), p_t)
+    assert np.array_equal(frames.smooth(p_t), p_t)
     p_t[40:51] = 0
-    assert baseline.smooth(p_t)[20:80].all()
+    assert frames.smooth(p_t)[20:80].all()
     p_t = np.ones(30)  # beyond the edges there is nothing
-    assert np.array_equal(baseline.smooth(p_t), p_t)
+    assert np.array_equal(frames.smooth(p_t), p_t)
 
 
 def test_smoothing_before_the_threshold_is_the_baselines_rule(rng):
     """The challenge's system filters decisions, this one probabilities: the same, for any threshold."""
     p_t = rng.random((3, 200)).astype(np.float32)
     for threshold in (0.2, 0.5, 0.7):
-        decisions = baseline.smooth((p_t > threshold).astype(np.float32)) > 0.5
-        assert np.array_equal(baseline.smooth(p_t) > threshold, decisions)
+        decisions = frames.smooth((p_t > threshold).astype(np.float32)) > 0.5
+        assert np.array_equal(frames.smooth(p_t) > threshold, decisions)
 
 
 @pytest.mark.parametrize("arch", ["mlp", "multires"])
@@ -130,7 +129,7 @@ def test_clip_decision_is_that_of_its_frames(arch, rng):
     p, p_t = detector.probabilities(frame_logits, clip_logit)
     assert p == pytest.approx(p_t.max(axis=1), rel=1e-6)
     found = [decode(float(p[i]), p_t[i]) is not None for i in range(20)]
-    assert found == (baseline.smooth((frame_logits > 0).astype(np.float32)).any(axis=1)).tolist()
+    assert found == (frames.smooth((frame_logits > 0).astype(np.float32)).any(axis=1)).tolist()
     assert sum(found) == 10
 
 
@@ -208,7 +207,7 @@ def test_frames_alone_learn_a_pattern(arch, line_stores, tmp_path):
         list(first.epochs(*stores, executor))
         resumed = Training.resume(parts, settings)
         list(resumed.epochs(*stores, executor))
-        found = evaluate(Detector.load(whole), stores[1], executor, numba_recurrence())
+        found = evaluate(Detector.load(whole), stores[1], executor)
     best = min(row["dev_error_rate"] for row in run.history)
     assert best <= 0.2 and found.scores.error_rate == best
     assert all(np.array_equal(value, resumed.detector.params[name]) for name, value in run.detector.params.items())
