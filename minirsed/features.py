@@ -28,8 +28,8 @@ from minirsed.kernels import is_compiled
 
 SAMPLE_RATE = 44100  # Hz, paper Sec. 4
 N_MELS = 64
-WIN_S = 0.046
-HOP_S = 0.023
+WIN_S, HOP_S = 0.046, 0.023  # as in the paper
+WIN, HOP = 2029, 1014  # the same in whole samples: a hop is 22.993 ms
 POWER_FLOOR = 1e-10  # 100 dB under a band power of 1
 BLOCK_FRAMES = 256  # frames worked on at a time: their samples take 1 or 2 MB
 
@@ -79,37 +79,34 @@ def lfbe(y, sr=SAMPLE_RATE, *, n_mels=N_MELS, win_s=WIN_S, hop_s=HOP_S):
     return _log_mel(y, int(n_mels), win, hop)
 
 
-def n_frames(n_samples, *, win_s=WIN_S, hop_s=HOP_S):
+def n_frames(n_samples):
     """Whole frames in `n_samples` at 44.1 kHz: 1 + ⌊(n − win) / hop⌋, and 1 for a clip shorter than a window.
 
     Raises
     ------
     ValueError
-        `n_samples` is below 1 or a setting is out of range.
+        `n_samples` is below 1.
     """
-    win, hop = _window_and_hop(win_s, hop_s)
     if n_samples < 1:
         raise ValueError(f"n_samples is {n_samples}: expected at least 1")
-    return 1 + max(0, n_samples - win) // hop
+    return 1 + max(0, n_samples - WIN) // HOP
 
 
-def frame_to_seconds(frame, *, win_s=WIN_S, hop_s=HOP_S):
+def frame_to_seconds(frame):
     """Time of the centre of a frame in seconds, (frame·hop + win/2) / 44100; a number or an array of them."""
-    win, hop = _window_and_hop(win_s, hop_s)
-    return (np.asarray(frame) * hop + win / 2)[()] / SAMPLE_RATE
+    return (np.asarray(frame) * HOP + WIN / 2)[()] / SAMPLE_RATE
 
 
-def seconds_to_frame(time_s, *, win_s=WIN_S, hop_s=HOP_S):
+def seconds_to_frame(time_s):
     """Index of the frame whose centre is nearest to `time_s` (a number or an array of them), at least 0.
 
     Knows no clip length: the caller cuts it at T − 1. Halfway between two centres the later frame counts.
     """
-    win, hop = _window_and_hop(win_s, hop_s)
-    nearest = np.floor((np.asarray(time_s) * SAMPLE_RATE - win / 2) / hop + 0.5)
+    nearest = np.floor((np.asarray(time_s) * SAMPLE_RATE - WIN / 2) / HOP + 0.5)
     return np.maximum(nearest, 0).astype(np.int64)[()]
 
 
-def event_frames(onset_s, offset_s, T, *, win_s=WIN_S, hop_s=HOP_S):
+def event_frames(onset_s, offset_s, T):
     """Frames of an event: (onset_frame, offset_frame), offset exclusive, at least one frame within [0, T).
 
     They are the frames whose centre lies in [onset, offset). An event so short, or so near to an edge of the
@@ -124,16 +121,16 @@ def event_frames(onset_s, offset_s, T, *, win_s=WIN_S, hop_s=HOP_S):
         raise ValueError(f"T is {T}: expected at least one frame")
     if not 0 <= onset_s <= offset_s < np.inf:
         raise ValueError(f"onset_s, offset_s are {onset_s}, {offset_s}: expected 0 <= onset_s <= offset_s")
-    centres = frame_to_seconds(np.arange(T), win_s=win_s, hop_s=hop_s)
+    centres = frame_to_seconds(np.arange(T))
     onset_frame, offset_frame = (int(i) for i in np.searchsorted(centres, [onset_s, offset_s], side="left"))
     if onset_frame == offset_frame:
-        nearest = seconds_to_frame((onset_s + offset_s) / 2, win_s=win_s, hop_s=hop_s)
+        nearest = seconds_to_frame((onset_s + offset_s) / 2)
         onset_frame = min(int(nearest), T - 1)
         offset_frame = onset_frame + 1
     return onset_frame, offset_frame
 
 
-def frame_labels(onset_s, offset_s, T, *, win_s=WIN_S, hop_s=HOP_S):
+def frame_labels(onset_s, offset_s, T):
     """Frame labels y_t of a clip with one event: 1 on its `event_frames`, 0 elsewhere (paper, Sec. 2).
 
     Parameters
@@ -154,17 +151,16 @@ def frame_labels(onset_s, offset_s, T, *, win_s=WIN_S, hop_s=HOP_S):
     """
     labels = np.zeros(T, np.float32)
     if not (np.isnan(onset_s) and np.isnan(offset_s)):
-        onset_frame, offset_frame = event_frames(onset_s, offset_s, T, win_s=win_s, hop_s=hop_s)
+        onset_frame, offset_frame = event_frames(onset_s, offset_s, T)
         labels[onset_frame:offset_frame] = 1
     return labels
 
 
-def run_to_seconds(onset_frame, offset_frame, *, win_s=WIN_S, hop_s=HOP_S):
+def run_to_seconds(onset_frame, offset_frame):
     """Seconds (onset_s, offset_s) of a decoded run of frames [onset_frame, offset_frame).
 
     The boundary lies somewhere between the centres of the last silent and the first active frame; its middle,
-    half a hop before the first active centre, is the guess of least error, and likewise at the offset. The
-    onset is at least 0.
+    half a hop before the first active centre, is the guess of least error; the same holds at the offset.
 
     Raises
     ------
@@ -173,10 +169,11 @@ def run_to_seconds(onset_frame, offset_frame, *, win_s=WIN_S, hop_s=HOP_S):
     """
     if not 0 <= onset_frame < offset_frame:
         raise ValueError(f"run of frames [{onset_frame}, {offset_frame}): expected 0 <= onset < offset")
-    half_hop_s = _window_and_hop(win_s, hop_s)[1] / 2 / SAMPLE_RATE
-    onset_s = frame_to_seconds(onset_frame, win_s=win_s, hop_s=hop_s) - half_hop_s
-    offset_s = frame_to_seconds(offset_frame - 1, win_s=win_s, hop_s=hop_s) + half_hop_s
-    return max(0.0, float(onset_s)), float(offset_s)
+    half_hop_s = HOP / 2 / SAMPLE_RATE
+    return (
+        float(frame_to_seconds(onset_frame) - half_hop_s),
+        float(frame_to_seconds(offset_frame - 1) + half_hop_s),
+    )
 
 
 def mel_filter_bank(n_mels, n_fft):

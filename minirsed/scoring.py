@@ -1,11 +1,11 @@
 """Event-based error rate and F1 (paper, Sec. 4), as DCASE 2017 task 2 and its tool sed_eval 0.2.1 count them.
 
-Last room of the corridor: lists of events in, figures out; NumPy alone. This text is the specification.
+The last step: lists of events in, figures out; NumPy alone. This text is the specification.
 
 **Events.** `{file: [(onset_s, offset_s), …]}`, or `(onset_s, offset_s, label)`; a file without events has an
 empty list. Times are finite seconds, neither clipped nor sorted nor checked for sign. The files of the
-reference are the files that count: one that the estimates lack counts as empty there (a deletion for each of
-its events), one that only the estimates have is refused.
+reference are the files that count: one that is missing from the estimates counts as empty there (a deletion for
+each of its events), one that only the estimates have is refused.
 
 **Hit.** A reference event and an estimated one of the same file hit each other if every condition asked for holds
 
@@ -32,7 +32,7 @@ n_fp = n_sys − n_tp − n_subs (insertions), n_fn = n_ref − n_tp − n_subs 
     precision  P = n_tp / n_sys          NaN if n_sys = 0   (0 with zero_score_empty)
     recall     R = n_tp / n_ref          NaN if n_ref = 0
     f1           = 2PR / (P + R)         0 if P = R = 0; NaN if either is NaN
-    error_rate   = (n_subs + n_fn + n_fp) / (n_ref + ε), each term divided by itself
+    error_rate   = n_subs / (n_ref + ε) + n_fn / (n_ref + ε) + n_fp / (n_ref + ε)
 
 Undefined is NaN, never 0 or 1. ε is the official tool's and shows only for n_ref = 1, where a rate of one is
 0.9999999999999998, and n_ref = 0, where each false alarm adds 4503599627370496. Error rate has no upper limit.

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from minirsed.detect.plots import MOST_DETAILS, N_COLUMNS, Overview, draw
-from minirsed.features import lfbe
-from minirsed.recordings.files import detect_file
+from minirsed.detect.plots import MARGIN_S, MOST_DETAILS, N_COLUMNS, Overview, draw, neighbourhood
+from minirsed.features import frame_to_seconds, lfbe, n_frames
+from minirsed.recordings.files import Event, detect_file
 from tests.conftest import tone_detector, tones
 
 
@@ -23,6 +23,14 @@ def test_overview_is_the_maximum_of_blocks(n):
     expected = [frames[i : i + pooled].max(axis=0) for i in range(0, n, pooled)]
     np.testing.assert_array_equal(overview.image(), expected)
     assert pooled == 1 if n < 2 * N_COLUMNS else pooled > 1
+
+
+@pytest.mark.parametrize("onset_s", [0.5, 100.0, 3600.0, 10 * 3600.0, 24 * 3600.0 - 5])
+def test_the_picture_of_an_event_shows_its_place(onset_s):
+    """After ten hours as after a second: the margin on either side is kept to within a frame."""
+    start, stop = neighbourhood(Event(onset_s, onset_s + 1.5, 0.9), n_frames(24 * 3600 * 44100))
+    assert frame_to_seconds(start) == pytest.approx(max(0.023, onset_s - MARGIN_S), abs=0.012)
+    assert frame_to_seconds(stop - 1) == pytest.approx(onset_s + 1.5 + MARGIN_S, abs=0.012)
 
 
 @pytest.mark.parametrize(

@@ -265,7 +265,6 @@ def test_centres():
     assert frame_to_seconds(0) == 1014.5 / 44100
     assert frame_to_seconds(10) == 11154.5 / 44100
     np.testing.assert_array_equal(frame_to_seconds(np.array([0, 10])), [1014.5 / 44100, 11154.5 / 44100])
-    assert frame_to_seconds(2, win_s=0.1, hop_s=0.01) == (2 * 441 + 2205) / 44100
 
 
 def test_nearest_frame():
@@ -313,7 +312,6 @@ def test_run_to_seconds_by_hand():
     """Frames 10–19: centres 11154.5 and 19·1014 + 1014.5 = 20280.5 samples, half a hop (507) outwards."""
     assert run_to_seconds(10, 20) == pytest.approx((10647.5 / 44100, 20787.5 / 44100), abs=1e-12)
     assert run_to_seconds(0, 1) == pytest.approx((507.5 / 44100, 1521.5 / 44100), abs=1e-12)
-    assert run_to_seconds(0, 1, win_s=0.01, hop_s=0.02) == (0.0, pytest.approx((220.5 + 441) / 44100))
 
 
 @pytest.mark.parametrize("run", [(5, 5), (6, 5), (-1, 3)])

@@ -9,13 +9,13 @@ import numpy as np
 from data_tools.audio import read_audio
 from minirsed.analysis.plots import FOUND, draw_log_mel, new_figure, plain
 from minirsed.detect.formats import clock
-from minirsed.features import HOP_S, frame_to_seconds, lfbe
+from minirsed.features import frame_to_seconds, lfbe, seconds_to_frame
 
 N_COLUMNS = 1500  # about as many as the picture has pixels
 DETAIL_S = 60.0  # longer recordings also have their events drawn one by one
 MARGIN_S = 3.0  # of sound on either side of an event
 MOST_DETAILS = 12
-TICKS_S = (30, 60, 300, 600, 1800, 3600, 2 * 3600, 6 * 3600, 24 * 3600)
+TICKS_S = (1, 2, 5, 10, 30, 60, 300, 600, 1800, 3600, 2 * 3600, 6 * 3600, 24 * 3600)
 
 
 class Overview:
@@ -79,8 +79,7 @@ def draw(file, detector, path, name, recording, overview):
     axes = parts[1].subplots(2 * n_rows, n_columns, height_ratios=[2, 1] * n_rows, squeeze=False)
     places = [(axes[i, j], axes[i + 1, j]) for i in range(0, 2 * n_rows, 2) for j in range(n_columns)]
     for event, (mel, probability) in zip(events, places, strict=False):
-        start = max(0, int((event.onset_s - MARGIN_S) / HOP_S))
-        stop = min(n_frames, start + int((event.offset_s - event.onset_s + 2 * MARGIN_S) / HOP_S))
+        start, stop = neighbourhood(event, n_frames)
         seconds = frame_to_seconds(np.array([start, stop])) - frame_to_seconds(0)
         y = read_audio(path, start_s=seconds[0], duration_s=seconds[1] - seconds[0])
         features = lfbe(y, n_mels=detector.config.n_inputs)
@@ -89,6 +88,12 @@ def draw(file, detector, path, name, recording, overview):
     for unused in (axes for pair in places[len(events) :] for axes in pair):
         unused.set_visible(False)
     figure.savefig(file, dpi=90, format="png")
+
+
+def neighbourhood(event, n_frames):
+    """Frames [start, stop) of an event with `MARGIN_S` on either side, as far as the recording's ends allow."""
+    start, last = seconds_to_frame(np.array([event.onset_s - MARGIN_S, event.offset_s + MARGIN_S]))
+    return int(start), int(min(n_frames, last + 1))
 
 
 def _draw(mel, probability, image, recording, detector, start, stop):
@@ -108,9 +113,9 @@ def _draw(mel, probability, image, recording, detector, start, stop):
             for edge in event[:2]:
                 mel.axvline(edge, color="w", linewidth=0.7, linestyle="--")
     probability.set(ylabel="$p_t$", ylim=(-0.02, 1.12), xlim=edges)
-    if edges[1] - edges[0] > 120:
-        step = next((step for step in TICKS_S if (edges[1] - edges[0]) / step <= 12), TICKS_S[-1])
-        probability.set_xticks(np.arange(np.ceil(edges[0] / step) * step, edges[1], step))
-        probability.xaxis.set_major_formatter(lambda seconds, position: clock(seconds))
-    else:
+    if edges[1] <= 120:
         probability.set_xlabel("seconds")
+        return
+    step = next((step for step in TICKS_S if (edges[1] - edges[0]) / step <= 12), TICKS_S[-1])
+    probability.set_xticks(np.arange(np.ceil(edges[0] / step) * step, edges[1], step))
+    probability.xaxis.set_major_formatter(lambda seconds, position: clock(seconds))

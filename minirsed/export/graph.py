@@ -16,7 +16,7 @@ import numpy as np
 
 from data_tools.errors import InputError
 from minirsed import __version__
-from minirsed.features import HOP_S, POWER_FLOOR, SAMPLE_RATE, WIN_S, tables
+from minirsed.features import HOP, POWER_FLOOR, SAMPLE_RATE, WIN, tables
 from minirsed.multires import directions
 
 OPSET, IR_VERSION = 17, 8  # of 2022: old enough for every runtime in use, new enough for all that is needed
@@ -89,7 +89,7 @@ def metadata(detector):
 
     `frames` says which samples a frame covers; the others are as in the docstring of `minirsed.features`.
     """
-    config, win_length = detector.config, round(WIN_S * SAMPLE_RATE)
+    config, win_length = detector.config, WIN
     values = {
         "class": detector.label,
         "thres0": detector.thres0,  # event in the clip if p > thres0 …
@@ -101,7 +101,7 @@ def metadata(detector):
         "sr": SAMPLE_RATE,
         "n_fft": len(tables(config.n_inputs, win_length).cosine),
         "win_length": win_length,
-        "hop_length": round(HOP_S * SAMPLE_RATE),
+        "hop_length": HOP,
         "window": "periodic Hann, then zeros up to n_fft",
         "frames": "frame t covers samples [t*hop_length, t*hop_length + win_length), not centred",
         "spectrum": "power, no pre-emphasis",

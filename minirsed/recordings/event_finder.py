@@ -11,7 +11,7 @@ logits e_t = wᵀh_t:
 
     p = σ(wᵀ Σ_t a_t h_t) = σ(Σ_t p_t e_t / Σ_t p_t)
 
-so it can be told for any set of frames: here for the 30 s without the active frames of other candidates. A second
+so it can be computed for any set of frames: here for the 30 s without the active frames of other candidates. A second
 event in the same half minute then neither helps nor harms: a blip is not carried over the threshold by a loud
 neighbour. With a single candidate in 30 s, p is the paper's.
 """
@@ -32,7 +32,7 @@ class FoundRun(NamedTuple):
 
 
 def attention_probability(frame_logits):
-    """Tell p of a set of frames from their logits (n,), n ≥ 1: σ(Σ p_t e_t / Σ p_t), finite however small p_t is."""
+    """Compute p of a set of frames from their logits (n,), n ≥ 1: σ(Σ p_t e_t / Σ p_t), finite however small p_t is."""
     e = np.asarray(frame_logits, np.float64)
     log_p = -np.logaddexp(0.0, -e)
     p = np.exp(log_p - log_p.max())
@@ -47,7 +47,7 @@ class EventFinder:
     thres0, thres1 : float
         Thresholds of the candidate's p and of its frames.
     context : int
-        Frames that p is told for.
+        Length of the context in frames: p is computed over it.
     gap : int ≥ 1
         Inactive frames that end a candidate.
     live : bool
@@ -72,7 +72,7 @@ class EventFinder:
         return self._settle(finished=True)
 
     def probability(self):
-        """Tell p of the last `context` frames, as if they were a clip; NaN before the first frame."""
+        """P of the last `context` frames, as if they were a clip; NaN before the first frame."""
         return attention_probability(self.logits[-self.context :]) if len(self.logits) else float("nan")
 
     def _settle(self, finished):
@@ -116,7 +116,7 @@ class EventFinder:
         return max((longest[0] + longest[1] + self.context + 1) // 2, self.context, last)
 
     def _probability(self, active, first, last, end):
-        """Tell p of the context that ends before frame `end`, without the active frames outside [first, last)."""
+        """Compute p of the context that ends before frame `end`, without the active frames outside [first, last)."""
         frames = np.arange(max(self.first, end - self.context), end)
         own = (frames >= first) & (frames < last)
         wanted = frames[own | ~active[frames - self.first]]

@@ -14,14 +14,14 @@ import numpy as np
 from data_tools.errors import InputError
 from data_tools.sound_blocks import file_blocks
 from minirsed.activations import sigmoid
-from minirsed.features import HOP_S, SAMPLE_RATE, run_to_seconds
+from minirsed.features import HOP, SAMPLE_RATE, run_to_seconds
 from minirsed.kernels.threads import worker_threads
 from minirsed.model import GROUP_CLIPS
 from minirsed.multires import ARCHITECTURES, directions
 from minirsed.recordings.event_finder import EventFinder
 from minirsed.recordings.windows import LONGEST_CLIP, WINDOW_FRAMES, FeatureStream, stitch, windows
 
-GAP_FRAMES = round(0.5 / HOP_S)  # 0.5 s, within which the challenge's scorer takes two onsets for one
+GAP_FRAMES = round(0.5 * SAMPLE_RATE / HOP)  # 0.5 s, within which the challenge's scorer takes two onsets for one
 
 
 class Event(NamedTuple):

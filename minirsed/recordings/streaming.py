@@ -1,4 +1,4 @@
-"""A detector on sound that has only just been made: pieces of any length in, events out as they end.
+"""A detector on sound as it arrives: pieces of any length in, events out as they end.
 
 Data flow: data_tools.live_sound → **streaming** → `minirsed.detect`. Features are those of the whole (`FeatureStream`);
 what follows depends on the architecture:
@@ -8,14 +8,14 @@ what follows depends on the architecture:
 `bi`, `multires`    look ahead as well. The model runs over the last 30 s, again every `STEP` frames, and a frame is
             taken `DELAY` frames after it was heard, when the model has heard what follows it.
 
-p is the paper's over the last 30 s, told from the frame logits (`minirsed.recordings.event_finder`).
+p is the paper's over the last 30 s, computed from the frame logits (`minirsed.recordings.event_finder`).
 """
 
 import numpy as np
 
 from data_tools.sound_blocks import StreamResampler
 from minirsed.activations import sigmoid
-from minirsed.features import HOP_S, SAMPLE_RATE
+from minirsed.features import HOP, SAMPLE_RATE
 from minirsed.gru import gru_forward
 from minirsed.recordings.event_finder import EventFinder
 from minirsed.recordings.files import GAP_FRAMES, event_finder, to_event
@@ -27,13 +27,14 @@ DELAY = 96  # frames, 2.2 s
 
 def about(detector):
     """How a detector listens, in words."""
-    wait_s = GAP_FRAMES * HOP_S
+    hop_s = HOP / SAMPLE_RATE
+    wait_s = GAP_FRAMES * hop_s
     if detector.config.arch == "uni":
         return f"{detector.label}, uni: state carried from frame to frame; events appear {wait_s:.1f} s after their end"
-    earliest_s, latest_s = wait_s + DELAY * HOP_S, wait_s + (DELAY + STEP) * HOP_S
+    earliest_s, latest_s = wait_s + DELAY * hop_s, wait_s + (DELAY + STEP) * hop_s
     return (
         f"{detector.label}, {detector.config.arch}: looks ahead, so it runs over the last 30 s every "
-        f"{STEP * HOP_S:.1f} s; events appear {earliest_s:.1f} to {latest_s:.1f} s after their end"
+        f"{STEP * hop_s:.1f} s; events appear {earliest_s:.1f} to {latest_s:.1f} s after their end"
     )
 
 

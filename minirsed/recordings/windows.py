@@ -11,19 +11,18 @@ The model was trained on clips of 30 s, so it is given 30 s at a time, whatever 
     taken from 00000000000000000111111112222222222222222222
 
 A frame's logit is that of the window in whose middle it lies: seams are halfway through the overlaps, where both
-windows still have 7.6 s of sound on either side. Nothing has to be merged, then: an event across a seam is a run of
-frames like any other. Features are those of the recording in one piece, for windows start at frames of it.
+windows still have 7.6 s of sound on either side. So nothing has to be merged: an event across a seam is a run of frames
+like any other. Features are those of the recording in one piece, because windows start at frames of it.
 """
 
 import numpy as np
 
-from minirsed.features import HOP_S, SAMPLE_RATE, WIN_S, lfbe, n_frames
+from minirsed.features import HOP, SAMPLE_RATE, WIN, lfbe, n_frames
 
 WINDOW_FRAMES = n_frames(30 * SAMPLE_RATE)  # 1303: every training clip is 30 s long
 STEP_FRAMES = 640
 ALIGNMENT = 16  # starts are multiples of 2^4: pairs that `multires` averages are those of the recording in one piece
 LONGEST_CLIP = WINDOW_FRAMES + ALIGNMENT - 1  # frames, 30.4 s: a recording of one window (MP3 adds 0.05 s)
-WIN, HOP = round(WIN_S * SAMPLE_RATE), round(HOP_S * SAMPLE_RATE)  # samples
 
 
 class FeatureStream:
@@ -85,7 +84,7 @@ def windows(pieces, n_window=WINDOW_FRAMES, step=STEP_FRAMES, alignment=ALIGNMEN
     start : int
         First frame: 0, step, 2 step, …; the last window ends with the last frame.
     frames : (n_window, D) ndarray
-        Up to `alignment` − 1 more in the last one; fewer where there are fewer at all; none at all of no frame.
+        Up to `alignment` − 1 more in the last one; fewer if the recording is shorter. Nothing for an empty one.
     """
     kept, first, start = None, 0, 0  # `kept` begins at frame `first`, the next window at `start`
     for piece in pieces:
