@@ -22,7 +22,7 @@ from minirsed.model import ModelConfig, init_params
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parents[1] / "minirsed/export/README.md").read_text(encoding="utf-8")
 SHAPES = ((2, 61), (3, 16), (1, 1), (2, 2), (1, 3), (1, 7))  # (B, T); odd at each of the four resolutions, and tiny
 
 

@@ -1,19 +1,29 @@
-"""The house rules that a reader relies on: which way imports point, what an import costs, what the README says."""
+"""The house rules that a reader relies on: which way imports point, what an import costs, what the READMEs say."""
 
 import ast
+import functools
+import io
 import re
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
+
+from tests.test_recordings import random_detector
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("data_tools", "minirsed")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 HEAVY = ("numba", "scipy", "matplotlib", "soundfile", "soxr", "joblib", "numpy")
 COMMANDS = ("train", "evaluate", "score", "detect", "export", "report", "sweep", "bench")
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+READMES = [ROOT / "README.md", *(path for name in PACKAGES for path in sorted((ROOT / name).rglob("README.md")))]
+PAGES = [*READMES, ROOT / "CONTRIBUTING.md", ROOT / "tests/golden-mixtures/README.md"]
+TEXT = {path: path.read_text(encoding="utf-8") for path in PAGES}
+README = TEXT[ROOT / "README.md"]
 
 
 def name_of(path):
@@ -114,36 +124,172 @@ def test_no_pickle_anywhere():
         assert not re.search(UNSAFE, source), path
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"python -m ((?:minirsed|data_tools)\.\w+)", README))))
-def test_commands_of_the_readme_exist(command):
-    """Their help comes at once, for it loads nothing that takes long."""
+COMMAND = r"python -m ((?:minirsed|data_tools|tutorials)\.[a-z]\w*)"
+
+
+def page_name(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+each_page = pytest.mark.parametrize("path", PAGES, ids=page_name)
+
+
+@functools.cache
+def help_of(command):
+    """The process that answers `-h`, with what it imports on its standard error."""
     words = [sys.executable, "-X", "importtime", "-m", command, "-h"]
-    result = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(COMMAND, "".join(TEXT.values())))))
+def test_commands_of_the_pages_exist(command):
+    """The help of those of the packages comes at once, since it loads nothing that takes long."""
+    result = help_of(command)
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("usage:")
     loaded = set(re.findall(r"\| +(\w+)", result.stderr))
-    assert "argparse" in loaded and not loaded & {"distributed", "joblib", "matplotlib", "numba", "scipy", "soundfile"}
+    assert "argparse" in loaded
+    if not command.startswith("tutorials"):
+        assert not loaded & {"distributed", "joblib", "matplotlib", "numba", "scipy", "soundfile"}
+
+
+@each_page
+def test_options_of_the_pages_exist(path):
+    """In a command that is written out, that command must have the option; in a text, some command of ours must."""
+    written_out = [*re.findall(r"```bash\n(.*?)```", TEXT[path], re.S), *re.findall(r"`([^`\n]+)`", TEXT[path])]
+    for line in "\n".join(written_out).replace("\\\n", " ").splitlines():
+        for command, arguments in re.findall(COMMAND + r"([^&|#]*)", line):
+            missing = options(arguments) - options(help_of(command).stdout)
+            assert not missing, f"{command} has no {missing}"
+    if path in READMES:
+        known = set().union(
+            *(options(help_of(command).stdout) for command in re.findall(COMMAND, "".join(TEXT.values())))
+        )
+        assert options(TEXT[path]) <= known
+
+
+def options(text):
+    return set(re.findall(r"(?<![\w-])--[a-z][\w-]+", text))
+
+
+@each_page
+def test_links_and_paths_of_the_pages_lead_somewhere(path):
+    """Relative links, their anchors included, and the modules, tests and scripts that a page names."""
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", TEXT[path], flags=re.S)
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", text):
+        page = (path.parent / target).resolve() if target else path
+        assert page.exists(), target
+        if anchor:
+            assert anchor in anchors(page.read_text(encoding="utf-8")), f"{target}#{anchor}"
+    for target in re.findall(r"(?<![\w/])(?:minirsed|data_tools|tests|tutorials)/[\w/-]+\.(?:py|md)\b", TEXT[path]):
+        assert "NN" in target or (ROOT / target).exists(), target
+
+
+def anchors(text):
+    """What a code host makes of the headings of a page: lower case, no punctuation, hyphens for blanks."""
+    headings = re.findall(r"^#+ (.*)", re.sub(r"```.*?```", "", text, flags=re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(path):
+    """Files to which a page links."""
+    return {(path.parent / target).resolve() for target in re.findall(r"\]\((?!https?:)([^)#\s]+)", TEXT[path])}
+
+
+def test_the_front_page_links_to_every_page_and_each_of_them_back():
+    front = ROOT / "README.md"
+    assert {*READMES, ROOT / "CONTRIBUTING.md"} - {front} <= links(front)
+    assert all(front in links(path) for path in READMES if path != front)
+
+
+def test_front_page_is_short():
+    assert len(README.splitlines()) <= 200
+    assert len(README.encode()) <= 12_000
+
+
+def test_pictures_of_the_front_page():
+    """Small enough for a page that loads at once; true and detected events have the colours that the caption names."""
+    import matplotlib.image
+
+    from minirsed.analysis import plots
+
+    pictures = [ROOT / name for name in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)]
+    assert [path.name for path in pictures] == ["detections.png", "report.png"]
+    assert pictures[0].stat().st_size <= 80_000 and pictures[1].stat().st_size <= 60_000
+    orange = np.array([int(plots.FOUND[i : i + 2], 16) for i in (1, 3, 5)])
+    green = 255 - 0.35 * (255 - np.array([int(plots.TRUTH[i : i + 2], 16) for i in (1, 3, 5)]))  # as draw_clip has it
+    for path in pictures:
+        pixels = 255 * matplotlib.image.imread(path)[:, :, :3]
+        for colour in (orange, green):
+            assert (np.abs(pixels - colour).max(axis=2) < 10).sum() > 200, path
+
+
+def code_lines(path):
+    """Lines of a module that hold code: neither blank nor comment nor docstring."""
+    source = path.read_text(encoding="utf-8")
+    layout = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    code, docstrings = set(), set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in layout:
+            code.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            docstrings.update(range(node.lineno, node.end_lineno + 1))
+    return len(code - docstrings)
+
+
+def test_code_lines_are_those_of_code(tmp_path):
+    path = tmp_path / "module.py"
+    docstring, several = '"""Two lines\nof text."""\n\n# a comment\n', 'x = """a\nb"""  # code\n\n\n'
+    path.write_text(docstring + several + 'def f():\n    "Text."\n    return (\n        1\n    )\n')
+    assert code_lines(path) == 6
+
+
+def test_the_paper_is_in_twelve_files():
+    """Their table on the front page: lines of code are counted, sections of the paper are those that a file names."""
+    rows = re.findall(r"^\| .* \| \[(\w+\.py)\]\(minirsed/\1\) \| (.*?) ?\| (\d+) \|$", README, re.M)
+    counted = {name: code_lines(ROOT / "minirsed" / name) for name, _, _ in rows}
+    assert len(counted) == 12
+    assert {name: int(lines) for name, _, lines in rows} == counted
+    assert f"{sum(counted.values()):,} lines" in README
+    for name, sections, _ in rows:
+        module_text = ast.get_docstring(ast.parse((ROOT / "minirsed" / name).read_text(encoding="utf-8")))
+        for section in re.findall(r"\d(?:\.\d)?", sections):
+            assert re.search(rf"(Sec\.|Fig\.|and|,) {re.escape(section)}(?!\.?\d)", module_text), f"{name}: {section}"
 
 
 def test_gradient_check_of_the_readme_runs_and_prints_what_it_says(capsys):
     """Names, shapes and derivatives of its table; errors differ from machine to machine, but stay `ok`."""
-    code, shown = re.search(r"```python\n(import numpy.*?gradcheck.*?)```\n\n```\n(.*?)```", README, re.S).groups()
+    page = TEXT[ROOT / "minirsed/README.md"]
+    code, shown = re.search(r"```python\n(import numpy.*?gradcheck.*?)```\n\n```\n(.*?)```", page, re.S).groups()
     exec(compile(code, "README.md", "exec"), {})
     printed = sorted(line.split()[:-2] for line in capsys.readouterr().out.splitlines()[1:])
     assert printed == sorted(line.split()[:-2] for line in shown.splitlines()[1:]) and len(printed) == 4
 
 
-def test_files_of_the_readme_exist():
-    """Every relative link leads somewhere, and the file map names every module and nothing else."""
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).exists(), target
+def test_use_from_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    code = re.search(r"```python\n(import soundfile.*?)```", TEXT[ROOT / "minirsed/README.md"], re.S)[1]
+    monkeypatch.chdir(tmp_path)
+    Path("runs/babycry").mkdir(parents=True)
+    random_detector("multires").save("runs/babycry/best.npz")
+    y = np.random.default_rng(0).uniform(-0.5, 0.5, 44100)
+    soundfile.write("recording.wav", y, 44100)
+    soundfile.write("monday.flac", np.tile(y, 40), 44100)
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    clip, whole, *parts = capsys.readouterr().out.splitlines()
+    assert clip == str(names["detector"].detect(names["y"], 44100)[:3])
+    assert whole.startswith("[Event(onset_s=") and len(parts) == 11
+
+
+def test_file_maps_name_every_module_and_nothing_else():
     listed = [path for path, _ in file_map()]
     assert len(set(listed)) == len(listed)
     assert set(listed) == set(MODULES)
 
 
 def test_a_file_imports_what_stands_above_it():
-    """In the README's map, or is indented under it: whoever reads on has met it, or meets it next."""
+    """In the maps, or is indented under it: whoever reads on has met it, or meets it next."""
     order = list(file_map())
     names = [name_of(path) for path, _ in order]
     for number, (path, indentation) in enumerate(order):
@@ -154,9 +300,12 @@ def test_a_file_imports_what_stands_above_it():
 
 
 def file_map():
-    """Each path of the README's map and its indentation; a folder is its `__init__.py` and, last, its `__main__.py`."""
+    """Each path of the packages' maps and its indentation; a folder is `__init__.py` and, last, `__main__.py`."""
+    lines = []
+    for package in PACKAGES:
+        lines += re.search(rf"```\n({package}/ .*?)```", TEXT[ROOT / package / "README.md"], re.S)[1].splitlines()
     folders = []  # (indentation, path) of those that are open
-    for line in [*re.search(r"```\n(data_tools/ .*?)```", README, re.S)[1].splitlines(), ""]:
+    for line in [*lines, ""]:
         indentation = len(line) - len(line.lstrip())
         while folders and indentation <= folders[-1][0]:
             inside, folder = folders.pop()
