@@ -14,9 +14,11 @@ import operator
 
 import numpy as np
 from llvmlite import ir
-from numba import config, njit, types
+from numba import config, types
 from numba.core.datamodel.models import PrimitiveModel
 from numba.extending import intrinsic, lower_builtin, register_model, type_callable
+
+from minirsed.kernels.compiling import compiled
 
 COMPILED = not config.DISABLE_JIT  # with NUMBA_DISABLE_JIT=1 there are no vectors, and nothing here can run
 LANES = 8  # frames at a time: one AVX-512 vector
@@ -92,7 +94,7 @@ for _operation, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"),
     _define(_operation, _instruction)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def fft_in_place(z, cosine, sine):
     """Z_k = Σ_n z_n exp(−2πi·kn / M) of each lane, for z (M, 2, LANES), [real | imaginary], M a power of two.
 
@@ -140,7 +142,7 @@ def fft_in_place(z, cosine, sine):
                 store(z, part + 2, first - second)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def load_frames(y, hop, window, z):
     """Put the windowed frames of y into lanes, z_n = s_{2n} + i s_{2n+1}, with zeros after the window."""
     half = window.shape[0] // 2
@@ -157,7 +159,7 @@ def load_frames(y, hop, window, z):
             z[half, 0, lane] = y[lane * hop + 2 * half] * window[2 * half]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def power_spectrum(z, row_of_bin, cosine, sine, power):
     """|X_k|² of the 2M real samples that went into `load_frames`: (M + 1, LANES).
 
@@ -180,7 +182,7 @@ def power_spectrum(z, row_of_bin, cosine, sine, power):
         store(power, n_rows - k, re * re + im * im)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def band_energies(y, hop, window, bank, first_bin, last_bin, row_of_bin, cosine, sine, energies):
     """Fill `energies` (T, n_mels) from y, T a multiple of LANES.
 

@@ -26,8 +26,10 @@ element by element, would cost more than the whole product at small sizes.
 
 import numpy as np
 from llvmlite import binding, ir
-from numba import config, njit, types
+from numba import config, types
 from numba.extending import intrinsic, overload
+
+from minirsed.kernels.compiling import compiled
 
 COMPILED = not config.DISABLE_JIT  # with NUMBA_DISABLE_JIT=1 the loops below run as Python, without vectors
 _FEATURES = config.CPU_FEATURES or (binding.get_host_cpu_features().flatten() if COMPILED else "")
@@ -123,7 +125,7 @@ def _add_tile(typing_context, n_rows, a, first_row, panels, p, out):
     return types.void(n_rows, a, first_row, panels, p, out), codegen
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled()
 def _add_product_tiles(a, panels, out):
     """Add a U to `out`, for a (R, K), `panels` of U (K, N) from `pack`, out (R, N rounded up to whole panels)."""
     n_rows = a.shape[0]
@@ -180,31 +182,31 @@ def _exp_overload(x):
     return exp_float32
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def sigmoid(x, one):
     """1 / (1 + e⁻ˣ); `one` is a 1 of the type of x, for a literal would widen float32."""
     return one / (one + exp(-x))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def tanh(x, one):
     """2 σ(2x) − 1."""
     return (one + one) / (one + exp(-(x + x))) - one
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+@compiled(fastmath={"contract"})
 def _add_rows(a, b, out):
     for j in range(out.shape[0]):
         out[j] = a[j] + b[j]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+@compiled(fastmath={"contract"})
 def _sigmoids(a, out, one):
     for j in range(out.shape[0]):
         out[j] = sigmoid(a[j], one)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+@compiled(fastmath={"contract"})
 def _next_state(a_c, z, c, state, h, one):
     for j in range(c.shape[0]):
         c[j] = tanh(a_c[j], one)
@@ -214,13 +216,13 @@ def _next_state(a_c, z, c, state, h, one):
         h[j] = state[j]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+@compiled(fastmath={"contract"})
 def _multiply(a, b, out):
     for j in range(out.shape[0]):
         out[j] = a[j] * b[j]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+@compiled(fastmath={"contract"})
 def forward(gates, b, panels_zr, panels_c, h0, reverse, h):
     """Run the recurrence; fills `h` (T, R, H).
 
@@ -250,7 +252,7 @@ def forward(gates, b, panels_zr, panels_c, h0, reverse, h):
             _next_state(a_c[row], gate[:n_units], gate[2 * n_units :], state[row], h[t, row], one)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+@compiled(fastmath={"contract"})
 def _through_update(z, c, h_prev, dh_out, dh, da_z, da_c, one):
     for j in range(dh.shape[0]):
         dh[j] += dh_out[j]
@@ -262,7 +264,7 @@ def _through_update(z, c, h_prev, dh_out, dh, da_z, da_c, one):
         dh[j] *= z[j]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+@compiled(fastmath={"contract"})
 def _through_reset(r, h_prev, dreset, dh, da_r, one):
     for j in range(dh.shape[0]):
         da_r[j] = dreset[j] * h_prev[j] * r[j] * (one - r[j])
@@ -270,7 +272,7 @@ def _through_reset(r, h_prev, dreset, dh, da_r, one):
         dh[j] += dreset[j] * r[j]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+@compiled(fastmath={"contract"})
 def backward(dh_out, gates, h, panels_zr, panels_c, h0, reverse, da, reset, dh0):
     """Back-propagate through time; fills `da` (T, R, 3H), `reset` (T, R, H) with r_t ⊙ h_{t-1}, and `dh0` (R, H).
 

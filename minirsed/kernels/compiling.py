@@ -1,0 +1,110 @@
+"""`numba.njit` with a cache on disk that may be lost, damaged or forbidden: that costs a compilation and one line.
+
+Numba's own cache is fatal in all three cases. It renames files without syncing them, so a power cut or a full disk
+leaves empty ones, which then end every command; and it does not see a change in a helper of another file. Here each
+file has a digest beside it, and the stamp of the sources is that of the whole folder.
+"""
+
+import contextlib
+import functools
+import hashlib
+import logging
+from pathlib import Path
+
+from numba import njit
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+from data_tools.files import atomic_write
+
+log = logging.getLogger(__name__)
+
+
+def compiled(**options):
+    """Decorator like `numba.njit(nogil=True, error_model="numpy", **options)`, with the cache of this module."""
+
+    def decorate(function):
+        kernel = njit(nogil=True, error_model="numpy", **options)(function)
+        if kernel is function:  # NUMBA_DISABLE_JIT=1
+            return function
+        try:
+            kernel._cache = _Cache(function)  # as njit(cache=True) does
+        except (RuntimeError, OSError):
+            _say("there is no folder that can hold compiled kernels, so each start compiles them; "
+                 "set NUMBA_CACHE_DIR to one that can be written")  # fmt: skip
+        return kernel
+
+    return decorate
+
+
+class _Cache(FunctionCache):
+    def __init__(self, function):
+        super().__init__(function)
+        self._cache_file = _SealedFiles(self._cache_path, self._impl.filename_base, _source_stamp())
+
+    def load_overload(self, sig, target_context):
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # bytes that nobody wrote may raise anything
+            _say(f"{self._cache_path}: the compiled kernels there are damaged; compiling again")
+            with contextlib.suppress(OSError):
+                self._cache_file.remove()
+            return None
+
+    def save_overload(self, sig, data):
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            _say(f"{self._cache_path}: cannot keep compiled kernels ({error.strerror}); the next start compiles again")
+
+
+class _SealedFiles(IndexDataCacheFile):
+    """Numba's index and data files, each with its SHA-256 in a file beside it; one without the right digest is void."""
+
+    def remove(self):
+        Path(self._index_path).unlink(missing_ok=True)
+
+    def _load_index(self):
+        if not Path(self._index_path).exists():
+            return {}
+        _require_seal(self._index_path)
+        return super()._load_index()
+
+    def _save_index(self, overloads):
+        super()._save_index(overloads)
+        _seal(self._index_path)
+
+    def _load_data(self, name):
+        _require_seal(self._data_path(name))
+        return super()._load_data(name)
+
+    def _save_data(self, name, data):
+        super()._save_data(name, data)
+        _seal(self._data_path(name))
+
+
+def _seal(path):
+    with atomic_write(f"{path}.sha256", "w") as file:
+        file.write(_digest(path))
+
+
+def _require_seal(path):
+    seal = Path(f"{path}.sha256")
+    if not seal.exists() or seal.read_text() != _digest(path):
+        raise ValueError(f"{Path(path).name} is not what was written")
+
+
+def _digest(path):
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+@functools.cache
+def _source_stamp():
+    """Changes whenever any file of this folder does."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return tuple((path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in files)
+
+
+@functools.cache
+def _say(message):
+    """One line on standard error, once: there is no use in repeating it for each kernel."""
+    log.warning("minirsed: %s", message)

@@ -1,0 +1,98 @@
+"""The cache of compiled kernels: lost, cut short, altered or forbidden, it costs a compilation and one line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DETECT = """
+import numpy as np
+from minirsed import gru
+from minirsed.features import lfbe
+rng = np.random.default_rng(0)
+params = gru.init_gru(3, 4, rng)
+h, cache = gru.gru_forward(params, rng.standard_normal((2, 5, 3), np.float32))
+from minirsed.kernels import recurrence
+hits = sum(recurrence.forward.stats.cache_hits.values())
+print(f"{np.abs(h).sum():.6f} {lfbe(0.1 * rng.standard_normal(9000)).sum():.4f} {hits}")
+"""
+
+
+def run(cache, fault=""):
+    """What is computed, whether the kernel came from the cache, and the lines on standard error."""
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}
+    result = subprocess.run([sys.executable, "-c", fault + DETECT], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    *values, hits = result.stdout.split()
+    return values, int(hits), result.stderr.splitlines()
+
+
+@pytest.fixture(scope="module")
+def compiled_once(tmp_path_factory):
+    """A filled cache, and what was computed with it."""
+    cache = tmp_path_factory.mktemp("cache")
+    values, hits, lines = run(cache)
+    assert hits == 0 and lines == []
+    assert run(cache) == (values, 1, [])
+    return cache, values
+
+
+def cut(path):
+    path.write_bytes(b"")
+
+
+def halve(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def alter(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(("damage", "kind"), [(cut, "nbi"), (halve, "nbc"), (alter, "nbc"), (cut, "sha256")])
+def test_a_damaged_cache_costs_a_compilation(compiled_once, damage, kind):
+    cache, values = compiled_once
+    for path in cache.rglob(f"*.{kind}"):
+        damage(path)
+    found, hits, lines = run(cache)
+    assert (found, hits) == (values, 0)
+    assert len(lines) == 1 and "damaged; compiling again" in lines[0]
+    assert run(cache) == (values, 1, [])  # and is whole again
+
+
+def test_a_cache_that_is_gone_is_made_again(compiled_once):
+    cache, values = compiled_once
+    for path in cache.rglob("*.nbc"):
+        path.unlink()
+    assert run(cache)[0] == values
+    assert run(cache)[1] == 1
+
+
+NO_PLACE = """
+from numba.core import caching
+caching.CacheImpl._locator_classes = []
+"""
+NO_SPACE = """
+import errno
+from numba.core import caching
+def full(*rest):
+    raise OSError(errno.ENOSPC, "No space left on device")
+caching.IndexDataCacheFile._save_data = full
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "line"),
+    [(NO_PLACE, "set NUMBA_CACHE_DIR"), (NO_SPACE, "No space left on device")],
+    ids=["place", "space"],
+)
+def test_without_a_cache_each_start_compiles(tmp_path, compiled_once, fault, line):
+    """As in a container that is read-only and has no home, and on a full disk."""
+    found, hits, lines = run(tmp_path, fault)
+    assert (found, hits) == (compiled_once[1], 0)
+    assert len(lines) == 1 and line in lines[0]
