@@ -223,6 +223,24 @@ def test_names(folder):
         find_recordings([folder / "empty"])
 
 
+def test_what_a_folder_holds_beside_recordings(tmp_path):
+    """Links are followed, in a circle too; sound that cannot be read is named, other files are nobody's business."""
+    (tmp_path / "nights/one").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("nights/a.wav", "nights/b.m4a", "nights/notes.txt", "nights/.c.wav", "elsewhere/d.flac"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "nights/two").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "nights/one/up").symlink_to(tmp_path / "nights")
+    (tmp_path / "nights/gone.wav").symlink_to(tmp_path / "nowhere.wav")
+    passed_over = {}
+    found = find_recordings([tmp_path / "nights"], passed_over.__setitem__)
+    assert [name for _, name in found] == ["a.wav", "two/d.flac"]
+    assert {path.name: reason.split(";")[0] for path, reason in passed_over.items()} == {
+        "b.m4a": ".m4a cannot be read",
+        "gone.wav": "a link that leads nowhere",
+    }
+
+
 def test_two_recordings_of_one_name_are_refused(folder):
     with pytest.raises(InputError, match=r"x/c.wav: two recordings would have this name"):
         find_recordings([Path("x/c.wav"), Path("../x/c.wav")])

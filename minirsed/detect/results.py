@@ -5,8 +5,8 @@
     DIR/detected.jsonl             first the settings, then a line for each recording that is done
     DIR/.lock                      held while a process writes there
 
-A run that was stopped goes on where it was: what the log names, unchanged since, is not done again. Results of
-different detectors or settings never come to lie side by side.
+A run that was stopped resumes: what the log names, if it has not changed since, is not done again. Results of different
+detectors or settings never share a folder.
 """
 
 import contextlib
@@ -20,16 +20,37 @@ from data_tools.files import atomic_write, exclusive
 
 # what libsndfile decodes by its header; of files in a folder only these are tried
 SUFFIXES = (*AUDIO_SUFFIXES, ".wave", ".w64", ".rf64", ".aifc", ".au", ".snd", ".caf", ".oga", ".sph", ".voc")
+# sound that it does not decode: worth a word where it lies in a folder
+FOREIGN = (
+    ".m4a",
+    ".m4b",
+    ".aac",
+    ".wma",
+    ".mp4",
+    ".mov",
+    ".mkv",
+    ".mka",
+    ".webm",
+    ".amr",
+    ".3gp",
+    ".ac3",
+    ".ape",
+    ".wv",
+)
 LOG = "detected.jsonl"
+LONGEST_NAME = 255  # bytes, on all usual file systems
 
 
-def find_recordings(paths):
+def find_recordings(paths, pass_over=lambda path, reason: None):
     """Sound files of paths: [(path, name)], each file once, no name twice.
 
     Parameters
     ----------
     paths : list of Path
         Files, taken whatever they are called; folders, searched to any depth for `SUFFIXES` but not for hidden files.
+        Links to files and folders are followed.
+    pass_over : callable
+        `pass_over(path, reason)`, called for each file in a folder that may hold sound and is not taken.
 
     Returns
     -------
@@ -46,7 +67,7 @@ def find_recordings(paths):
     for path in paths:
         inside = [path]
         if path.is_dir():
-            inside = [file for file in sorted(path.rglob("*")) if _is_recording(file, path)]
+            inside = list(_recordings_in(path, pass_over))
             if not inside:
                 raise InputError(f"{path}: no sound files in it ({', '.join(SUFFIXES)})")
         for file in inside:
@@ -66,9 +87,22 @@ def printable(path):
     return os.fsencode(path.as_posix()).decode("utf-8", "replace")
 
 
-def _is_recording(file, folder):
-    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    return file.suffix.lower() in SUFFIXES and not hidden and file.is_file()
+def _recordings_in(folder, pass_over):
+    """Sound files in a folder, sorted by path; a folder that was seen already, through a link, is not entered again."""
+    files, seen = [], set()
+    for here, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(here)
+        folders[:] = [] if real in seen else [name for name in folders if not name.startswith(".")]
+        files += [Path(here) / name for name in names if real not in seen and not name.startswith(".")]
+        seen.add(real)
+    for file in sorted(files):
+        suffix = file.suffix.lower()
+        if suffix in FOREIGN:
+            pass_over(file, f"{suffix} cannot be read; ffmpeg converts it to .wav")
+        elif suffix in SUFFIXES and file.is_file():
+            yield file
+        elif suffix in SUFFIXES:
+            pass_over(file, "a link that leads nowhere" if file.is_symlink() else "not an ordinary file")
 
 
 @contextlib.contextmanager
@@ -81,7 +115,7 @@ def open_results(folder, settings, *, overwrite=False):
     settings : dict
         JSON-able; all that determines the results.
     overwrite : bool
-        Remove the results that the folder's log names, and begin anew.
+        Remove the results that the folder's log names, and start again.
 
     Raises
     ------
@@ -127,8 +161,10 @@ class ResultsFolder:
             self.log.unlink()
 
     def path(self, name, suffix):
-        """Where a recording's result goes; its folder is made."""
+        """Where a recording's result goes; its folder is made. InputError: its name would be too long."""
         path = self.folder / (name + suffix)
+        if len(os.fsencode(path.name)) > LONGEST_NAME:
+            raise InputError(f"{name}: too long a name for a result {suffix} of its own in --out")
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -164,7 +200,7 @@ class ResultsFolder:
             entries = [json.loads(line) for line in lines]
             return settings, {line["name"]: {**line, "files": list(line["files"])} for line in entries}
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{self.log}: damaged ({error!r}); delete it to begin anew") from error
+            raise InputError(f"{self.log}: damaged ({error!r}); delete it to start again") from error
 
 
 def file_state(path):
