@@ -17,6 +17,7 @@ from data_tools.errors import InputError
 
 SAMPLE_RATE = 44100  # Hz; every mixture and every model of this project
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus")  # what libsndfile decodes everywhere
+CLIP_S = 30.0  # seconds: the length of a mixture, and of the pieces of a long background
 RESAMPLERS = ("soxr", "kaiser_best")
 HIGHEST_PEAK = 100.0  # full scale is 1; floats beyond this are no waveform, or one that was never scaled
 
@@ -167,6 +168,11 @@ def _decode(file, path, first, wanted):
 def to_mono(y):
     """Mean of the channels: (frames, channels) → (frames,)."""
     return sum(y.T[1:], start=y[:, 0]) / y.shape[1]  # column by column: 15 times as fast as a mean over short rows
+
+
+def rms(x):
+    """Root mean square of a signal, a float."""
+    return float(np.sqrt(np.mean(np.square(x))))
 
 
 def reason_of(error):

@@ -20,7 +20,7 @@ def write_mixtures(bank, recipes, folder, n_jobs=1):
 
     Parameters
     ----------
-    bank : SoundBank
+    bank : data_tools.banks.base.Bank
     recipes : list of Recipe
     folder : str or Path
         Must exist.

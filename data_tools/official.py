@@ -13,7 +13,6 @@ import numpy as np
 from data_tools.errors import InputError
 
 SUBSET_NAMES = {"train": "devtrain", "dev": "devtest", "eval": "evaltest"}  # ours → theirs
-CLIP_S = 30.0  # seconds; assumed of every background when onsets are drawn
 SEEDS = {"train": 42, "dev": 42, "eval": 13}  # of the released data
 
 _NAME = re.compile(r"mixture_(?P<subset>[^_]+)_(?P<label>.+)_(?P<id>\d{3,})_[0-9a-f]{32}\.wav")

@@ -13,9 +13,10 @@ import math
 import numpy as np
 
 from data_tools import official
-from data_tools.audio import SAMPLE_RATE
-from data_tools.clips import background_clip, event_clip, scaling_factor
+from data_tools.audio import CLIP_S, SAMPLE_RATE
+from data_tools.banks.base import SUBSETS, check_subset
 from data_tools.errors import InputError
+from data_tools.mixing import background_clip, event_clip, scaling_factor
 from data_tools.recipe_format import (
     Recipe,
     read_recipes,
@@ -24,7 +25,6 @@ from data_tools.recipe_format import (
     write_annotations,
     write_recipes,
 )
-from data_tools.soundbank import SUBSETS, check_subset
 
 __all__ = [
     "EBR_DB",
@@ -52,7 +52,7 @@ def draw_recipes(
     generator="minirsed",
     ebr_db=EBR_DB,
     event_presence_prob=0.5,
-    duration_s=official.CLIP_S,
+    duration_s=CLIP_S,
     screen=True,
     first=0,
 ):
@@ -60,7 +60,7 @@ def draw_recipes(
 
     Parameters
     ----------
-    bank : SoundBank
+    bank : data_tools.banks.base.Bank
     label : str
         Event class.
     subset : {"train", "dev", "eval"}
@@ -138,7 +138,7 @@ def _draw_official(bank, label, subset, n, seed, *, ebr_db=EBR_DB, event_presenc
     n_events = [len(bank.events(name, subset)) for name in labels]
     draws = official.draw_stream(seed, len(backgrounds), n_events, n, event_presence_prob, len(ebr_db))[-1]
     clips = bank.events(label, subset)
-    duration_s = None if bank.has_whole_backgrounds else official.CLIP_S
+    duration_s = None if bank.has_whole_backgrounds else CLIP_S
     recipes, instance = [], 0
     for i in range(n):
         background = backgrounds[draws.background[i]]
@@ -146,8 +146,8 @@ def _draw_official(bank, label, subset, n, seed, *, ebr_db=EBR_DB, event_presenc
         if draws.has_event[i]:
             clip, share = clips[draws.event[instance]], draws.onset_share[instance]
             ratio = float(ebr_db[draws.ebr[instance]])
-            _check_fits(clip, official.CLIP_S)
-            event = _event_fields(clip, float((official.CLIP_S - clip.length_s) * share), ratio)
+            _check_fits(clip, CLIP_S)
+            event = _event_fields(clip, float((CLIP_S - clip.length_s) * share), ratio)
             event["scaling_factor"] = _measured_factor(bank, background, clip, event, duration_s)
             instance += 1
         recipes.append(_named(subset, label, i, background, event, duration_s))
@@ -211,5 +211,5 @@ def _check_draw(n, seed, generator, ebr_db, event_presence_prob, duration_s):
         raise ValueError(f"event_presence_prob must lie in [0, 1], not {event_presence_prob}")
     if len(ebr_db) == 0 or not np.isfinite(ebr_db).all():
         raise ValueError(f"ebr_db must hold finite numbers of decibels, not {ebr_db}")
-    if not duration_s > 0 or (generator == "official" and duration_s != official.CLIP_S):
+    if not duration_s > 0 or (generator == "official" and duration_s != CLIP_S):
         raise ValueError(f"duration_s must be positive, and 30 for the official generator, not {duration_s}")

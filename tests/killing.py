@@ -24,7 +24,14 @@ from minirsed.store.archive import read_arrays, write_arrays
 ROOT = Path(__file__).parents[1]
 SMALL = {"label": "line", "layers": 1, "units": 4, "clips": 8, "dev_clips": 6, "batch_size": 4, "epochs": 2}
 IMPORTED = (
-    *("encodings.utf_8_sig", "soundfile", "soxr", "tqdm", "threadpoolctl", "data_tools.folder", "data_tools.tut2017"),
+    *(
+        "encodings.utf_8_sig",
+        "soundfile",
+        "soxr",
+        "tqdm",
+        "threadpoolctl",
+        "data_tools.soundbank",
+    ),
     *("minirsed.analysis.plots", "minirsed.train.resuming", "tests.conftest"),
 )
 

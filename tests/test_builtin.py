@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_tools import builtin
+from data_tools.builtin import keys as builtin
 from data_tools.errors import InputError
 from data_tools.mixing import render
 from data_tools.recipes import draw_recipes
@@ -48,10 +48,10 @@ def test_keys_are_sorted_and_name_class_subset_and_scene():
 
 
 def test_every_scene_and_class_has_a_recipe_for_its_sound():
-    from data_tools import builtin_events, builtin_scenes
+    from data_tools.builtin import events, scenes
 
-    assert tuple(builtin_scenes.SCENES) == builtin.SCENES
-    assert all(callable(getattr(builtin_events, label)) for label in builtin.CLASSES)
+    assert tuple(scenes.SCENES) == builtin.SCENES
+    assert all(callable(getattr(events, label)) for label in builtin.CLASSES)
 
 
 @pytest.mark.parametrize("key", ["babycry/train_240", "babycry/test_001", "meow/train_001", "babycry", "beach/dev_00"])
@@ -72,7 +72,7 @@ def test_unknown_names_are_refused_with_the_known_ones():
 
 
 def test_importing_the_bank_loads_no_scipy():
-    code = "import sys, data_tools.builtin; sys.exit('scipy' in sys.modules)"
+    code = "import sys, data_tools.builtin.keys; sys.exit('scipy' in sys.modules)"
     root = Path(__file__).resolve().parents[1]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 
@@ -95,7 +95,7 @@ def test_the_table_of_lengths_is_that_of_the_sounds():
 
 @pytest.mark.slow
 def test_the_whole_table_of_lengths_is_that_of_the_sounds():
-    assert Path(builtin.__file__).with_name("builtin_lengths.csv").read_text() == builtin.event_lengths_csv()
+    assert Path(builtin.__file__).with_name("lengths.csv").read_text() == builtin.event_lengths_csv()
 
 
 @pytest.mark.parametrize("label", builtin.CLASSES)
@@ -263,8 +263,8 @@ def test_no_loudness_and_no_band_gives_the_event_away(label):
 
 def test_it_is_the_distractors_that_hide_the_events(monkeypatch):
     """The same detector on the same clips, but for their distractors, does find glass: the test above can fail."""
-    from data_tools import builtin_scenes
+    from data_tools.builtin import scenes
 
-    monkeypatch.setattr(builtin_scenes, "DISTRACTOR_DB", (-60.0, -60.0))
+    monkeypatch.setattr(scenes, "DISTRACTOR_DB", (-60.0, -60.0))
     levels, references_s = development_set("glassbreak", 16)
     assert min(best_energy_detector(levels[:, band], references_s) for band in (7, 8, 9)) < 0.5

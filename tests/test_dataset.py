@@ -216,7 +216,7 @@ def test_source_digest_sees_code_only(tmp_path, monkeypatch):
 MODULES_OF_A_ROW = """
 import sys
 import numpy as np
-import data_tools.folder, data_tools.mixing, data_tools.resampling, data_tools.tut2017
+import data_tools.banks.folder, data_tools.banks.tut2017, data_tools.mixing, data_tools.resampling
 from minirsed.features import lfbe
 lfbe(np.zeros(44100))
 print(*(name for name in sys.modules if name.split(".")[0] in ("data_tools", "minirsed")))
@@ -227,7 +227,7 @@ def test_sources_are_all_that_makes_a_row():
     """Every module of ours that banks of files, rendering and LFBE load is in the fingerprint."""
     command = [sys.executable, "-c", MODULES_OF_A_ROW]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    packages = {"data_tools", "minirsed", "minirsed.kernels"}
+    packages = {"data_tools", "data_tools.banks", "minirsed", "minirsed.kernels"}
     no_part_in_samples = {f"data_tools.{name}" for name in ("errors", "files", "official", "recipes", "recipe_format")}
     assert set(result.stdout.split()) - packages - no_part_in_samples == set(store_files.SOURCES)
 

@@ -22,12 +22,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from data_tools import download, install, packages, transfer
+from data_tools.banks.tut2017 import is_tut2017
+from data_tools.download import __main__ as download
+from data_tools.download import install, packages, transfer
+from data_tools.download.packages import Collection, Package
+from data_tools.download.transfer import TransferError, fetch, open_session
 from data_tools.errors import InputError
-from data_tools.packages import Collection, Package
 from data_tools.soundbank import open_bank
-from data_tools.transfer import TransferError, fetch, open_session
-from data_tools.tut2017 import is_tut2017
 
 pytest.importorskip("requests")
 ROOT = Path(__file__).parents[1]
@@ -527,8 +528,8 @@ def test_second_process_is_told(bring, tmp_path):
 KILLED = """
 import os, signal, sys
 sys.path[:0] = [{root!r}]
-from data_tools import install
-from data_tools.packages import Collection, Package
+from data_tools.download import install
+from data_tools.download.packages import Collection, Package
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -632,7 +633,9 @@ def test_table_of_packages():
 
 def test_missing_library_is_one_line(tmp_path):
     """As in an installation without the extra; -h and --dry-run work there."""
-    hide = "import sys; sys.modules['requests'] = None; from data_tools.download import main; main(sys.argv[1:])"
+    hide = (
+        "import sys; sys.modules['requests'] = None; from data_tools.download.__main__ import main; main(sys.argv[1:])"
+    )
     run = functools.partial(subprocess.run, cwd=ROOT, capture_output=True, text=True)
     result = run([sys.executable, "-c", hide, str(tmp_path)])
     assert result.returncode == 2 and result.stderr.endswith('requests: pip install "minirsed[tut]"\n')

@@ -10,18 +10,18 @@ import pytest
 import soundfile
 
 from data_tools.audio import SAMPLE_RATE
-from data_tools.clips import background_clip, loop, scaling_factor
+from data_tools.banks.base import Background, Bank, EventClip
 from data_tools.errors import InputError
-from data_tools.mixing import quantize24, render
+from data_tools.mixing import background_clip, loop, quantize24, render, scaling_factor
 from data_tools.recipes import Recipe, draw_recipes, read_recipes
-from data_tools.soundbank import Background, EventClip, SoundBank
+from data_tools.soundbank import SoundBank
 
 GOLDEN = Path(__file__).parent / "golden-mixtures" / "render"
 MIXTURES = GOLDEN / "data" / "mixture_data" / "devtest" / "render"
 RECIPES = [r for path in sorted((MIXTURES / "meta").glob("*.yaml")) for r in read_recipes(path)]
 
 
-class MemoryBank(SoundBank):
+class MemoryBank(Bank):
     """Sounds from arrays; every event is active throughout."""
 
     def __init__(self, events, backgrounds):
@@ -42,7 +42,7 @@ class MemoryBank(SoundBank):
         return self.background_arrays[key]
 
 
-class ResampledGoldenBank(SoundBank):
+class ResampledGoldenBank(Bank):
     """The golden sources, but those not at 44.1 kHz as the official loader returned them."""
 
     def __init__(self):

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from data_tools import official
+from data_tools.banks.tut2017 import CLASSES, Tut2017Bank
 from data_tools.errors import InputError
 from data_tools.event_lists import read_event_list
 from data_tools.recipes import (
@@ -21,7 +22,6 @@ from data_tools.recipes import (
     write_recipes,
 )
 from data_tools.soundbank import SoundBank
-from data_tools.tut2017 import CLASSES, Tut2017Bank
 
 GOLDEN = Path(__file__).parent / "golden-mixtures"
 RNG = json.loads((GOLDEN / "rng.json").read_text())

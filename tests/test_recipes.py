@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_tools.banks.base import Background, Bank, EventClip
 from data_tools.errors import InputError
 from data_tools.recipes import Recipe, draw_recipes, read_recipes, write_recipes
-from data_tools.soundbank import Background, EventClip, SoundBank
 
 
-class ListBank(SoundBank):
+class ListBank(Bank):
     """Names and lengths without any sound: drawing must not ask for audio."""
 
     def __init__(self, n_events=5, n_backgrounds=7, longest_s=4.0):

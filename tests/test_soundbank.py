@@ -13,11 +13,12 @@ import pytest
 import soundfile
 
 from data_tools.audio import SAMPLE_RATE
+from data_tools.banks.base import Background, EventClip
+from data_tools.banks.folder import split_by_hash
 from data_tools.errors import InputError
-from data_tools.folder import split_by_hash
 from data_tools.mixing import quantize24, render
 from data_tools.recipes import draw_recipes, write_recipes
-from data_tools.soundbank import Background, EventClip, SoundBank, open_bank
+from data_tools.soundbank import SoundBank, open_bank
 
 GOLDEN = Path(__file__).parent / "golden-mixtures"
 

@@ -1,4 +1,4 @@
-"""`data_tools.unpack`: nothing of a hostile or damaged zip file gets out, or gets through."""
+"""`data_tools.download.unpack`: nothing of a hostile or damaged zip file gets out, or gets through."""
 
 import os
 import shutil
@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_tools.download.unpack import unpack
 from data_tools.errors import InputError
-from data_tools.unpack import unpack
 
 pytestmark = pytest.mark.filterwarnings("ignore:Duplicate name")
 

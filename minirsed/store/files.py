@@ -36,16 +36,15 @@ CHUNK_CLIPS = 16  # about a second of work between two syncs; enough chunks for 
 
 # What turns a recipe into a row, beside the bank, which has a fingerprint of its own: a change in the code of these
 # modules or in these libraries makes another store.
-# The built-in sounds are not among them: `data_tools.builtin.VERSION` is in their bank's fingerprint.
+# The built-in sounds are not among them: `data_tools.builtin.keys.VERSION` is in their bank's fingerprint.
 SOURCES = (
     "data_tools.audio",
-    "data_tools.clips",
     "data_tools.event_lists",
-    "data_tools.folder",
+    "data_tools.banks.folder",
     "data_tools.mixing",
     "data_tools.resampling",
-    "data_tools.soundbank",
-    "data_tools.tut2017",
+    "data_tools.banks.base",
+    "data_tools.banks.tut2017",
     "minirsed.features",
     "minirsed.kernels.filter_bank",
 )

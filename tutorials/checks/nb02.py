@@ -5,7 +5,7 @@ from unittest import mock
 
 import numpy as np
 
-from data_tools.soundbank import SUBSETS
+from data_tools.banks.base import SUBSETS
 from tutorials.checks import WrongAnswer, exercise, expect, expect_equal
 
 

@@ -14,11 +14,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_tools.download.packages import BASE_URL, Collection, Package
+from data_tools.download.transfer import fetch, open_session
+from data_tools.download.unpack import unpack
 from data_tools.errors import InputError
 from data_tools.files import atomic_write, exclusive, sync_folder
-from data_tools.packages import BASE_URL, Collection, Package
-from data_tools.transfer import fetch, open_session
-from data_tools.unpack import unpack
 
 MARKER = "downloaded.json"  # {package name: MD5 sum} of what the folder holds
 # Unpacked bytes per byte of a package, before the package itself is there to tell. Backgrounds: 1121 files of 30 s,

@@ -18,18 +18,18 @@ from pathlib import Path
 
 from data_tools import official
 from data_tools.audio import read_audio
+from data_tools.banks.base import Background, Bank, EventClip, files_digest
+from data_tools.banks.folder import path_of
 from data_tools.errors import InputError
 from data_tools.event_lists import read_event_list
-from data_tools.folder import path_of
 from data_tools.recipe_format import Recipe, read_recipes
-from data_tools.soundbank import Background, EventClip, SoundBank, files_digest
 
 CLASSES = ("babycry", "glassbreak", "gunshot")
 DEVELOPMENT = "TUT-rare-sound-events-2017-development"
 EVALUATION = "TUT-rare-sound-events-2017-evaluation"
 
 
-class Tut2017Bank(SoundBank):
+class Tut2017Bank(Bank):
     """Bank over the folder that holds both data sets, or over either of them.
 
     `path` may also be their `data` folder, or `source_data` itself.
@@ -49,11 +49,11 @@ class Tut2017Bank(SoundBank):
         self._lists = {}
 
     def is_screened(self, key, label):
-        """See `SoundBank.is_screened`."""
+        """See `Bank.is_screened`."""
         return key.removeprefix("audio/") in self._screened.get(label, ())
 
     def ready_mixtures(self, label, subset):
-        """See `SoundBank.ready_mixtures`; the evaluation mixtures of the class, in list order."""
+        """See `Bank.ready_mixtures`; the evaluation mixtures of the class, in list order."""
         if subset != "eval" or self.evaluation_root is None:
             return []
         return self._listed(("ready", label), lambda: _ready_recipes(self.evaluation_root, label))
@@ -72,7 +72,7 @@ class Tut2017Bank(SoundBank):
         return read_audio(path, resampler=self.resampler, start_s=start_s, duration_s=duration_s)
 
     def fingerprint(self):
-        """See `SoundBank.fingerprint`: every sound file's name, size and time of change, lists and settings."""
+        """See `Bank.fingerprint`: every sound file's name, size and time of change, lists and settings."""
         files = []
         for root in (self.source_root, self.evaluation_root):
             if root is not None:

@@ -76,10 +76,10 @@ def event_audio(key, seed=0):
     InputError
         No such key.
     """
-    from data_tools import builtin_events
+    from data_tools.builtin import events
 
     label = _split(key, CLASSES, EVENTS_PER_CLASS)
-    return getattr(builtin_events, label)(_generator(key, seed))
+    return getattr(events, label)(_generator(key, seed))
 
 
 def event_length(key, seed=0):
@@ -97,7 +97,7 @@ def event_length(key, seed=0):
 @functools.cache
 def _lengths():
     """The table as a dict."""
-    with open(Path(__file__).with_name("builtin_lengths.csv"), encoding="ascii", newline="") as file:
+    with open(Path(__file__).with_name("lengths.csv"), encoding="ascii", newline="") as file:
         return {row["key"]: int(row["samples"]) for row in csv.DictReader(file)}
 
 
@@ -109,10 +109,10 @@ def event_lengths_csv():
 
 def background_audio(key, seed=0):
     """Compute the background of `key`: (1_323_000,) float64, 30 s at 44.1 kHz; else as `event_audio`."""
-    from data_tools import builtin_scenes
+    from data_tools.builtin import scenes
 
     scene = _split(key, SCENES, BACKGROUNDS_PER_SCENE)
-    return builtin_scenes.background(_generator(key, seed), scene)
+    return scenes.background(_generator(key, seed), scene)
 
 
 def _generator(key, seed):

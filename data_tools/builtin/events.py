@@ -6,8 +6,8 @@ the whole array active, largest sample 0.5–0.9. They are sketches of the physi
 
 import numpy as np
 
-from data_tools.synthesis import (
-    SAMPLE_RATE,
+from data_tools.audio import SAMPLE_RATE, rms
+from data_tools.builtin.parts import (
     add_at,
     curve,
     cut_tail,
@@ -18,7 +18,6 @@ from data_tools.synthesis import (
     harmonic_tone,
     modes,
     resonate,
-    rms,
     samples,
     shaped_noise,
     wander,

@@ -1,7 +1,7 @@
 """Building blocks of the built-in sounds: noise, voices, ringing bodies, envelopes and echoes.
 
 Everything that sounds is a source shaped by resonances and a room. This file holds these parts;
-`builtin_events`, `builtin_distractors` and `builtin_scenes` put them together. Not from the paper, whose
+`events`, `distractors` and `scenes` put them together. Not from the paper, whose
 sounds are recordings. Randomness comes in as a `numpy.random.Generator`; nothing here keeps state.
 """
 
@@ -9,7 +9,7 @@ import numpy as np
 from scipy.fft import irfft, next_fast_len
 from scipy.signal import sosfilt
 
-from data_tools.audio import SAMPLE_RATE
+from data_tools.audio import SAMPLE_RATE, rms
 
 FRAME_SAMPLES = 2048  # about 46 ms, the analysis window of the paper (Sec. 4): "how loud" is judged over this
 
@@ -194,11 +194,6 @@ def add_at(out, y, onset):
     """Add `y` into `out` from sample `onset` on; what would lie past the end is left out."""
     part = out[onset : onset + len(y)]
     part += y[: len(part)]
-
-
-def rms(y):
-    """Root mean square."""
-    return float(np.sqrt(np.mean(np.square(y))))
 
 
 def loudest_rms(y):

@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from data_tools.download.packages import BASE_URL, COLLECTIONS, LICENCE
 from data_tools.errors import exit_on_input_error
-from data_tools.packages import BASE_URL, COLLECTIONS, LICENCE
 
 
 def build_parser():
@@ -45,7 +45,7 @@ def build_parser():
 def main(argv=None):
     """Print licence and plan; install unless it is a dry run."""
     args = build_parser().parse_args(argv)
-    from data_tools import install
+    from data_tools.download import install
 
     subsets = [subset for subset in COLLECTIONS if subset in args.subset]
     plans = [install.plan(COLLECTIONS[subset], args.folder) for subset in subsets]

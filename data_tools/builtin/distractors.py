@@ -1,4 +1,4 @@
-"""Sounds of daily life that are easily mistaken for the three events; `builtin_scenes` scatters them.
+"""Sounds of daily life that are easily mistaken for the three events; `scenes` scatters them.
 
 Each shares loudness, band and time scale with an event and differs in structure only: one clink of a cup
 against a shower of shards, a dull door against a blast, a talker against a cry. Functions take a random generator and
@@ -7,8 +7,8 @@ return one fresh instance, (samples,) float64 at 44.1 kHz, of any level: the sce
 
 import numpy as np
 
-from data_tools.synthesis import (
-    SAMPLE_RATE,
+from data_tools.audio import SAMPLE_RATE, rms
+from data_tools.builtin.parts import (
     add_at,
     curve,
     decay,
@@ -16,7 +16,6 @@ from data_tools.synthesis import (
     harmonic_tone,
     modes,
     resonate,
-    rms,
     samples,
     shaped_noise,
     wander,

@@ -1,7 +1,7 @@
 """Thirty seconds of each of the 15 TUT scenes (paper, Sec. 4): a bed of noise, hums, and passing sounds.
 
 The bed is the steady sound of a place: traffic, ventilation, waves, many voices at once. Over it lie distractors
-(`builtin_distractors`), of low, middle and high pitch in every scene alike and as loud as the events, so that neither
+(`distractors`), of low, middle and high pitch in every scene alike and as loud as the events, so that neither
 loudness nor the energy of any one band tells an event from a background.
 """
 
@@ -10,19 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.fft import irfft
 
-from data_tools import builtin_distractors as sound
-from data_tools.synthesis import (
+from data_tools.audio import CLIP_S, rms
+from data_tools.builtin import distractors as sound
+from data_tools.builtin.parts import (
     add_at,
     early_reflections,
     gain_curve,
     loudest_rms,
     noise_spectrum,
-    rms,
     samples,
     slow_envelope,
 )
 
-DURATION_S = 30.0
 BED_DBFS = (-32.5, -28.0)  # RMS of the bed alone; distractors bring the whole to about −31 … −22
 DISTRACTOR_DB = (2.0, 17.0)  # loudest 46 ms of a distractor over the RMS of the bed: the range of the events
 PER_BAND = (1, 3)  # low, middle and high distractors each in 30 s
@@ -34,7 +33,7 @@ class Scene:
 
     bed, texture : points (frequency_hz, level_db) of the noise that stays and of the noise that comes and goes
     motion : (rate_hz, depth), how often the texture swells and how far (0 steady … 1 to silence)
-    low, middle, high : functions of `builtin_distractors`; a name given twice is drawn twice as often
+    low, middle, high : functions of `distractors`; a name given twice is drawn twice as often
     hums_hz : fundamentals of motors and mains; four harmonics of each sound
     room : (size_s, strength) of the first reflections
     babble : number of voices murmuring in the distance
@@ -145,7 +144,7 @@ SCENES = {
 def background(rng, scene_name):
     """Thirty seconds of a scene: (1_323_000,) float64, about −31 … −22 dBFS RMS, largest sample under 1."""
     scene = SCENES[scene_name]
-    n = samples(DURATION_S)
+    n = samples(CLIP_S)
     y = _bed(rng, scene, n)
     level = 10 ** (rng.uniform(*BED_DBFS) / 20)
     y *= np.float32(level / rms(y))
@@ -174,7 +173,7 @@ def _bed(rng, scene, n):
     # The texture is cut from the same random numbers read backwards: unrelated to the bed, at no cost.
     texture = irfft(spectrum[::-1] * gain_curve(n, _vary(rng, scene.texture)), n)
     rate_hz, depth = scene.motion
-    knots = max(3, int(DURATION_S * rate_hz * 2) + 2)
+    knots = max(3, int(CLIP_S * rate_hz * 2) + 2)
     swell = 1 - depth * rng.random(knots)
     texture *= slow_envelope(n, swell) * np.float32(rms(steady) / rms(texture) * rng.uniform(0.4, 0.9))
     return steady + texture

@@ -20,23 +20,16 @@ import os
 import unicodedata
 from pathlib import Path, PurePosixPath
 
-from data_tools.audio import AUDIO_SUFFIXES, audio_header, read_audio
+from data_tools.audio import AUDIO_SUFFIXES, CLIP_S, audio_header, read_audio
+from data_tools.banks.base import SUBSETS, Background, Bank, EventClip, files_digest
 from data_tools.errors import InputError
-from data_tools.soundbank import (
-    CLIP_S,
-    SHORTEST_PIECE_S,
-    SUBSETS,
-    Background,
-    EventClip,
-    SoundBank,
-    files_digest,
-)
 
 SHORTEST_BACKGROUND_S = 1.0
+SHORTEST_PIECE_S = 10.0  # a recording's last piece counts if it is at least this long; it is looped
 ROUNDING_S = 0.001  # an offset may lie this far beyond the end of its file: lists are often rounded to milliseconds
 
 
-class FolderBank(SoundBank):
+class FolderBank(Bank):
     """Bank over a folder laid out as above. Reads headers and lists; sounds are decoded when asked for."""
 
     def __init__(self, path, *, resampler="soxr"):
@@ -88,7 +81,7 @@ class FolderBank(SoundBank):
         return read_audio(path, resampler=self.resampler, start_s=start_s, duration_s=duration_s)
 
     def fingerprint(self):
-        """See `SoundBank.fingerprint`: file names, sizes and times of change, lists, split and resampler."""
+        """See `Bank.fingerprint`: file names, sizes and times of change, lists, split and resampler."""
         clips = sorted(self._clips.items())
         return files_digest(self._files, "folder", self.resampler, repr(clips), repr(self._split))
 

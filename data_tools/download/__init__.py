@@ -1,0 +1,1 @@
+"""Command: download TUT Rare Sound Events 2017, the data of the paper (Sec. 4)."""
