@@ -282,8 +282,8 @@ def test_other_sounds_or_code_there(tmp_path, dask, monkeypatch):
     with pytest.raises(InputError, match=r"^worker tcp://.*: not the same sounds as here; results would differ"):
         prepare(FolderBank(tmp_path / "log"), RECIPES[:2], tmp_path, cluster=dask.address)
     with monkeypatch.context() as patch:
-        patch.setattr(store_files, "source_digest", lambda name: "edited" if name == "minirsed.features" else "")
-        with pytest.raises(InputError, match=r"^worker .*: not the same .*minirsed\.features.* as here"):
+        patch.setattr(store_files, "code_digest", lambda: "edited")
+        with pytest.raises(InputError, match=r"^worker .*: not the same code of minirsed as here"):
             prepare(NoiseBank(tmp_path / "log"), RECIPES[:2], tmp_path, cluster=dask.address)
     monkeypatch.setattr(store_files, "LIBRARIES", ("numba", "numpy"))
     with pytest.raises(InputError, match=r"^worker tcp://.*: not the same"):

@@ -5,14 +5,12 @@ Needs distributed (`pip install "minirsed[dask]"`), which the test extra brings.
 
 import contextlib
 import os
-import pkgutil
 import signal
 import threading
 from pathlib import Path
 
 import pytest
 
-import minirsed
 from minirsed.store import cluster
 from minirsed.store import files as store_files
 from minirsed.sweep import __main__ as sweep
@@ -104,19 +102,8 @@ def test_all_workers_gone_for_good(sweep_place, dask, undisturbed_sweep, monkeyp
         wait_for(worker, "Registered to:")
 
 
-def test_a_change_of_any_module_is_other_code(monkeypatch):
-    """Of the package and of the packages inside it."""
-    monkeypatch.setattr(store_files, "source_digest", lambda name: name)
-    before = sweep_cluster.package_digest()
-    names = [module.name for module in pkgutil.walk_packages(minirsed.__path__, "minirsed.")]
-    assert {"minirsed.gru", "minirsed.kernels.recurrence", "minirsed.sweep", "minirsed.sweep.jobs"} <= set(names)
-    for changed in names:
-        monkeypatch.setattr(store_files, "source_digest", lambda name, changed=changed: name * (1 + (name == changed)))
-        assert sweep_cluster.package_digest() != before, changed
-
-
 def test_other_code_there_is_refused(sweep_place, dask, monkeypatch, capsys):  # noqa: F811
-    monkeypatch.setattr(sweep_cluster, "package_digest", lambda: "edited")
+    monkeypatch.setattr(store_files, "code_digest", lambda: "edited")
     with pytest.raises(SystemExit) as caught:
         sweep.main(command(sweep_place, "other code", dask.address, "--features", str(sweep_place / "features")))
     errors = capsys.readouterr().err.strip().splitlines()

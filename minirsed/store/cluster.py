@@ -42,7 +42,7 @@ def results_from_cluster(function, tasks, address, settings):
     address : str
         Of the scheduler: tcp://HOST:8786.
     settings : dict
-        `store_files.store_settings(bank, [], dtype)`, as the workers must find it too.
+        `store_files.store_settings(bank, [], dtype)`, as the workers must find it too, and the same code.
 
     Yields
     ------
@@ -67,6 +67,7 @@ def results_from_cluster(function, tasks, address, settings):
         client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(f"{address}: no Dask scheduler answers there ({error})") from error
+    settings = settings | {"code": store_files.code_digest()}
     with _quiet(), client, _explained(address, distributed):
         _check_installed(client, address)
         calls = [joblib.delayed(_on_worker)(function, *task, settings) for task in tasks]
@@ -185,9 +186,10 @@ def _check_worker(bank, settings):
         raise InputError(f"worker {worker.address}: has {worker.state.nthreads} threads; {reason}")
     try:
         here = store_files.store_settings(bank, [], settings["dtype"], settings["lfbe"]["n_mels"])
+        here["code"] = store_files.code_digest()
     except OSError as error:
         raise InputError(f"worker {worker.address}: cannot read the sounds: {error}; share them") from error
-    for name, what in (("sources", "code"), ("versions", "library versions"), ("bank", "sounds")):
+    for name, what in (("code", "code of minirsed"), ("versions", "library versions"), ("bank", "sounds")):
         if here[name] != settings[name]:
             if isinstance(here[name], dict):
                 what = ", ".join(key for key in here[name] if here[name][key] != settings[name].get(key))
