@@ -1,299 +1,64 @@
-"""Epochs: minibatches → gradients → Adam, development ER after each, the best epoch kept (paper, Sec. 4.1).
+"""An epoch: minibatches → losses and gradients → Adam (paper, Sec. 4.1).
 
-Data flow: dataset, model, adam → **training** → a run folder:
+Data flow: features and labels of mixtures, model, adam → **training** → `minirsed.run`, which counts, saves and judges.
 
-    config.json      settings, versions, command line, machine
-    metrics.csv      a row for each epoch
-    checkpoint.npz   weights, optimizer, random state, feature statistics: everything to go on, bit for bit
-    best.npz         the detector of the epoch with the lowest development ER
+For each minibatch of B clips, half of them with an event, with the parameters θ:
 
-Each file is written aside and renamed. The checkpoint alone says how far a run is: it is written every few minutes,
-when the caller asks to stop, and at the end of an epoch, there after `best.npz` and before `metrics.csv`. Killed at any
-instant, a run goes on from its checkpoint and repeats what came after it to the bit, since the random state and the
-position inside the epoch are part of it; `best.npz` and `metrics.csv` are first put back to what belongs to it.
+    X     ← normalised features, in the quick preset randomly coloured
+    L     = (1/B) Σ_clips L_utt + α L_frame
+    g     = ∂L/∂θ, scaled down to a joint norm of `clip_norm` if it is larger
+    θ     ← Adam(θ, g)
 """
 
-import csv
-import dataclasses
-import logging
-import time
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from data_tools.errors import InputError
-from data_tools.files import atomic_write
-from data_tools.recipes import draw_recipes
-from minirsed.adam import Adam, clip_by_global_norm
-from minirsed.analysis.evaluation import batch_labels, evaluate, finite_clips
+from minirsed.adam import clip_by_global_norm
 from minirsed.augmentation.colouring import augment
-from minirsed.detector import Detector
-from minirsed.model import ModelConfig, batch_loss_and_grads, init_params
-from minirsed.run.checkpoint import METRICS, Position, State, best_epoch, generator, read_checkpoint, write_checkpoint
-from minirsed.run.folder import METRICS_FILE
-from minirsed.store.dataset import minibatches
-
-SAVE_EVERY_S = 300.0  # the most that a kill costs, in seconds of work
-
-log = logging.getLogger(__name__)
+from minirsed.model import Losses, batch_loss_and_grads
+from minirsed.store.mixtures import batch_labels, finite_clips
 
 
-HELD_OUT_SEED = 1  # of development and evaluation mixtures: the same for every run, so that runs can be compared
+class Update(NamedTuple):
+    """What an update was made of."""
+
+    rows: np.ndarray  # (B,) of the store
+    losses: Losses  # (B,) each, before the update
+    grad_norm: float  # joint norm of the gradient, before it was scaled down
 
 
-def recipes_of(bank, settings, subset, n=None, epoch=1):
-    """Recipes of a run's mixtures: those of training follow its seed and generator, the others are always the same.
+def updates(detector, adam, store, batches, settings, rng, executor):
+    """Update a detector's parameters with one minibatch after another, in place.
 
-    With `settings.redraw`, training goes on in the endless row of recipes: epoch e has numbers (e − 1)·n … e·n − 1.
-    """
-    if subset != "train":
-        n_held_out = n or settings.dev_clips
-        return draw_recipes(bank, settings.label, subset, n_held_out, HELD_OUT_SEED, ebr_db=settings.ebr_db)
-    first = (epoch - 1) * settings.clips if settings.redraw else 0
-    options = {"generator": settings.generator, "ebr_db": settings.ebr_db, "first": first}
-    return draw_recipes(bank, settings.label, subset, n or settings.clips, settings.seed, **options)
-
-
-class Stopped(KeyboardInterrupt):
-    """Training was asked to stop, and has saved its state."""
-
-
-class Training:
-    """A run: its state, and the folder that keeps it.
-
-    Attributes
+    Parameters
     ----------
-    folder : Path
+    detector : minirsed.detector.Detector
+    adam : minirsed.adam.Adam
+    store : minirsed.store.dataset.FeatureStore
+    batches : list of (B,) int array
+        Rows of the store, see `minirsed.store.dataset.minibatches`.
     settings : minirsed.run.settings.TrainSettings
-    detector : Detector
-        With the newest weights.
-    history : list of dict
-        Rows of `metrics.csv`, one for each epoch done.
-    position : minirsed.run.checkpoint.Position or None
-        How far the epoch in work is; None between epochs.
+        Its alpha, clip_norm and augmentation.
+    rng : numpy.random.Generator
+        For augmentation and dropout.
+    executor : concurrent.futures.Executor
+        See `minirsed.kernels.threads.worker_threads`.
+
+    Yields
+    ------
+    Update
+        After each update.
+
+    Raises
+    ------
+    InputError
+        NaN or Inf among the features: names the mixtures.
     """
-
-    def __init__(self, folder, state):
-        self.folder, self.settings = Path(folder), state.settings
-        self.detector, self.adam, self.rng = state.detector, state.adam, state.rng
-        self.history, self.position, self.best = state.history, state.position, state.best
-        self.versions = state.versions
-
-    @classmethod
-    def start(cls, folder, settings, train_store, versions=None):
-        """A new run: statistics of the training features, random weights.
-
-        Parameters
-        ----------
-        folder : str or Path
-        settings : TrainSettings
-        train_store : minirsed.store.dataset.FeatureStore
-        versions : dict, optional
-            Of the libraries, for the checkpoint to remember.
-
-        Raises
-        ------
-        InputError
-            NaN or Inf in the features: names the mixtures.
-        """
-        rng = np.random.default_rng(settings.seed)
-        mean, std = train_store.stats
-        if not np.isfinite([mean, std]).all():
-            for rows in minibatches(train_store.has_event, settings.batch_size, np.random.default_rng()):
-                finite_clips(train_store, rows)
-        n_inputs = train_store.features.shape[2]
-        config = ModelConfig(settings.arch, settings.layers, settings.units, n_inputs, settings.head)
-        detector = Detector(config, init_params(config, rng), settings.label, mean, std)
-        return cls(
-            folder, State(settings, detector, Adam(settings.learning_rate), rng, [], None, None, dict(versions or {}))
-        )
-
-    @classmethod
-    def resume(cls, folder, settings):
-        """Read the newest state, and put `best.npz` and `metrics.csv` back to what belongs to it.
-
-        Raises
-        ------
-        InputError
-            There is no checkpoint that can be read, or `settings` are not its own, `epochs` apart.
-        """
-        state = read_checkpoint(folder)
-        own, given = dataclasses.asdict(state.settings), dataclasses.asdict(settings)
-        for name in own.keys() - {"epochs"}:
-            if own[name] != given[name]:
-                raise InputError(f"{folder}: its checkpoint has {name} {own[name]}, not {given[name]}")
-        run = cls(folder, dataclasses.replace(state, settings=settings))
-        if run.best is not None and not run._is_best_in_place():
-            dataclasses.replace(run.detector, params=run.best).save(run.folder / "best.npz")
-        run.write_metrics()
-        return run
-
-    @property
-    def best_epoch(self):
-        """Number of the epoch with the lowest development ER, of equals the one with the lowest loss; 0: none yet."""
-        return best_epoch(self.history)
-
-    def epochs(
-        self, train_store, dev_store, executor, progress=None, redraw=None, stop=None, save_every_s=SAVE_EVERY_S
-    ):
-        """Train until `settings.epochs`; after each epoch save and yield its row of `metrics.csv`.
-
-        Parameters
-        ----------
-        train_store, dev_store : minirsed.store.dataset.FeatureStore
-        executor : concurrent.futures.Executor
-            See `worker_threads`.
-        progress : callable, optional
-            `progress(n_done, n_total)`, in clips of the epoch, training and development together.
-        redraw : callable, optional
-            `redraw(epoch)` gives the epoch's own training store, from the second epoch on.
-        stop : callable, optional
-            Asked after every update; once `stop()` is true, the state is saved and `Stopped` raised.
-        save_every_s : float
-            Seconds between checkpoints inside an epoch; 0: after every update. Each writes the whole state, twice the
-            size of Adam's means and twice that of the weights.
-
-        Raises
-        ------
-        InputError
-            A feature, loss or gradient is not finite: names the epoch, the update and the mixtures. Nothing is
-            overwritten.
-        OSError
-            The disk is full or the folder cannot be written: what was saved last stays.
-        Stopped
-            Asked for by `stop`.
-        """
-        while len(self.history) < self.settings.epochs:
-            if redraw and self.history:
-                train_store = redraw(len(self.history) + 1)
-            clock = Clock(self, stop, save_every_s)
-            total = len(train_store) + len(dev_store)
-            ahead = progress and (lambda done, _, total=total: progress(done, total))
-            row = {"epoch": len(self.history) + 1, **self._train_epoch(train_store, executor, clock, ahead)}
-
-            def behind(done, _, clock=clock, total=total):
-                if progress:
-                    progress(total - len(dev_store) + done, total)
-                clock.tick()
-
-            dev = evaluate(self.detector, dev_store, executor, alpha=self.settings.alpha, progress=behind)
-            if not np.isfinite(dev.loss).all():
-                self._refuse(dev_store, range(len(dev_store)), dev.loss)
-            row["dev_loss"] = float(dev.loss.mean(dtype=np.float64))
-            row["dev_error_rate"], row["dev_f1"] = finite(dev.scores.error_rate), finite(dev.scores.f1)
-            row["seconds"] = round(clock.seconds(), 2)
-            self._end_epoch({name: row[name] for name in METRICS})
-            yield self.history[-1]
-
-    def _train_epoch(self, store, executor, clock, progress):
-        """One pass over the training mixtures, or the rest of one; returns the means of its losses and gradient norm.
-
-        The order of the clips follows from the random state before the epoch, which the position keeps.
-        """
-        if self.position is None:
-            self.position = Position(self.rng.bit_generator.state)
-            batches = minibatches(store.has_event, self.settings.batch_size, self.rng)
-        else:
-            batches = minibatches(store.has_event, self.settings.batch_size, generator(self.position.random_state))
-        position = self.position
-        for rows in batches[position.n_batches :]:
-            features = finite_clips(store, rows, f" in {self._next_update()}")
-            coloured = augment(features, self.rng, self.settings.equaliser_db, self.settings.mask_bands)
-            x = self.detector.normalise(coloured)
-            values, grads = batch_loss_and_grads(
-                executor,
-                self.detector.params,
-                self.detector.config,
-                x,
-                batch_labels(store, rows),
-                self.settings.alpha,
-                self.rng,
-            )
-            grads, norm = clip_by_global_norm(grads, self.settings.clip_norm)
-            if not (np.isfinite(values.total).all() and np.isfinite(norm)):
-                self._refuse(store, rows, values.total)
-            self.adam.update(self.detector.params, grads)
-            parts = [*(float(part.sum(dtype=np.float64)) for part in values), norm]
-            position.sums = [total + part for total, part in zip(position.sums, parts, strict=True)]
-            position.n_batches += 1
-            position.n_clips += len(rows)
-            if progress:
-                progress(position.n_clips, len(store))
-            clock.tick()
-        means = [total / position.n_clips for total in position.sums[:3]]
-        return {**dict(zip(METRICS[1:4], means, strict=True)), "grad_norm": position.sums[3] / position.n_batches}
-
-    def _refuse(self, store, rows, loss):
-        """Stop at a loss or, where every loss is finite, a gradient that is not; what is on disk stays."""
-        bad = [row for row, value in zip(rows, loss, strict=True) if not np.isfinite(value)]
-        names = ", ".join(store.recipes[row].name for row in (bad or rows))
-        raise InputError(
-            f"{'loss' if bad else 'gradient'} is not finite in {self._next_update()}, mixtures {names}; "
-            f"{self.folder} keeps what was saved before"
-        )
-
-    def _next_update(self):
-        return f"epoch {len(self.history) + 1}, update {self.adam.n_updates + 1}"
-
-    def _end_epoch(self, row):
-        """Write `best.npz` if this epoch is the best, then the checkpoint, then `metrics.csv`."""
-        self.history.append(row)
-        self.position = None
-        if self.best_epoch == row["epoch"]:
-            self.best = {name: value.copy() for name, value in self.detector.params.items()}
-            self.detector.save(self.folder / "best.npz")
-        self.save()
-        self.write_metrics()
-
-    def save(self):
-        """Write the checkpoint."""
-        parts = (self.settings, self.detector, self.adam, self.rng, self.history, self.position, self.best)
-        write_checkpoint(self.folder, State(*parts, self.versions))
-
-    def write_metrics(self):
-        """Write `metrics.csv` from the history."""
-        with atomic_write(self.folder / METRICS_FILE, "w") as file:
-            writer = csv.DictWriter(file, METRICS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows({name: "" if row[name] is None else row[name] for name in METRICS} for row in self.history)
-
-    def _is_best_in_place(self):
-        """Whether `best.npz` holds the weights of the best epoch: it may be gone, damaged, or of an epoch to come."""
-        try:
-            found = Detector.load(self.folder / "best.npz").params
-        except InputError as error:
-            log.warning("%s; written anew from the checkpoint", error)
-            return False
-        return found.keys() == self.best.keys() and all(np.array_equal(found[n], self.best[n]) for n in found)
-
-
-class Clock:
-    """Time spent on an epoch, in this process and before it; saves when it is time to, stops when it is asked to."""
-
-    def __init__(self, run, stop, save_every_s):
-        self.run, self.stop, self.save_every_s = run, stop, save_every_s
-        self.before = run.position.seconds if run.position else 0.0
-        self.started = self.saved = time.perf_counter()
-        self.saved_updates = run.adam.n_updates
-
-    def seconds(self):
-        """Seconds spent on the epoch."""
-        return self.before + time.perf_counter() - self.started
-
-    def tick(self):
-        """Called between updates, and between groups of clips in evaluation: the only places to save or stop."""
-        is_stopped = self.stop is not None and self.stop()
-        is_due = time.perf_counter() - self.saved >= self.save_every_s
-        if is_stopped or (is_due and self.run.adam.n_updates > self.saved_updates):
-            self.run.position.seconds = self.seconds()
-            self.run.save()
-            self.saved, self.saved_updates = time.perf_counter(), self.run.adam.n_updates
-            where = f"in epoch {len(self.run.history) + 1}, after {self.run.position.n_batches} updates of it"
-            log.info("saved %s", where)
-            if is_stopped:
-                raise Stopped(f"stopped and saved {where}")
-
-
-def finite(value):
-    """None for an undefined score (NaN), which JSON cannot hold."""
-    return float(value) if np.isfinite(value) else None
+    for rows in batches:
+        x = augment(finite_clips(store, rows), rng, settings.equaliser_db, settings.mask_bands)
+        x, labels = detector.normalise(x), batch_labels(store, rows)
+        losses, grads = batch_loss_and_grads(executor, detector.params, detector.config, x, labels, settings.alpha, rng)
+        grads, grad_norm = clip_by_global_norm(grads, settings.clip_norm)
+        adam.update(detector.params, grads)
+        yield Update(rows, losses, grad_norm)

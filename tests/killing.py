@@ -32,7 +32,7 @@ IMPORTED = (
         "threadpoolctl",
         "data_tools.soundbank",
     ),
-    *("minirsed.analysis.plots", "minirsed.train.resuming", "tests.conftest"),
+    *("minirsed.analysis.plots", "minirsed.run.session", "tests.conftest"),
 )
 
 
@@ -106,7 +106,7 @@ def warm_up():
         importlib.import_module(name)
     from minirsed.detector import Detector
     from minirsed.model import ModelConfig, init_params
-    from minirsed.train.__main__ import warm_up as compile_kernels
+    from minirsed.run.session import warm_up as compile_kernels
 
     config = ModelConfig("multires", 1, 4)
     params = init_params(config, np.random.default_rng(0))
@@ -194,8 +194,8 @@ def fill_disk(path):
 def train_small(folder, save_every_s):
     """A run on features without sound, begun or gone on with."""
     from minirsed.kernels.threads import worker_threads
+    from minirsed.run.resumable import Training
     from minirsed.run.settings import TrainSettings
-    from minirsed.training import Training
     from tests.conftest import pattern_store
 
     stores = pattern_store(8, name="train"), pattern_store(6, seed=1, name="dev")

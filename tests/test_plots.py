@@ -1,7 +1,7 @@
 """Pictures: names that matplotlib would take for mathematics. What they show is looked at, not tested."""
 
 from minirsed.analysis import plots
-from minirsed.run.checkpoint import METRICS
+from minirsed.run.metrics import METRICS
 
 
 def test_a_name_with_dollar_signs_is_a_name(tmp_path):

@@ -20,8 +20,8 @@ from minirsed.analysis.files import figures_of
 from minirsed.report import __main__ as report
 from minirsed.report import media
 from minirsed.report import page as report_page
+from minirsed.run.metrics import METRICS
 from minirsed.run.settings import TrainSettings
-from minirsed.training import METRICS
 from tests.test_evaluate_command import CLIPS, results_by_hand, tiny_detector
 
 VOID = {"meta", "br", "img", "input", "hr", "link", "source"}

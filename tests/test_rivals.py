@@ -13,9 +13,9 @@ from minirsed.features import frame_to_seconds
 from minirsed.kernels.threads import worker_threads
 from minirsed.model import ModelConfig, batch_loss_and_grads, forward, init_params, losses, param_shapes
 from minirsed.rivals import frames, mlp
+from minirsed.run.resumable import Training
 from minirsed.run.settings import PRESETS, TrainSettings, complete
 from minirsed.store.archive import read_arrays, write_arrays
-from minirsed.training import Training
 from tests.conftest import Store
 
 MLP = ModelConfig("mlp", n_layers=2, n_units=50, n_inputs=40, head="frames")

@@ -10,8 +10,8 @@ import pytest
 
 from data_tools.errors import InputError
 from minirsed.run import tensorboard
-from minirsed.run.checkpoint import METRICS
-from minirsed.run.log import LOG, log, run_log, say
+from minirsed.run.log import LOG, log, run_log, saying
+from minirsed.run.metrics import METRICS
 from tests.test_training import train
 
 ROW = {name: 0.5 for name in METRICS} | {"epoch": 1}
@@ -20,10 +20,10 @@ ROW = {name: 0.5 for name in METRICS} | {"epoch": 1}
 def test_log_holds_what_was_said_and_how_it_ended(tmp_path, capsys):
     for error in (InputError("the disk has gone"), ZeroDivisionError("a defect"), KeyboardInterrupt("stopped, saved")):
         with pytest.raises(type(error)), run_log(tmp_path):
-            say("epoch  loss\n    1  0.5")
+            saying(print)("epoch  loss\n    1  0.5")
             log.warning("mind the gap")
             raise error
-    say("not any more")
+    saying(print)("not any more")
     text = (tmp_path / LOG).read_text()
     lines = [line for line in text.splitlines() if re.match(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ ", line)]
     assert [line.split(" ", 3)[2:] for line in lines[:4]] == [
@@ -52,11 +52,9 @@ def test_a_log_that_cannot_be_written_is_reported_once(tmp_path, capsys):
 
 def test_modules_log_below_the_packages_name():
     """Or run_log would not see them; `python -m` calls the command's module __main__."""
-    from minirsed import training
-    from minirsed.run import checkpoint, folder, resuming
-    from minirsed.train import __main__ as train
+    from minirsed.run import checkpoint, folder, resumable, session
 
-    for module in (checkpoint, folder, resuming, train, training):
+    for module in (checkpoint, folder, resumable, session):
         assert module.log.name.startswith("minirsed.") and module.log.parent is logging.getLogger("minirsed")
 
 

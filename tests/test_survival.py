@@ -21,9 +21,9 @@ from minirsed.detector import Detector
 from minirsed.kernels.threads import worker_threads
 from minirsed.run.checkpoint import DAMAGED, FORMAT, NEWEST, PREVIOUS
 from minirsed.run.interrupt import StopSignals
+from minirsed.run.resumable import Stopped, Training
 from minirsed.run.settings import TrainSettings
 from minirsed.store.archive import read_arrays, write_arrays
-from minirsed.training import Stopped, Training
 from tests.conftest import Store
 from tests.killing import Killer, Server, contents, drop_random_state, where_killed, words_for
 from tests.test_train_command import own_sounds
@@ -165,7 +165,7 @@ def test_a_signal_saves_and_the_printed_command_goes_on(number, killer, tmp_path
     assert killer.train("--out", run, "--epochs", 8, after=[NEWEST], signal=number) == 128 + number
     printed = killer.output()
     assert "stopping after this update" in printed and "Traceback" not in printed
-    words = shlex.split(printed.rpartition("go on with: python -m minirsed.train ")[2])
+    words = shlex.split(printed.rpartition("resume with: python -m minirsed.train ")[2])
     assert "--resume" in words and "stopped and saved in epoch" in (run / "train.log").read_text()
     assert killer.server.run({"command": words, "output": str(killer.folder / "output")}) == 0, killer.output()
     assert contents(run) == killer.whole
@@ -474,7 +474,7 @@ def test_what_a_run_says_of_its_origin(killer, tmp_path):
     # without --epochs, it goes on to what was asked for last
     again = {"command": ["ping", "--out", str(run), "--resume", "--features", str(killer.folder / "features")]}
     assert killer.server.run(again | {"output": str(killer.folder / "output")}) == 0
-    assert "going on after epoch 9 of 9" in killer.output()
+    assert "resuming after epoch 9 of 9" in killer.output()
 
 
 def test_settings_of_a_run_stay_its_own(killer, tmp_path):

@@ -404,7 +404,7 @@ def test_a_cell_is_what_the_training_command_makes(finished, sweep_place):
     words = json.loads((folder / "config.json").read_text())["command"]
     words = words[words.index("minirsed.train") + 1 :]
     words[words.index("--out") + 1] = str(sweep_place / "alone")
-    words[words.index("--threads") + 1] = "3"
+    words += ["--threads", "3"]
     train.main(words)
     assert (sweep_place / "alone" / "best.npz").read_bytes() == (folder / "best.npz").read_bytes()
 
@@ -449,7 +449,7 @@ def test_killed_sweep_takes_its_jobs_along_and_goes_on(undisturbed_sweep, sweep_
     assert not list(out.glob("ping-uni-*/result.json"))
     status, output, errors = run(*LONG, "--out", "killed", cwd=sweep_place)
     assert status == 0, errors
-    assert "going on after epoch" in next(out.glob("ping-uni-*/log.txt")).read_text()
+    assert "resuming after epoch" in next(out.glob("ping-uni-*/log.txt")).read_text()
     assert_same_sweep(undisturbed_sweep, out)
 
 

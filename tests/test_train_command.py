@@ -97,7 +97,7 @@ def test_resume_goes_on_to_the_same_end(finished, sounds, tmp_path):
     own = ["--ebr-db", "-6", "0", "6"]  # what the run has may be said again
     second = run("train", "glide", "--resume", "--epochs", "2", *own, "--features", features, cwd=tmp_path)
     assert second.returncode == 0, second.stderr
-    assert "going on after epoch 1 of 2" in second.stdout
+    assert "resuming after epoch 1 of 2" in second.stdout
     with np.load(whole) as expected, np.load(tmp_path / "runs" / "glide" / "checkpoint.npz") as found:
         names = [name for name in expected.files if name != "header.json"]
         assert all(np.array_equal(expected[name], found[name]) for name in names)

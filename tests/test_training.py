@@ -9,14 +9,15 @@ from data_tools.errors import InputError
 from data_tools.recipes import EBR_DB
 from data_tools.soundbank import open_bank
 from minirsed.adam import Adam, clip_by_global_norm
-from minirsed.analysis.evaluation import batch_labels, evaluate
+from minirsed.analysis.evaluation import evaluate
 from minirsed.detector import Detector
 from minirsed.kernels.threads import worker_threads
 from minirsed.model import ModelConfig, batch_loss_and_grads, init_params
 from minirsed.run.checkpoint import FORMAT
+from minirsed.run.resumable import Training
 from minirsed.run.settings import TrainSettings
 from minirsed.store.archive import read_arrays
-from minirsed.training import Training, recipes_of
+from minirsed.store.mixtures import batch_labels, recipes_of
 from tests.conftest import Store
 
 TINY = {"label": "line", "layers": 2, "units": 12, "learning_rate": 1e-2, "clips": 40, "dev_clips": 20}
@@ -157,7 +158,7 @@ def test_features_that_are_not_finite_stop_training_and_the_clip_is_named(bad, l
     broken = Store(features, train_store.recipes, train_store.has_event, train_store.onset_s, train_store.offset_s)
     with (
         worker_threads(2) as executor,
-        pytest.raises(InputError, match=r"not finite in epoch 2, update \d+, mixtures train_007"),
+        pytest.raises(InputError, match=r"features are not finite, mixtures train_007\.wav \(in epoch 2, update \d+\)"),
     ):
         list(run.epochs(broken, dev_store, executor))
     assert kept == {name: (tmp_path / name).read_bytes() for name in kept}

@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_tools.errors import InputError
-from minirsed.features import frame_labels
 from minirsed.model import groups, losses
 from minirsed.scoring import score
+from minirsed.store.mixtures import batch_labels, finite_clips
 
 
 class Evaluation(NamedTuple):
@@ -19,31 +18,8 @@ class Evaluation(NamedTuple):
     loss: np.ndarray  # (N,) L_utt + α L_frame
     detections: list  # N of minirsed.detector.Detection, p and p_t included
     reference: dict  # mixture name → [(onset_s, offset_s, label)] or []
-    estimated: dict  # likewise, what was detected
+    estimated: dict  # what was detected, in the same form
     scores: object  # minirsed.scoring.Scores, onset-only with a 500 ms collar
-
-
-def batch_labels(store, rows):
-    """Frame labels y_t of some of a store's mixtures: (len(rows), T) float32; all 0 without an event."""
-    n_frames = store.features.shape[1]
-    return np.stack([frame_labels(store.onset_s[i], store.offset_s[i], n_frames) for i in rows])
-
-
-def finite_clips(store, rows, when=""):
-    """Features of some of a store's mixtures, (len(rows), T, 64); `rows` is a slice or an array of row numbers.
-
-    Raises
-    ------
-    InputError
-        NaN or Inf among them: names the mixtures. Infinity might saturate a unit and leave the loss finite.
-    """
-    features = store.clips(rows)
-    is_finite = np.isfinite(features).all(axis=(1, 2))
-    if not is_finite.all():
-        names = ", ".join(store.recipes[row].name for row in np.arange(len(store))[rows][~is_finite])
-        where = getattr(store, "folder", "feature store")
-        raise InputError(f"{where}: features are not finite{when}, mixtures {names}")
-    return features
 
 
 def evaluate(detector, store, executor, *, alpha=1.0, progress=None):
@@ -98,7 +74,7 @@ def reference_events(store):
 
 
 def estimated_events(store, detections, label):
-    """Detected events, likewise."""
+    """Detected events, in the form of `reference_events`."""
     return {
         recipe.name: [] if found.onset_s is None else [(found.onset_s, found.offset_s, label)]
         for recipe, found in zip(store.recipes, detections, strict=True)

@@ -77,13 +77,6 @@ def available_cores():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def score_table(label, scores):
-    """Counts, ER and F1, in two lines."""
-    heading = f"{'class':12} {'events':>6} {'found':>6} {'hits':>6} {'misses':>6} {'false':>6}  {'ER':>5}  {'F1':>5}"
-    values = f"{label:12} {scores.n_ref:6} {scores.n_sys:6} {scores.n_tp:6} {scores.n_fn:6} {scores.n_fp:6}"
-    return f"{heading}\n{values}  {scores.error_rate:5.2f}  {scores.f1:5.2f}"
-
-
 class Progress:
     """A tqdm bar behind the `progress(n_done, n_total)` that the library calls; gone when it is done.
 
@@ -109,6 +102,8 @@ class Progress:
             )
         if self.bar is not None:
             self.bar.update(n_done - self.bar.n)
+            if n_done >= n_total:
+                self.close()
 
     def close(self):
         """Take the bar away; the next call starts a new one."""

@@ -10,7 +10,7 @@ import json
 import textwrap
 from pathlib import Path
 
-from data_tools.errors import InputError, exit_on_input_error
+from data_tools.errors import exit_on_input_error
 from minirsed.console.options import (
     WIDTH,
     Progress,
@@ -84,56 +84,20 @@ def main(argv=None):
     require_positive(arguments, "clips", "threads")
     from minirsed.analysis.files import write_report
 
-    figures = write_report(run_detectors(arguments))
+    figures = write_report(evaluated(arguments, tune=arguments.tune, compare=arguments.compare))
     print(json.dumps(figures, indent=2) if arguments.json else tables(figures))
 
 
-def run_detectors(arguments):
-    """Prepare the mixtures, run the detector over them, tune its thresholds on dev, run the other detector."""
-    from data_tools.soundbank import open_bank
-    from minirsed.analysis.evaluation import evaluate
-    from minirsed.analysis.files import Results, grid_of
-    from minirsed.analysis.thresholds import lowest_error
-    from minirsed.detector import Detector
-    from minirsed.kernels.threads import worker_threads
-    from minirsed.run.folder import read_settings
-    from minirsed.store.dataset import prepare
-    from minirsed.training import recipes_of
+def evaluated(arguments, **options):
+    """`Results` of what `add_mixture_arguments` asks for."""
+    from minirsed.kernels.threads import keep_freed_memory
+    from minirsed.run.session import Machine, evaluate_run
 
-    settings, detector = read_settings(arguments.run), Detector.load(arguments.run)
-    other = Detector.load(arguments.compare) if arguments.compare else None
-    if other and other.label != detector.label:
-        raise InputError(f"--compare {arguments.compare}: detects {other.label}, not {detector.label}")
-    bank = open_bank(arguments.data or settings.data)
-
-    def mixtures(subset, n_clips=None, n_mels=detector.config.n_inputs):
-        recipes = recipes_of(bank, settings, subset, n_clips)
-        with Progress(f"{subset} mixtures", "clip") as progress:
-            options = {"n_jobs": arguments.threads, "dtype": settings.feature_dtype, "progress": progress}
-            with named(features=arguments.features):
-                return prepare(bank, recipes, arguments.features, n_mels=n_mels, **options)
-
-    def detect(detector, store, title="detecting"):
-        with worker_threads(arguments.threads) as executor, Progress(title, "clip") as progress:
-            return evaluate(detector, store, executor, alpha=settings.alpha, progress=progress)
-
-    store = mixtures(arguments.subset, arguments.clips)
-    results = Results(arguments.run, arguments.subset, detector, store, detect(detector, store), bank)
-    if arguments.tune:
-        results.dev_store, results.dev_evaluation = store, results.evaluation
-        if arguments.subset != "dev":
-            results.dev_store = mixtures("dev")
-            results.dev_evaluation = detect(detector, results.dev_store, "detecting, dev")
-        if results.dev_store.has_event.any():
-            results.tuned_thresholds = lowest_error(grid_of(detector, results.dev_store, results.dev_evaluation))
-        else:
-            results.notes.append("thresholds not tuned: no dev mixture has an event")
-    if other:
-        results.other_run, results.other_detector = arguments.compare, other
-        same_features = other.config.n_inputs == detector.config.n_inputs
-        other_store = store if same_features else mixtures(arguments.subset, arguments.clips, other.config.n_inputs)
-        results.other = detect(other, other_store, "detecting, other run")
-    return results
+    keep_freed_memory()
+    machine = Machine(arguments.features, arguments.threads, arguments.threads)
+    options |= {"data": arguments.data, "n_clips": arguments.clips, "machine": machine, "progress": Progress}
+    with named(features=arguments.features):
+        return evaluate_run(arguments.run, arguments.subset, **options)
 
 
 def tables(figures):

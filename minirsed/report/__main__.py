@@ -10,7 +10,7 @@ import sys
 
 from data_tools.errors import exit_on_input_error
 from minirsed.console.options import Progress, add_place, help_formatter, require_positive, require_writable
-from minirsed.evaluate.__main__ import add_mixture_arguments, run_detectors
+from minirsed.evaluate.__main__ import add_mixture_arguments, evaluated
 
 
 def parse_arguments(argv=None):
@@ -33,7 +33,6 @@ def parse_arguments(argv=None):
     )
     add_place(parser, "-o", "--out", metavar="FILE", help="page to write (default: report_SUBSET.html in RUN)")
     parser.add_argument("--open", action="store_true", help="show it in the browser when it is done (default: no)")
-    parser.set_defaults(tune=True, compare=None)
     return parser.parse_args(argv)
 
 
@@ -46,7 +45,7 @@ def main(argv=None):
     out = arguments.out or arguments.run / f"report_{arguments.subset}.html"
     require_writable("--out", out)
     command = shlex.join(["python", "-m", "minirsed.report", *(sys.argv[1:] if argv is None else argv)])
-    text = make_page(run_detectors(arguments), record, arguments.examples, command)
+    text = make_page(evaluated(arguments), record, arguments.examples, command)
     from data_tools.files import atomic_write
 
     with atomic_write(out, "w") as file:
@@ -91,7 +90,8 @@ def read_run(folder, data=None):
         No run folder; config.json or metrics.csv is damaged.
     """
     from minirsed.report.page import RunRecord
-    from minirsed.run.folder import CONFIG, read_metrics, read_settings
+    from minirsed.run.folder import CONFIG, read_settings
+    from minirsed.run.metrics import read_metrics
 
     settings = read_settings(folder)
     origin = json.loads((folder / CONFIG).read_text(encoding="utf-8"))

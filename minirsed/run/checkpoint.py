@@ -1,4 +1,4 @@
-"""The state of a run as one file, and the one before it: what `--resume` needs to go on, bit for bit.
+"""The state of a run as one file, and the one before it: what `--resume` needs to continue, bit for bit.
 
     checkpoint.npz            the newest
     checkpoint.previous.npz   the one before; read where the newest is damaged, or missing because a kill fell between
@@ -22,16 +22,12 @@ import numpy as np
 from data_tools.errors import InputError
 from minirsed.adam import Adam
 from minirsed.detector import Detector
+from minirsed.run.metrics import METRICS, UNDEFINED_ALLOWED, best_epoch
 from minirsed.run.settings import TrainSettings
 from minirsed.store.archive import read_arrays, write_arrays
 
 FORMAT = "minirsed-checkpoint-2"
 NEWEST, PREVIOUS, DAMAGED = "checkpoint.npz", "checkpoint.previous.npz", "checkpoint.damaged.npz"
-METRICS = (
-    *("epoch", "train_loss", "train_utterance_loss", "train_frame_loss", "dev_loss", "dev_error_rate", "dev_f1"),
-    *("grad_norm", "seconds"),
-)  # columns of metrics.csv
-UNDEFINED_ALLOWED = ("dev_error_rate", "dev_f1")  # None where the development set has no event
 
 log = logging.getLogger(__name__)
 
@@ -73,12 +69,6 @@ class State:
     versions: dict
 
 
-def best_epoch(history):
-    """Number of the epoch with the lowest development ER, of equals the one with the lowest loss; 0: none yet."""
-    ranked = [row for row in history if row["dev_error_rate"] is not None]
-    return min(ranked, key=lambda row: (row["dev_error_rate"], row["dev_loss"]))["epoch"] if ranked else 0
-
-
 def write_checkpoint(folder, state):
     """Write the newest checkpoint; the one that was the newest becomes the previous.
 
@@ -103,7 +93,7 @@ def write_checkpoint(folder, state):
 
 
 def has_checkpoint(folder):
-    """Whether there is one to go on from, be it damaged."""
+    """Whether a checkpoint exists, readable or not."""
     return any((Path(folder) / name).exists() for name in (NEWEST, PREVIOUS))
 
 
@@ -131,7 +121,7 @@ def read_checkpoint(folder):
         except InputError:
             raise InputError(f"{error}; {previous.name} cannot be used either") from None
         os.replace(newest, Path(folder) / DAMAGED)  # or the next save would make it the previous one
-        log.warning("%s; going on from %s, the damaged file is now %s", error, PREVIOUS, DAMAGED)
+        log.warning("%s; resuming from %s, the damaged file is now %s", error, PREVIOUS, DAMAGED)
         return state
 
 

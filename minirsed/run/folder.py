@@ -1,7 +1,6 @@
 """Folders that hold a run: where they are, how one begins, what it says of its origin."""
 
 import contextlib
-import csv
 import dataclasses
 import datetime
 import json
@@ -20,7 +19,7 @@ from minirsed.run.checkpoint import has_checkpoint, read_checkpoint
 from minirsed.run.log import LOG
 from minirsed.run.settings import TrainSettings
 
-CONFIG, METRICS_FILE, BEST, LOCK = "config.json", "metrics.csv", "best.npz", "lock"
+CONFIG, BEST, LOCK = "config.json", "best.npz", "lock"
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +52,7 @@ def newest_run(label):
 
 
 @contextlib.contextmanager
-def new_run_folder(folder, settings):
+def new_run_folder(folder, settings, command=None):
     """Make a run folder with its `config.json`, locked; take it away again if not even one checkpoint came of it.
 
     Parameters
@@ -61,6 +60,8 @@ def new_run_folder(folder, settings):
     folder : Path or None
         None: the first of the class's numbered folders that does not exist.
     settings : TrainSettings
+    command : list of str, optional
+        See `provenance`.
 
     Raises
     ------
@@ -75,7 +76,7 @@ def new_run_folder(folder, settings):
         if _is_run(folder):
             raise InputError(f"--out {folder}: holds a run already; --resume goes on with it, another --out leaves it")
         try:
-            _write_config(folder, {"settings": dataclasses.asdict(settings), **provenance()})
+            _write_config(folder, {"settings": dataclasses.asdict(settings), **provenance(command)})
             yield folder
         finally:
             if not has_checkpoint(folder):
@@ -86,7 +87,7 @@ def new_run_folder(folder, settings):
 
 
 @contextlib.contextmanager
-def resumed_run_folder(folder, settings):
+def resumed_run_folder(folder, settings, command=None):
     """Lock the folder of a run that goes on, tidy up after a kill, note the new start in `config.json`.
 
     Raises
@@ -103,7 +104,7 @@ def resumed_run_folder(folder, settings):
             earlier = list(config["resumed"]) if "resumed" in config else []
         except (OSError, ValueError, TypeError):
             config, earlier = {}, []
-        record = {"settings": dataclasses.asdict(settings), "resumed": [*earlier, provenance()]}
+        record = {"settings": dataclasses.asdict(settings), "resumed": [*earlier, provenance(command)]}
         _write_config(folder, {**config, **record})
         yield folder
 
@@ -161,31 +162,14 @@ def read_settings(folder):
         raise InputError(f"{path}: damaged, or of another version: {error}") from error
 
 
-def read_metrics(folder):
-    """Rows of a run's `metrics.csv`, numbers by column, None where undefined; no rows without the file.
+def provenance(command=None):
+    """What else determines or explains a run: versions, command line, machine, time.
 
-    Raises
-    ------
-    InputError
-        Damaged.
+    `command` is a list of words; by default that of this process.
     """
-    path = Path(folder) / METRICS_FILE
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            return [
-                {name: float(value) if value else None for name, value in row.items()} for row in csv.DictReader(file)
-            ]
-    except FileNotFoundError:
-        return []
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: damaged: {error}") from error
-
-
-def provenance():
-    """What else determines or explains a run: versions, command line, machine, time."""
     return {
         "versions": versions(),
-        "command": [Path(sys.executable).name, *sys.orig_argv[1:]],
+        "command": [Path(sys.executable).name, *sys.orig_argv[1:]] if command is None else list(command),
         "machine": f"{platform.platform()}, {platform.processor() or platform.machine()}, {available_cores()} cores",
         "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }

@@ -65,9 +65,12 @@ def run_log(folder):
         log.setLevel(level_before)
 
 
-def say(text):
-    """Print a text and log its lines."""
-    print(text, flush=True)
-    for line in text.splitlines():
-        if line.strip():
+def saying(say):
+    """`say`, which in `run_log` also logs what it says, line by line."""
+
+    def say_and_log(text):
+        say(text)
+        for line in filter(str.strip, text.splitlines()):
             log.info("%s", line)
+
+    return say_and_log

@@ -15,8 +15,8 @@ from minirsed.features import SAMPLE_RATE, lfbe, n_frames
 from minirsed.kernels.threads import worker_threads
 from minirsed.model import ModelConfig, batch_loss_and_grads, forward, groups, init_params
 from minirsed.store import files as store_files
+from minirsed.store.mixtures import recipes_of
 from minirsed.sweep.jobs import epochs_done, mixture_sets
-from minirsed.training import recipes_of
 
 CLIP_S = 30.0
 N_MEASURED = 3  # updates, and mixtures, timed after one that is not

@@ -16,11 +16,11 @@ import json
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import traceback
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import connection
 from pathlib import Path
 
@@ -28,12 +28,15 @@ import numpy as np
 
 from data_tools.errors import InputError
 from data_tools.files import atomic_write
+from minirsed.analysis.files import write_report
 from minirsed.run.checkpoint import has_checkpoint
-from minirsed.run.folder import BEST, CONFIG, METRICS_FILE, read_settings
+from minirsed.run.folder import BEST, CONFIG, read_settings
+from minirsed.run.metrics import METRICS_FILE
+from minirsed.run.session import Machine, evaluate_run, train
 from minirsed.run.settings import option_name, value_text
 from minirsed.scoring import count_events
 from minirsed.store.dataset import prepare
-from minirsed.training import recipes_of
+from minirsed.store.mixtures import recipes_of
 
 RESULT, LOG = "result.json", "log.txt"
 POLL_S = 1.0  # between two looks at how far the jobs are
@@ -219,7 +222,7 @@ def _reason(process, receiver):
 
 
 def run_cell(cell, folder, features, n_threads, evaluate):
-    """Train one cell as the command would, or go on with it, in this process.
+    """Train one cell, or resume it, in this process.
 
     Returns
     -------
@@ -227,42 +230,34 @@ def run_cell(cell, folder, features, n_threads, evaluate):
         Why it failed, in one line; None if it is finished.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / LOG, "a", encoding="utf-8", buffering=1) as log:
-        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-            try:
-                _train_and_evaluate(cell.settings, folder, features, n_threads, evaluate)
-            except (InputError, OSError) as error:
-                print(f"error: {error}")
-                return " ".join(str(error).split())
-            except Exception as error:  # a defect of the program: its traceback is in the log
-                traceback.print_exc()
-                return f"{type(error).__name__}: {error}; its {LOG} has more"
+    with open(folder / LOG, "a", encoding="utf-8", buffering=1) as log, contextlib.redirect_stderr(log):
+        try:
+            machine = Machine(features, n_threads, n_threads)
+            _train_and_evaluate(cell.settings, folder, machine, evaluate, partial(print, file=log))
+        except (InputError, OSError) as error:
+            print(f"error: {error}", file=log)
+            return " ".join(str(error).split())
+        except Exception as error:  # a defect of the program: its traceback is in the log
+            traceback.print_exc()
+            return f"{type(error).__name__}: {error}; its {LOG} has more"
     return None
 
 
-def _train_and_evaluate(settings, folder, features, n_threads, evaluate):
-    from minirsed.analysis.files import write_report
-    from minirsed.evaluate import __main__ as evaluate_command
-    from minirsed.train import __main__ as train_command
-
-    if has_checkpoint(folder):
-        words = [settings.label, "--resume"]
-    else:
+def _train_and_evaluate(settings, folder, machine, evaluate, say):
+    resume = has_checkpoint(folder)
+    if not resume:
         for name in (CONFIG, BEST):  # of a run that was killed before its first checkpoint
             (folder / name).unlink(missing_ok=True)
-        words = command_line(settings)
-    places = ["--features", str(features), "--threads", str(n_threads)]
-    words += ["--out", str(folder), *places, "--workers", str(n_threads)]
-    with _as_command("minirsed.train", words):
-        run, dev = train_command.train(train_command.parse_arguments(words))
+    words = [settings.label, "--resume"] if resume else command_line(settings)
+    command = ["python", "-m", "minirsed.train", *words, "--out", str(folder)]
+    run, dev = train(settings, folder, machine=machine, resume=resume, command=command, say=say)
     best = run.history[run.best_epoch - 1]
     result = {
         "dev": counts_of(dev) | {"best_epoch": run.best_epoch, "error_rate": best["dev_error_rate"]},
         "seconds": sum(row["seconds"] for row in run.history),
     }
     if evaluate:
-        words = [str(folder), *places]
-        results = evaluate_command.run_detectors(evaluate_command.parse_arguments(words))
+        results = evaluate_run(folder, "eval", machine=machine)
         write_report(results)
         result["eval"] = counts_of(results.evaluation)
     with atomic_write(folder / RESULT, "w") as file:
@@ -276,7 +271,7 @@ def counts_of(evaluation):
 
 
 def command_line(settings):
-    """The words after `python -m minirsed.train` that give these settings, whatever the presets are."""
+    """The words after `python -m minirsed.train` that train a cell alone, for its `config.json`."""
     words = [settings.label, "--preset", "quick"]
     for setting in dataclasses.fields(settings):
         value = getattr(settings, setting.name)
@@ -285,14 +280,3 @@ def command_line(settings):
         elif setting.name != "label":
             words += [option_name(setting.name), *map(value_text, value if isinstance(value, tuple) else [value])]
     return words
-
-
-@contextlib.contextmanager
-def _as_command(module, words):
-    """Have `config.json` tell the command that does this cell alone."""
-    before = sys.orig_argv
-    sys.orig_argv = [sys.executable, "-m", module, *words]
-    try:
-        yield
-    finally:
-        sys.orig_argv = before

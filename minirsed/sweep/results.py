@@ -16,7 +16,7 @@ import numpy as np
 
 from data_tools.files import atomic_write
 from minirsed.analysis.breakdown import none_if_nan
-from minirsed.run.folder import read_metrics
+from minirsed.run.metrics import read_metrics
 from minirsed.sweep.plan import size_text, system_name
 from minirsed.sweep.scores import FIGURES, SUBSETS, average, differences, events_of, rows_of, system_of
 

@@ -18,7 +18,7 @@ from data_tools.soundbank import SoundBank
 from minirsed.adam import Adam
 from minirsed.detector import Detector
 from minirsed.model import ModelConfig, init_params
-from minirsed.run import checkpoint
+from minirsed.run import checkpoint, metrics
 from minirsed.run.folder import read_settings
 from minirsed.run.settings import TrainSettings
 from minirsed.store.archive import HEADER
@@ -129,7 +129,7 @@ class Targets:
         detector = Detector(config, params, "dog", np.zeros(3), np.ones(3))
         adam = Adam()
         adam.update(params, {name: np.ones_like(param) for name, param in params.items()})
-        row = {name: 1.0 for name in checkpoint.METRICS} | {"epoch": 1}
+        row = {name: 1.0 for name in metrics.METRICS} | {"epoch": 1}
         position = checkpoint.Position(rng.bit_generator.state, 1, 10)
         state = checkpoint.State(TrainSettings(), detector, adam, rng, [row], position, dict(params), {"numpy": "2"})
         checkpoint.write_checkpoint(self.run, state)

@@ -1,0 +1,371 @@
+"""The main job as functions: train a detector, evaluate one. `minirsed.train`, `evaluate`, `report`, `sweep` call them.
+
+Data flow: settings → mixtures, features → resumable → **session** → a run folder.
+
+A training in four lines, here a very small one of built-in sounds:
+
+>>> from minirsed.run.session import train
+>>> from minirsed.run.settings import TrainSettings
+>>> settings = TrainSettings(label="gunshot", clips=4, dev_clips=2, epochs=1, layers=1, units=2)
+>>> run, dev = train(settings, "runs/tiny", say=lambda text: None)
+>>> len(run.history), dev.scores.n_ref
+(1, 1)
+"""
+
+import contextlib
+import dataclasses
+import logging
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from data_tools.errors import InputError
+from data_tools.event_lists import write_event_list
+from data_tools.soundbank import open_bank
+from minirsed.analysis import plots
+from minirsed.analysis.evaluation import evaluate
+from minirsed.analysis.files import Results, grid_of
+from minirsed.analysis.thresholds import lowest_error
+from minirsed.detector import Detector
+from minirsed.kernels.threads import worker_threads
+from minirsed.model import loss_and_grads
+from minirsed.run.checkpoint import has_checkpoint
+from minirsed.run.folder import new_run_folder, read_settings, resumed_run_folder, settings_to_resume, versions
+from minirsed.run.log import run_log, saying
+from minirsed.run.resumable import SAVE_EVERY_S, Stopped, Training
+from minirsed.run.settings import option_name, value_text
+from minirsed.store.dataset import prepare, remove_store
+from minirsed.store.mixtures import recipes_of
+
+FEATURES = Path("features")  # where prepared features are kept unless told otherwise
+RESUMED = ("epochs",)  # settings that may change when a run is resumed
+
+log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def silent(title, unit):
+    """The default for `progress`: shows nothing."""
+    yield None
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """Where and with what a job is done; none of it changes a result.
+
+    Attributes
+    ----------
+    features : Path
+        Folder that keeps prepared features for the next run.
+    threads : int
+        That train and detect.
+    jobs : int
+        Processes that prepare mixtures.
+    cluster : str, optional
+        Address of a Dask scheduler whose workers prepare them instead.
+    """
+
+    features: Path = FEATURES
+    threads: int = 1
+    jobs: int = 1
+    cluster: str | None = None
+
+
+def train(
+    settings,
+    folder=None,
+    *,
+    machine=Machine(),
+    resume=False,
+    stop=None,
+    save_every_s=SAVE_EVERY_S,
+    tensorboard=False,
+    command=None,
+    say=print,
+    progress=silent,
+):
+    """Prepare mixtures, train, and leave a run folder.
+
+    Parameters
+    ----------
+    settings : minirsed.run.settings.TrainSettings
+    folder : str or Path, optional
+        Run folder to write; by default the first free of runs/CLASS, runs/CLASS-2, …
+    machine : Machine
+    resume : bool
+        Continue the run in `folder`, whose own settings `settings` must be (see `resumed_settings`).
+    stop : minirsed.run.interrupt.StopSignals, optional
+        Asked after every update; once it is true, the state is saved and `Stopped` raised.
+    save_every_s : float
+        Seconds between checkpoints inside an epoch.
+    tensorboard : bool
+        Write TensorBoard scalars as well.
+    command : list of str, optional
+        What `config.json` says the run was made by; by default the command line of this process.
+    say : callable
+        `say(text)`, what is worth knowing as it happens.
+    progress : callable
+        `progress(title, unit)` gives a context with a function of the number done and the number to do, or None.
+
+    Returns
+    -------
+    run : minirsed.run.resumable.Training
+    dev : minirsed.analysis.evaluation.Evaluation
+        Of the best epoch on the development mixtures.
+
+    Raises
+    ------
+    InputError
+        Sounds, settings or folder cannot be used; a loss is not finite; no development mixture has an event.
+    Stopped
+        Asked for by `stop`, or KeyboardInterrupt; its `folder` can be resumed, if it has one.
+    """
+    bank = _bank(settings, machine)
+    say(f"drawing mixtures of {settings.data} sounds …")
+    recipes = {subset: recipes_of(bank, settings, subset) for subset in ("train", "dev")}
+    folder = None if folder is None else Path(folder)
+    opened = (resumed_run_folder if resume else new_run_folder)(folder, settings, command)
+    with opened as folder, run_log(folder):
+        log.info("%s", shlex.join(["python", *sys.orig_argv[1:]] if command is None else command))
+        log.info("%s", settings)
+        job = _Job(settings, bank, machine, stop, saying(say), progress)
+        job.say(f"{settings.label}, {settings.arch}, {settings.layers} × {settings.units} units, run folder {folder}")
+        try:
+            stores = [job.prepared(subset, recipes[subset]) for subset in ("train", "dev")]
+            return job.train(folder, *stores, resume, save_every_s, tensorboard)
+        except KeyboardInterrupt as error:
+            stopped = Stopped(str(error) or "stopped")
+            stopped.folder = folder if has_checkpoint(folder) else None
+            raise stopped from None
+
+
+def _bank(settings, machine):
+    """The sounds of a run; InputError if they have nothing of its class."""
+    data = settings.data
+    if machine.cluster and data != "builtin":
+        data = Path(data).absolute()  # the workers have other working folders
+    bank = open_bank(data)
+    bank.events(settings.label, "train")
+    return bank
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """What the steps of a training share."""
+
+    settings: object
+    bank: object
+    machine: Machine
+    stop: object
+    say: object
+    progress: object
+
+    def prepared(self, subset, recipes):
+        """The feature store of a subset, computed or found."""
+        with self.progress(f"{subset} mixtures", "clip") as progress:
+            store = _prepare(self.bank, recipes, self.settings, self.machine, progress)
+        self.say(f"{subset}: {len(store)} mixtures, features in {store.folder}")
+        return store
+
+    def redrawn(self, epoch):
+        """The training store of an epoch; that of the epoch before is removed.
+
+        That of the first epoch stays: it serves other runs, and `resume`.
+        """
+
+        def recipes(epoch):
+            return recipes_of(self.bank, self.settings, "train", epoch=epoch)
+
+        with self.deferred(False):  # all is saved, and preparing can be stopped anywhere
+            if epoch > 2:
+                kind = {"dtype": self.settings.feature_dtype, "n_mels": self.settings.n_mels}
+                remove_store(self.bank, recipes(epoch - 1), self.machine.features, **kind)
+            return self.prepared("train", recipes(epoch))
+
+    def deferred(self, is_deferred=True):
+        """Context in which signals wait for the end of an update, if there is anyone to catch them."""
+        return self.stop.deferred(is_deferred) if self.stop else contextlib.nullcontext()
+
+    def train(self, folder, train_store, dev_store, resume, save_every_s, tensorboard):
+        """Start or resume; a line for each epoch; then the report."""
+        redraw = self.redrawn if self.settings.redraw else None
+        with worker_threads(self.machine.threads) as executor, self.progress("epoch", "clip") as progress:
+            run = self.opened(folder, train_store, resume)
+            self.say("compiling kernels (once after installation) …")
+            log.info("kernels compiled or loaded in %.1f s", warm_up(run.detector))
+            self.say("epoch  train loss (clip + α·frame)  dev loss  dev ER  dev F1  seconds")
+            options = {"stop": self.stop, "save_every_s": save_every_s}
+            with _scalars(tensorboard, run) as write_scalars, self.deferred():
+                for row in run.epochs(train_store, dev_store, executor, progress, redraw, **options):
+                    self.say(epoch_line(row, self.settings.alpha, run.best_epoch))
+                    write_scalars(row)
+            return run, self.report(run, dev_store, executor)
+
+    def opened(self, folder, train_store, resume):
+        """A new run, or the one to resume; one that was killed before its first checkpoint starts again."""
+        if not (resume and has_checkpoint(folder)):
+            return Training.start(folder, self.settings, train_store, versions())
+        run = Training.resume(folder, self.settings)
+        place = f" and {run.position.n_batches} updates of the next" if run.position else ""
+        self.say(f"resuming after epoch {len(run.history)}{place} of {self.settings.epochs}")
+        now = versions()
+        changed = sorted(name for name in run.versions | now if run.versions.get(name) != now.get(name))
+        if changed:
+            then = ", ".join(f"{name} {run.versions.get(name)} → {now.get(name)}" for name in changed)
+            log.warning("not the versions that the run started with, so its last bits may differ: %s", then)
+        return run
+
+    def report(self, run, dev_store, executor):
+        """Run the best epoch's detector once more on the development mixtures; table, event list, pictures."""
+        best, label = run.best_epoch, self.settings.label
+        if not best:
+            reason = "no development mixture has an event"
+            raise InputError(f"the development error rate is undefined in every epoch: {reason}")
+        dev = evaluate(Detector.load(run.folder / "best.npz"), dev_store, executor, alpha=self.settings.alpha)
+        write_event_list(run.folder / "events_dev.csv", dev.estimated)
+        plots.curves(run.history, run.folder / "curves.png", f"{label}, {self.settings.arch}, best epoch {best}")
+        title, shown = f"{label}: four development clips", plots.telling_clips(dev_store, dev)
+        plots.examples(dev_store, dev, run.folder / "examples.png", title, shown)
+        self.say(f"\nbest epoch {best} on {len(dev_store)} development mixtures (onset within 0.5 s)")
+        self.say(score_table(label, dev.scores))
+        self.say(f"\n{run.folder}: best.npz (detector), metrics.csv, events_dev.csv, curves.png, examples.png")
+        return dev
+
+
+def _prepare(bank, recipes, settings, machine, progress, n_mels=None):
+    """The feature store of some mixtures, of as many bands as the run has."""
+    return prepare(
+        bank,
+        recipes,
+        machine.features,
+        n_jobs=machine.jobs,
+        cluster=machine.cluster,
+        dtype=settings.feature_dtype,
+        n_mels=n_mels or settings.n_mels,
+        progress=progress,
+    )
+
+
+def _scalars(tensorboard, run):
+    """Context: a function that takes the row of an epoch to TensorBoard, or nowhere."""
+    if not tensorboard:
+        return contextlib.nullcontext(lambda row: None)
+    from minirsed.run.tensorboard import scalar_writer
+
+    return scalar_writer(run.folder, run.history)
+
+
+def warm_up(detector):
+    """Compile the kernels, or read them from Numba's cache, before the clock of the first epoch starts: seconds."""
+    started = time.perf_counter()
+    x = np.zeros((1, 2, detector.config.n_inputs), detector.mean.dtype)
+    loss_and_grads(detector.params, detector.config, x, np.ones((1, 2), x.dtype))
+    return time.perf_counter() - started
+
+
+def epoch_line(row, alpha, best_epoch):
+    """One epoch, in the columns of the heading."""
+    er = "   -" if row["dev_error_rate"] is None else f"{row['dev_error_rate']:.2f}"
+    f1 = "   -" if row["dev_f1"] is None else f"{row['dev_f1']:.2f}"
+    parts = f"({row['train_utterance_loss']:.3f} + {alpha:g}·{row['train_frame_loss']:.3f})"
+    best = "  best so far" if best_epoch == row["epoch"] else ""
+    return (
+        f"{row['epoch']:5}  {row['train_loss']:7.3f} {parts:>20}  {row['dev_loss']:8.3f}  {er:>6}  {f1:>6}  "
+        f"{row['seconds']:7.1f}{best}"
+    )
+
+
+def score_table(label, scores):
+    """Counts, ER and F1, in two lines."""
+    heading = f"{'class':12} {'events':>6} {'found':>6} {'hits':>6} {'misses':>6} {'false':>6}  {'ER':>5}  {'F1':>5}"
+    values = f"{label:12} {scores.n_ref:6} {scores.n_sys:6} {scores.n_tp:6} {scores.n_fn:6} {scores.n_fp:6}"
+    return f"{heading}\n{values}  {scores.error_rate:5.2f}  {scores.f1:5.2f}"
+
+
+def resumed_settings(folder, asked):
+    """Settings of the run to resume in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    asked : dict
+        Settings that were asked for, by name; all but those in `RESUMED` must be the run's own.
+
+    Raises
+    ------
+    InputError
+        Not the folder of a run, or a setting is another one.
+    """
+    settings = settings_to_resume(folder)
+    for name, value in dataclasses.asdict(settings).items():
+        given = asked.get(name, value)
+        if given != value and name not in RESUMED:
+            option = option_name(name)
+            raise InputError(f"--resume: {folder} has {option} {value_text(value)}, not {value_text(given)}")
+    return dataclasses.replace(settings, **{name: asked[name] for name in RESUMED if name in asked})
+
+
+def evaluate_run(
+    folder, subset="eval", *, data=None, n_clips=None, tune=True, compare=None, machine=Machine(), progress=silent
+):
+    """Run the best detector of a run over mixtures that it was not trained on.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Run folder.
+    subset : {"dev", "eval"}
+    data : str or Path, optional
+        Sounds; by default those of the run.
+    n_clips : int, optional
+        Mixtures; by default as many as in training, `dev_clips`.
+    tune : bool
+        Also choose the thresholds with the lowest error rate on the development mixtures.
+    compare : str or Path, optional
+        Another run of the same class, for a paired test on the same mixtures.
+    machine, progress : as in `train`
+
+    Returns
+    -------
+    minirsed.analysis.files.Results
+        `minirsed.analysis.files.write_report` leaves it in the run folder.
+
+    Raises
+    ------
+    InputError
+        A folder, detector or sound cannot be used; the other run is of another class.
+    """
+    settings, detector = read_settings(folder), Detector.load(folder)
+    other = Detector.load(compare) if compare else None
+    if other and other.label != detector.label:
+        raise InputError(f"--compare {compare}: detects {other.label}, not {detector.label}")
+    bank = open_bank(data or settings.data)
+
+    def mixtures(subset, n_clips=None, n_mels=detector.config.n_inputs):
+        with progress(f"{subset} mixtures", "clip") as done:
+            return _prepare(bank, recipes_of(bank, settings, subset, n_clips), settings, machine, done, n_mels)
+
+    def detect(detector, store, title="detecting"):
+        with worker_threads(machine.threads) as executor, progress(title, "clip") as done:
+            return evaluate(detector, store, executor, alpha=settings.alpha, progress=done)
+
+    store = mixtures(subset, n_clips)
+    results = Results(Path(folder), subset, detector, store, detect(detector, store), bank)
+    if tune:
+        results.dev_store, results.dev_evaluation = store, results.evaluation
+        if subset != "dev":
+            results.dev_store = mixtures("dev")
+            results.dev_evaluation = detect(detector, results.dev_store, "detecting, dev")
+        if results.dev_store.has_event.any():
+            results.tuned_thresholds = lowest_error(grid_of(detector, results.dev_store, results.dev_evaluation))
+        else:
+            results.notes.append("thresholds not tuned: no dev mixture has an event")
+    if other:
+        results.other_run, results.other_detector = Path(compare), other
+        same_features = other.config.n_inputs == detector.config.n_inputs
+        other_store = store if same_features else mixtures(subset, n_clips, other.config.n_inputs)
+        results.other = detect(other, other_store, "detecting, other run")
+    return results
