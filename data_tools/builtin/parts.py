@@ -204,10 +204,16 @@ def loudest_rms(y):
     return float(np.sqrt(np.max(pairs) / FRAME_SAMPLES))
 
 
-def cut_tail(y, drop_db=30.0):
-    """Cut `y` where its 50 ms level has fallen `drop_db` under its peak for good, and fade the last 10 ms."""
+def end_at(y, n, drop_db=30.0):
+    """The first `n` samples of `y`, its decay bent so that it has fallen `drop_db` there; the last 10 ms are faded.
+
+    What is bent is the slope: y(t) e^{−ct}, with the c for which the 50 ms level before sample n is exactly `drop_db`
+    under the highest one. For every earlier moment t, level(t) − level(n) + c·(t_n − t) ≤ drop_db gives a bound on c;
+    the lowest bound is it.
+    """
     step = samples(0.010)
-    energy = np.add.reduceat(np.square(y), np.arange(0, len(y), step))
-    energy = np.convolve(energy, np.ones(5), mode="same")
-    last = np.flatnonzero(energy > energy.max() * 10 ** (-drop_db / 10))[-1]
-    return fade(y[: (last + 1) * step].copy(), 0.0, 0.010)
+    energy = np.convolve(np.add.reduceat(np.square(y[:n]), np.arange(0, n, step)), np.ones(5), mode="valid")
+    levels_db = 10 * np.log10(energy / energy[-1])
+    left_s = 0.010 * np.arange(len(energy) - 1, 0, -1)
+    slope_db = np.min((drop_db - levels_db[:-1]) / left_s)  # per second
+    return fade(y[:n] * 10 ** (-slope_db / 20 * np.arange(n) / SAMPLE_RATE), 0.0, 0.010)
