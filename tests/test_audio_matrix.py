@@ -60,7 +60,7 @@ MATRIX = {
     "cut short.flac": (cut(60_000), "damaged sound file", "damaged sound file"),
     "text.wav": (lambda path: path.write_text("this is no sound"), NOT_READABLE, NOT_READABLE),
     "folder.wav": (Path.mkdir, "is a folder, not a sound file", "is a folder, not a sound file"),
-    "loop.wav": (lambda path: path.symlink_to(path), "is a link to nothing, to itself", "is a link to nothing"),
+    "loop.wav": (lambda path: path.symlink_to(path), "is a link to nothing or to itself", "is a link to nothing"),
     "dangling.wav": (lambda path: path.symlink_to("nowhere.wav"), "is a link to nothing", "is a link to nothing"),
     "8 channels.wav": (write(sound(channels=8)), USED, USED),
     **{f"{sr} Hz.wav": (write(sr=sr), USED, USED) for sr in (8000, 11025, 16000, 22050, 32000, 48000, 96000, 192000)},

@@ -466,7 +466,7 @@ def test_damaged_zip_is_never_unpacked(bring, server, collections, tmp_path):
 
 def test_packages_without_the_content(server, tmp_path, collections):
     short = replace(collections[0], packages=collections[0].packages[:2])
-    with pytest.raises(InputError, match="do not hold data/source_data/bgs/audio"):
+    with pytest.raises(InputError, match="do not contain data/source_data/bgs/audio"):
         install.install([short], tmp_path, base_url=server.url)
     assert not (tmp_path / short.folder).exists()
 

@@ -179,7 +179,10 @@ def change(path, text):
         (change("split.csv", "file;subset\n"), r"split\.csv, line 1: no column 'file' \(found: file;subset\)"),
         (change("split.csv", "file,part\n"), r"split\.csv, line 1: no column 'subset' \(found: file, part\)"),
         (change("split.csv", "file,subset\nevents/dog/dog 0.wav,test\n"), r"line 2: unknown subset 'test'"),
-        (change("split.csv", "file,subset\nevents/dog/dog 9.wav,dev\n"), r"line 2: events/dog/dog 9\.wav is no sound"),
+        (
+            change("split.csv", "file,subset\nevents/dog/dog 9.wav,dev\n"),
+            r"line 2: events/dog/dog 9\.wav is not a",
+        ),
         (change("split.csv", "file,subset\nevents/dog/dog 0.wav\n"), r"split\.csv, line 2: expected 2 columns"),
         (change("split.csv", "file,subset\na,dev,x\n"), r"split\.csv, line 2: expected 2 columns"),
         (change("split.csv", 'file,subset\n"a,dev\n'), r"split\.csv: malformed list"),

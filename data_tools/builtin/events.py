@@ -29,8 +29,8 @@ from data_tools.builtin.parts import (
 def babycry(rng, n):
     """A run of wails: vocal folds at 300–700 Hz, rising then falling in pitch, in a short open throat.
 
-    A newborn cries on each breath out: one wail of about 0.35–1.5 s, then often a gasp. The fundamental climbs and
-    sags as the lungs empty; the mouth opens and closes, so that the first formant (about 1.1 kHz for a tract of
+    A newborn cries on each breath out: one wail of about 0.35–1.5 s, then often a gasp. The fundamental rises and
+    falls as the lungs empty. The mouth opens and closes, so that the first formant (about 1.1 kHz for a tract of
     8 cm) swings. Hard crying roughens the voice with noise at the rate of the folds.
     """
     baby = Baby(
@@ -66,7 +66,7 @@ class Baby:
 
 
 def _wail(rng, baby, duration_s):
-    """One breath out: RMS about 1."""
+    """One breath out, of RMS about 1."""
     n = samples(duration_s)
     top = rng.uniform(0.12, 0.55)  # where the pitch is highest, as a share of the wail
     shape = curve(
@@ -80,7 +80,7 @@ def _wail(rng, baby, duration_s):
     f0 = baby.f0_hz * rng.uniform(0.9, 1.12) * shape * vibrato * (1 + wander(rng, n, 30, 0.008))
     harmonics = np.arange(1, int(19000 / f0.max()) + 1)
     folds = harmonic_tone(f0, harmonics**-baby.tilt)
-    if baby.roughness > 0.15:  # folds slam irregularly: noise gated by the same pulses
+    if baby.roughness > 0.15:  # irregular pulses
         folds *= 1 + baby.roughness * wander(rng, n, f0.mean() / 3, 0.5)
     folds += 0.03 * rms(folds) * rng.standard_normal(n)  # breath
     first, *rest = baby.formants_hz
@@ -96,16 +96,16 @@ def _wail(rng, baby, duration_s):
 def glassbreak(rng, n):
     """An impact, then a shower of shards: each rings with its own inharmonic, fast-decaying modes.
 
-    A pane fails in a burst of noise (cracks running at over 1 km/s) with a dull thump of the frame. Fragments
-    ring at 1.5–15 kHz when they part, and again when they meet the floor a few tenths of a second later and bounce.
-    Small shards ring higher and shorter.
+    A pane breaks in a burst of noise (cracks run at over 1 km/s) with a dull thump of the frame. Fragments ring at
+    1.5–15 kHz when they come apart, and again when they hit the floor a few tenths of a second later and bounce. Small
+    shards ring higher and for a shorter time.
     """
     total_s = n / SAMPLE_RATE
     y = np.zeros(n)
     crack_s = rng.uniform(0.015, 0.06)
     crack = shaped_noise(rng, samples(8 * crack_s), [(200, -14), (1500, -4), (4000, 0), (9000, -2), (18000, -10)])
     add_at(y, rng.uniform(0.7, 1.3) * crack * decay(len(crack), crack_s), 0)
-    size = rng.uniform(0.75, 1.35)  # of the pane: large ones ring lower
+    size = rng.uniform(0.75, 1.35)  # of the pane; large ones ring lower
     pane = modes(
         samples(0.35), rng.uniform(300, 2500, 8) / size, rng.uniform(0.01, 0.05, 8), rng.uniform(0.1, 0.5, 8),
         rng.uniform(0, 6.28, 8),
@@ -113,7 +113,7 @@ def glassbreak(rng, n):
     add_at(y, pane, 0)
     rubble = shaped_noise(rng, len(y), [(800, -25), (2500, -6), (5000, 0), (12000, -4), (20000, -14)])
     swell = np.abs(wander(rng, len(y), 25, 1.0)) * curve(len(y), [0, 0.1, 0.5, 1], [0.3, 1.0, 0.5, 0.02])
-    y += rng.uniform(0.02, 0.15) * swell * rubble  # splinters too many and too small to be heard one by one
+    y += rng.uniform(0.02, 0.15) * swell * rubble  # splinters too small to be heard one by one
     fall_s = rng.uniform(0.25, 0.6) * total_s  # the main landing on the floor
     last_s = total_s - 0.06
     shards_s = [
@@ -130,7 +130,7 @@ def glassbreak(rng, n):
 
 
 def _shard(rng, size):
-    """One fragment struck once: 4–8 modes and a tick."""
+    """One fragment struck once: a tick and 4–8 modes."""
     k = int(rng.integers(4, 9))
     lowest_hz = np.exp(rng.uniform(np.log(1500), np.log(6500))) / size
     frequencies_hz = np.minimum(lowest_hz * (1 + rng.exponential(0.9, k)), 19000)
@@ -143,10 +143,10 @@ def _shard(rng, size):
 
 
 def gunshot(rng, n):
-    """A blast: a shock wave of under a millisecond, the roar of the gas, and the answer of the surroundings.
+    """A blast: a shock wave of under a millisecond, the roar of the gas, and the reverberation of the surroundings.
 
-    Close by, all frequencies start at once and the high ones die first, in air and on every reflection; far off the
-    blast is duller and the echoes longer. A few instances are short bursts of automatic fire.
+    All frequencies start at once. The high ones die away first, in air and with every reflection, so a distant blast
+    is duller and has longer echoes. Some instances are short bursts of automatic fire.
     """
     distance = rng.uniform(0, 1)  # 0: a few metres; 1: some hundred
     length_s = n / SAMPLE_RATE
@@ -163,8 +163,8 @@ def gunshot(rng, n):
 
 
 def _blast(rng, distance, reverb_s, n):
-    """One shot with its room: three bands of noise that start together and die apart."""
-    roll_off_db = -6 - 12 * distance  # what air and ground take from the top band
+    """One shot in its surroundings: three bands of noise that start together and decay at different rates."""
+    roll_off_db = -6 - 12 * distance  # of the top band, absorbed by air and ground
     bands = [
         (1.0, 1.3, [(25, -12), (50, 0), (250, 0), (500, -18), (1500, -50)]),
         (1.0, 1.0, [(150, -30), (400, 0), (1800, 0), (4000, -20), (9000, -60)]),

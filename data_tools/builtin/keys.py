@@ -29,7 +29,7 @@ LENGTHS_S = {  # the 0th, 10th, 20th … 100th percentile of the lengths of a cl
 
 
 def event_keys(label, subset):
-    """Keys of the instances of one class in one subset.
+    """Keys of the sounds of one class in one subset.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def event_keys(label, subset):
     Raises
     ------
     InputError
-        Unknown label or subset; the message lists the known ones.
+        Unknown label or subset. The message lists the known ones.
     """
     _check("class", label, CLASSES)
     _check("subset", subset, EVENTS_PER_CLASS)
@@ -52,7 +52,7 @@ def event_keys(label, subset):
 
 
 def background_keys(subset):
-    """(key, scene) of every background of one subset; `InputError` for an unknown subset."""
+    """(key, scene) of every background of one subset. InputError: unknown subset."""
     _check("subset", subset, BACKGROUNDS_PER_SCENE)
     count = BACKGROUNDS_PER_SCENE[subset]
     return [(f"{scene}/{subset}_{i:02d}", scene) for scene in SCENES for i in range(count)]
@@ -71,8 +71,8 @@ def event_audio(key, seed=0):
     Returns
     -------
     (samples,) float64
-        44.1 kHz, mono, 0.2–5 s, largest sample under 1; all of it is the event. The same key and seed give the
-        same bytes under one version of NumPy and SciPy.
+        44.1 kHz, mono, 0.2–4.2 s, largest sample below 1. All of it is the event. The same key and seed give the same
+        bytes with the same versions of NumPy and SciPy.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def _length(rng, label):
 
 
 def background_audio(key, seed=0):
-    """Compute the background of `key`: (1_323_000,) float64, 30 s at 44.1 kHz; else as `event_audio`."""
+    """Compute the background of `key`: (1_323_000,) float64, 30 s at 44.1 kHz, otherwise as `event_audio`."""
     from data_tools.builtin import scenes
 
     scene = _split(key, SCENES, BACKGROUNDS_PER_SCENE)
@@ -104,12 +104,12 @@ def background_audio(key, seed=0):
 
 
 def _generator(key, seed):
-    """One random stream per key; CRC-32 because `hash` differs between runs."""
+    """The random stream of a key, by CRC-32 because `hash` differs between runs."""
     return np.random.default_rng([seed, zlib.crc32(key.encode())])
 
 
 def _split(key, names, counts):
-    """Return the class or scene of `key`, or refuse a key that no list contains."""
+    """The class or scene of `key`. InputError: no list contains it."""
     match = re.fullmatch(r"(.+)/(train|dev|eval)_(\d+)", key)
     if not match or match[1] not in names or int(match[3]) >= counts[match[2]]:
         raise InputError(f"no built-in sound {key!r}; a key looks like {names[0]}/train_003")
