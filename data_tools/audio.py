@@ -30,7 +30,7 @@ def read_audio(path, sr=SAMPLE_RATE, *, resampler="soxr", start_s=0.0, duration_
     path : str or Path
         Any file that libsndfile decodes (WAV, FLAC, Ogg, MP3 …), any rate, depth and number of channels.
     sr : int or None
-        Rate of the result in Hz; None keeps the file's own (`read_audio_native` also returns that).
+        Rate of the result in Hz; None keeps the rate of the file.
     resampler : {"soxr", "kaiser_best"}
         See `resample`.
     start_s, duration_s : float, float or None
@@ -47,15 +47,12 @@ def read_audio(path, sr=SAMPLE_RATE, *, resampler="soxr", start_s=0.0, duration_
         `HIGHEST_PEAK` (16-bit values written as floats, for example: a model would learn their loudness). The message
         names the file. (libsndfile reads a WAV, MP3 or Ogg file whose end is missing as a shorter file.)
     """
-    y, sr_native = read_audio_native(path, start_s=start_s, duration_s=duration_s)
+    y, sr_native = _read_native(path, start_s, duration_s)
     return y if sr is None else resample(y, sr_native, sr, resampler=resampler)
 
 
-def read_audio_native(path, *, start_s=0.0, duration_s=None):
-    """Read a sound file as mono at its own rate: `(y, sr)`, (samples,) float64 and Hz.
-
-    Parameters and errors as in `read_audio`.
-    """
+def _read_native(path, start_s, duration_s):
+    """Samples at the rate of the file, and that rate."""
     with open_sound(path) as file:
         sr = file.samplerate
         first = min(int(start_s * sr), file.frames)

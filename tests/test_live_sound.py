@@ -11,14 +11,7 @@ import soundfile
 from data_tools.errors import InputError
 from data_tools.live_sound import PcmFormat, microphone_blocks, pcm_blocks, read_wav_header
 
-SUBTYPES = {
-    "u8": "PCM_U8",
-    "s16le": "PCM_16",
-    "s24le": "PCM_24",
-    "s32le": "PCM_32",
-    "f32le": "FLOAT",
-    "f64le": "DOUBLE",
-}
+SUBTYPES = {"u8": "PCM_U8", **{f"s{n}le": f"PCM_{n}" for n in (16, 24, 32)}, "f32le": "FLOAT", "f64le": "DOUBLE"}
 
 
 class Pipe(io.BytesIO):

@@ -144,8 +144,7 @@ def _evaluation_root(path):
     for place in (path / EVALUATION / "data", path / "data", path):
         found = sorted(f.parent for f in (place / "mixture_data/evaltest").glob("*/meta") if f.is_dir())
         if found:
-            released = official.parameter_hash((-6, 0, 6), 0.5, 500, official.SEEDS["eval"])
-            return next((folder for folder in found if folder.name == released), found[0])
+            return next((folder for folder in found if folder.name == official.RELEASED_EVALUATION), found[0])
     return None
 
 
