@@ -1,11 +1,11 @@
-"""Sound files in: decoding, mono, 44.1 kHz — the first step of every mixture (paper, Sec. 4).
+"""Read sound files as mono at 44.1 kHz, the first step of every mixture (paper, Sec. 4).
 
     file → read_audio → (samples,) float64 at 44.1 kHz → soundbank, mixing
 
-Sounds of any length, and those that have only just been made, come in pieces: `data_tools.sound_blocks`.
+`data_tools.sound_blocks` reads files too long for the memory, `data_tools.live_sound` sound as it arrives.
 
 Values are those of the official DCASE 2017 synthesizer's loader: integer PCM is divided by 2^(bits - 1), float files
-are taken as they are, channels are averaged *before* resampling.
+are taken as they are, and channels are averaged *before* resampling.
 """
 
 import math
@@ -19,7 +19,7 @@ SAMPLE_RATE = 44100  # Hz; every mixture and every model of this project
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus")  # what libsndfile decodes everywhere
 CLIP_S = 30.0  # seconds: the length of a mixture, and of the pieces of a long background
 RESAMPLERS = ("soxr", "kaiser_best")
-HIGHEST_PEAK = 100.0  # full scale is 1; floats beyond this are no waveform, or one that was never scaled
+HIGHEST_PEAK = 100.0  # full scale is 1; a file with larger floats is not a waveform, or one that was never scaled
 
 
 def read_audio(path, sr=SAMPLE_RATE, *, resampler="soxr", start_s=0.0, duration_s=None):
@@ -30,11 +30,11 @@ def read_audio(path, sr=SAMPLE_RATE, *, resampler="soxr", start_s=0.0, duration_
     path : str or Path
         Any file that libsndfile decodes (WAV, FLAC, Ogg, MP3 …), any rate, depth and number of channels.
     sr : int or None
-        Rate of the result in Hz; None keeps the file's own (see `read_audio_native`, which also tells it).
+        Rate of the result in Hz; None keeps the rate of the file.
     resampler : {"soxr", "kaiser_best"}
         See `resample`.
     start_s, duration_s : float, float or None
-        Part to read, in seconds; only that part is decoded. None: up to the end of the file.
+        Part to read, in seconds; only that part is decoded. A duration of None means up to the end of the file.
 
     Returns
     -------
@@ -43,19 +43,16 @@ def read_audio(path, sr=SAMPLE_RATE, *, resampler="soxr", start_s=0.0, duration_
     Raises
     ------
     InputError
-        Missing, a folder, no audio, damaged, without samples, NaN or Inf, a peak above `HIGHEST_PEAK`: 16-bit values
-        written as floats, or garbage, which beside other recordings would teach loudness. The message names the file.
-        (A WAV, MP3 or Ogg file whose end is missing counts as that much shorter, as everywhere in libsndfile.)
+        The file is missing, a folder, not audio, damaged or empty, or has samples that are NaN, infinite or above
+        `HIGHEST_PEAK` (16-bit values written as floats, for example: a model would learn their loudness). The message
+        names the file. (libsndfile reads a WAV, MP3 or Ogg file whose end is missing as a shorter file.)
     """
-    y, sr_native = read_audio_native(path, start_s=start_s, duration_s=duration_s)
+    y, sr_native = _read_native(path, start_s, duration_s)
     return y if sr is None else resample(y, sr_native, sr, resampler=resampler)
 
 
-def read_audio_native(path, *, start_s=0.0, duration_s=None):
-    """Read a sound file as mono at its own rate: `(y, sr)`, (samples,) float64 and Hz.
-
-    Parameters and errors as in `read_audio`.
-    """
+def _read_native(path, start_s, duration_s):
+    """Samples at the rate of the file, and that rate."""
     with open_sound(path) as file:
         sr = file.samplerate
         first = min(int(start_s * sr), file.frames)
@@ -72,8 +69,8 @@ def read_audio_native(path, *, start_s=0.0, duration_s=None):
 
 
 def fault_of(y):
-    """What makes samples unusable, in words: NaN, Inf, a peak above `HIGHEST_PEAK`; None where nothing does."""
-    peak = np.maximum(y.max(initial=0.0), -y.min(initial=0.0))  # NaN where there is any
+    """Say what makes samples unusable: NaN, Inf or a peak above `HIGHEST_PEAK`. None if they are usable."""
+    peak = np.maximum(y.max(initial=0.0), -y.min(initial=0.0))  # NaN if any sample is
     if not np.isfinite(peak):
         return "has NaN or infinite samples"
     if peak > HIGHEST_PEAK:
@@ -82,13 +79,7 @@ def fault_of(y):
 
 
 def audio_header(path):
-    """Length and rate of a sound file from its header alone: `(n_frames, sr)`.
-
-    Raises
-    ------
-    InputError
-        Missing, a folder, no audio, or without samples.
-    """
+    """Length and rate of a sound file from its header: `(n_frames, sr)`. InputError: missing, no audio, no samples."""
     with open_sound(path) as file:
         if file.frames <= 0:
             raise InputError(f"{path}: no samples")
@@ -96,7 +87,7 @@ def audio_header(path):
 
 
 def resample(y, sr_in, sr_out, *, resampler="soxr"):
-    """Resample a signal; unchanged (the same array) where the rates are equal.
+    """Resample a signal. The same array is returned if the rates are equal.
 
     Parameters
     ----------
@@ -104,17 +95,17 @@ def resample(y, sr_in, sr_out, *, resampler="soxr"):
     sr_in, sr_out : int
         Rates in Hz.
     resampler : {"soxr", "kaiser_best"}
-        "soxr": soxr's high quality, what librosa >= 0.10 uses. "kaiser_best": the filter of the libraries of 2017,
-        for mixtures equal to the official ones to one step of 24 bits (`data_tools.resampling`).
+        "soxr": the high quality of soxr, which librosa >= 0.10 uses. "kaiser_best": the filter that libraries had in
+        2017, for mixtures equal to the official ones to one step of 24 bits (`data_tools.resampling`).
 
     Returns
     -------
-    (ceil(samples * sr_out / sr_in),) float64 — librosa's length rule for both.
+    (ceil(samples * sr_out / sr_in),) float64: librosa's rule for the length.
 
     Raises
     ------
     ValueError
-        Another resampler, a rate that is not positive, or `y` not one-dimensional.
+        The resampler is unknown, a rate is not positive, or `y` is not one-dimensional.
     """
     if resampler not in RESAMPLERS:
         raise ValueError(f"resampler must be one of {', '.join(RESAMPLERS)}, not {resampler!r}")
@@ -140,7 +131,7 @@ def resample(y, sr_in, sr_out, *, resampler="soxr"):
 
 
 def open_sound(path):
-    """The file as an open `soundfile.SoundFile`, or an InputError that says why not."""
+    """Open a `soundfile.SoundFile`. InputError: it cannot be opened; the message says why."""
     import soundfile
 
     path = Path(path)
@@ -155,7 +146,7 @@ def open_sound(path):
 
 
 def _decode(file, path, first, wanted):
-    """Frames [first, first + wanted) as (frames, channels) float64."""
+    """Decode frames [first, first + wanted) as (frames, channels) float64."""
     import soundfile
 
     try:
@@ -176,5 +167,5 @@ def rms(x):
 
 
 def reason_of(error):
-    """What libsndfile said, without its ornaments."""
+    """The message of an error of libsndfile, without prefix and full stop."""
     return getattr(error, "error_string", str(error)).strip().rstrip(".")

@@ -1,14 +1,14 @@
-"""Read and write DCASE event lists: which events, and when, in which file.
+"""Read and write DCASE event lists, which say when an event occurs in which file.
 
-Reference lists come with the data set or from `data_tools`; `minirsed.evaluate` and `minirsed.detect` write
-estimates in the same form; `minirsed.score` reads both. The official form (DCASE 2017 task 2) has no header, tabs
-between columns and one row an event; a file without events has a row with its name alone:
+Reference lists come with a data set or from `data_tools`, `minirsed.evaluate` and `minirsed.detect` write estimates in
+the same form, and `minirsed.score` reads both. The official form (DCASE 2017 task 2) has no header, tabs between
+columns and one row per event; a file without events has a row with only its name:
 
     mixture_devtest_gunshot_000_0123….wav<TAB>3.25<TAB>4.5<TAB>gunshot
     mixture_devtest_gunshot_001_fedc….wav
 
-The reader also takes what spreadsheets make of that: semicolons or commas between columns, decimal commas (not
-beside column commas), quotes, a header, no label column, a byte order mark, any line ends, blank lines.
+The reader also accepts what spreadsheets make of that: semicolons or commas between columns, decimal commas (unless
+commas separate columns), quotes, a header, no label column, a byte order mark, any line ends, blank lines.
 """
 
 import csv
@@ -17,7 +17,7 @@ import math
 from data_tools.errors import InputError
 from data_tools.files import atomic_write
 
-# Column names of dcase_util lists and common others, lower case.
+# Column names of dcase_util and other common ones, lower case.
 HEADER_NAMES = {
     "file": ("file", "filename", "file_name", "audio_file"),
     "onset": ("onset", "event_onset", "onset_s", "start"),
@@ -33,19 +33,18 @@ def read_event_list(path):
     Parameters
     ----------
     path : str or Path
-        UTF-8 text. An empty file is an empty list.
+        UTF-8 text. An empty file is a list without files.
 
     Returns
     -------
     dict of str to list of (onset_s, offset_s) or (onset_s, offset_s, label)
-        Files in order of their first row, events in order of their rows. Seconds as written: not sorted, clipped
-        or compared. A row of a file name alone, or with empty fields or the label "none" for the rest, gives the
-        file without an event.
+        Files in the order of their first row, events in the order of their rows, with the times as written. A row with
+        only a file name, with empty fields after it, or with the label "none" gives a file without an event.
 
     Raises
     ------
     InputError
-        A row that is no event, or without label where others have one: the message names file, line and reason.
+        A row is not an event, or has no label although others have one. The message names file, line and reason.
     OSError
         `path` cannot be read.
     """
@@ -75,18 +74,18 @@ def read_event_list(path):
 
 
 def write_event_list(path, events):
-    """Write an event list in the official form, at once or not at all.
+    """Write an event list in the official form, atomically.
 
     Parameters
     ----------
     path : str or Path
     events : dict of str to list of (onset_s, offset_s) or (onset_s, offset_s, label)
-        As `read_event_list` returns it; times are written so that they read back the same.
+        As `read_event_list` returns it. Times are written exactly.
 
     Raises
     ------
     InputError
-        A name or label that holds a tab, a line end or a quote at its start, or is empty; a time not finite.
+        A name or label is empty, contains a tab or a line break, or begins with a quote; or a time is not finite.
     OSError
         `path` cannot be written.
     """
@@ -107,16 +106,16 @@ def write_event_list(path, events):
 
 
 def _read_lines(path):
-    """Return [(line number from 1, line)] without blank lines."""
+    """The lines that are not blank as (number from 1, line)."""
     try:
-        with open(path, encoding="utf-8-sig") as file:  # -sig: a byte order mark is no part of the first name
+        with open(path, encoding="utf-8-sig") as file:  # -sig: a byte order mark is not part of the first name
             return [(number, line.rstrip("\n")) for number, line in enumerate(file, 1) if line.strip()]
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
 
 
 def _header(fields):
-    """Return the column of each field if the row is a header (None for other columns), else None."""
+    """The column of each field if the row is a header (None for unknown columns), else None."""
     names = [field.lower() for field in fields]
     columns = [next((c for c, known in HEADER_NAMES.items() if name in known), None) for name in names]
     if "file" not in columns or not {"onset", "offset"} <= set(columns):
@@ -128,7 +127,7 @@ def _header(fields):
 
 
 def _parse_row(fields, columns, decimal_comma):
-    """Return file and event of a row, the event None where the row has none; ValueError gives the reason."""
+    """File and event of a row; the event is None if the row has none. ValueError: the reason."""
     if len(fields) > len(columns) or len(fields) == 2 and columns == COLUMNS:
         raise ValueError(f"{len(fields)} fields; expected 1 (file), 3 (file, onset, offset) or 4 (and label)")
     row = {column: field for column, field in zip(columns, fields, strict=False) if column}
@@ -148,6 +147,6 @@ def _parse_seconds(name, text, decimal_comma):
         seconds = float(text.replace(",", ".") if decimal_comma else text)
     except ValueError:
         seconds = math.nan
-    if not math.isfinite(seconds) or "_" in text:  # float() takes underscores
+    if not math.isfinite(seconds) or "_" in text:  # float() accepts underscores
         raise ValueError(f"{name} is {text!r}; expected seconds")
     return seconds

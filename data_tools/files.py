@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one, and no two processes write the same."""
+"""Write files so that a reader never sees half of one, and lock folders so that only one process writes to them."""
 
 import contextlib
 import errno
@@ -10,32 +10,33 @@ from data_tools.errors import InputError
 
 try:
     import fcntl
-except ImportError:  # Windows: no lock there, so do not start two processes on one folder
+except ImportError:  # Windows has no such lock: do not start two processes on one folder there
     fcntl = None
 
-TEMPORARY = ".tmp"  # end of the names of files not yet whole
+TEMPORARY = ".tmp"  # suffix of files that are not complete
 
 
 @contextlib.contextmanager
 def atomic_write(path, mode="wb", previous=None):
-    """Open a temporary file beside `path`; on a clean exit flush, fsync and rename it to `path`.
+    """Open a temporary file beside `path`. If the block succeeds, flush, fsync and rename it to `path`.
 
-    Killed or failing at any instant, `path` holds either its old content or all of the new one.
+    Whenever the process fails or is killed, `path` has either its old content or all of the new one.
 
     Parameters
     ----------
     path : str or Path
-        Final place; its folder must exist.
+        Final path; its folder must exist.
     mode : {"wb", "w"}
         Binary, or UTF-8 text with line feeds.
     previous : str or Path, optional
-        Name in the same folder that the old file takes once the new one is safe on disk. A kill between the two
-        renames leaves nothing at `path` and the old file here.
+        Path in the same folder to which the old file is moved once the new one is safe on disk. If the process is
+        killed between the two renames, there is nothing at `path` and the old file is here.
 
     Raises
     ------
     OSError
-        Folder missing or not writable, disk full; it names `path`. The old file is intact and the temporary one gone.
+        The folder is missing or not writable, or the disk is full. The error names `path`; the old file is intact and
+        the temporary one removed.
     """
     path = Path(path)
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
@@ -46,7 +47,7 @@ def atomic_write(path, mode="wb", previous=None):
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes it private; the result is an ordinary file
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes it private, but the result is an ordinary file
         if previous is not None and path.exists():
             os.replace(path, previous)
         os.replace(temporary, path)
@@ -59,7 +60,7 @@ def atomic_write(path, mode="wb", previous=None):
 
 @contextlib.contextmanager
 def _named(path):
-    """Have an OSError of a temporary file, or of none ("No space left on device"), name the file that was meant."""
+    """Make an OSError name `path` instead of the temporary file, or of no file ("No space left on device")."""
     try:
         yield
     except OSError as error:
@@ -69,7 +70,7 @@ def _named(path):
 
 
 def remove_temporaries(folder):
-    """Remove what a process killed inside `atomic_write` left in a folder that nobody else is writing to."""
+    """Remove temporary files of processes killed in `atomic_write`, from a folder that no process is writing to."""
     for path in Path(folder).glob(f".*{TEMPORARY}"):
         path.unlink()
 
@@ -81,7 +82,7 @@ def _umask():
 
 
 def sync_folder(folder):
-    """Make the rename itself survive a power cut (POSIX; Windows has no folder handles to sync)."""
+    """Make a rename survive a power cut (POSIX only: Windows cannot sync a folder)."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -92,19 +93,19 @@ def sync_folder(folder):
 
 @contextlib.contextmanager
 def exclusive(lock, doing):
-    """Hold a lock file; the operating system frees it when the process ends, however it ends.
+    """Hold a lock file. The operating system releases it when the process ends, however it ends.
 
     Parameters
     ----------
     lock : Path
-        Made if missing, and left there.
+        It is created if missing, and not removed.
     doing : str
-        What the holder does to the folder, for the message: "preparing".
+        What the process that holds the lock does to the folder, for the message: "preparing".
 
     Raises
     ------
     InputError
-        Another process holds it.
+        Another process holds the lock.
     """
     with open(lock, "a") as file:
         if fcntl is not None:
@@ -115,5 +116,5 @@ def exclusive(lock, doing):
                 raise InputError(f"{lock.parent}: {reason}") from None
             except OSError as error:
                 if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
-                    raise  # those three: a network file system without locks, to be treated like Windows
+                    raise  # those three mean a network file system without locks, treated like Windows
         yield

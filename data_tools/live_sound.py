@@ -1,7 +1,7 @@
-"""Sound as it happens: raw PCM or WAV from a pipe, or a microphone → blocks of samples at the source's own rate.
+"""Read sound as it arrives, from a pipe (raw PCM or WAV) or a microphone, in blocks at the rate of the source.
 
     ffmpeg … | pcm_blocks ─┐
-    sounddevice, microphone ┴→ (samples,) float64, again and again → minirsed.recordings.streaming
+    sounddevice, microphone ┴→ blocks of (samples,) float64 → minirsed.recordings.streaming
 
 Integer PCM is divided by 2^(bits − 1) and channels are averaged, as for files (`data_tools.audio`).
 """
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_tools.audio import fault_of, to_mono
+from data_tools.audio import SAMPLE_RATE, fault_of, to_mono
 from data_tools.errors import InputError
 
 BLOCK_S = 0.1
@@ -20,42 +20,43 @@ SAMPLE_FORMATS = {  # ffmpeg's names → dtype of a sample; 24 bits are unpacked
 }
 WAV_FORMATS = {(1, 8): "u8", (1, 16): "s16le", (1, 24): "s24le", (1, 32): "s32le", (3, 32): "f32le", (3, 64): "f64le"}
 COMPRESSED = {b"ID3": "MP3", b"\xff\xfb": "MP3", b"fLaC": "FLAC", b"OggS": "Ogg"}
-EXTENSIBLE = 0xFFFE  # the real code is then at byte 24 of the chunk "fmt "
+EXTENSIBLE = 0xFFFE  # then the actual code is at byte 24 of the chunk "fmt "
 
 
 class PcmFormat(NamedTuple):
-    """How the bytes of a PCM stream are to be read."""
+    """How to interpret the bytes of a PCM stream."""
 
-    sr: int = 44100
+    sr: int = SAMPLE_RATE
     n_channels: int = 1
     sample_format: str = "s16le"
 
 
 def read_wav_header(file, name):
-    """Tell whether a stream is a WAV file, and read its header if so.
+    """Read the header of a stream if it is a WAV file.
 
     Parameters
     ----------
-    file : binary file that need not seek
+    file : binary file
+        It need not be seekable.
     name : str
         For messages.
 
     Returns
     -------
     wav : PcmFormat or None
-        None: no WAV header.
+        None: the stream has no WAV header.
     first : bytes
-        What was read and belongs to the samples.
+        Bytes that were read and belong to the samples.
 
     Raises
     ------
     InputError
-        A WAV file of a kind that is not PCM, or cut short within its header; a compressed file.
+        The stream is a compressed file, a WAV file without PCM, or one that ends within its header.
     """
     start = file.read(12)
     for magic, kind in COMPRESSED.items():
         if start.startswith(magic):
-            raise InputError(f"{name}: is {kind}, not PCM: put `ffmpeg -i - -f wav -` before it")
+            raise InputError(f"{name}: is {kind}, not PCM; decode it first with `ffmpeg -i - -f wav -`")
     if start[:4] not in (b"RIFF", b"RF64") or start[8:] != b"WAVE":
         return None, start
     wav = None
@@ -79,7 +80,7 @@ def read_wav_header(file, name):
 
 
 def pcm_blocks(file, pcm, name, first=b"", block_s=BLOCK_S):
-    """Samples of a PCM stream, mono, as they arrive: a block is never waited for longer than it lasts.
+    """Read a PCM stream as mono blocks. No block takes longer to arrive than it lasts.
 
     Parameters
     ----------
@@ -88,18 +89,18 @@ def pcm_blocks(file, pcm, name, first=b"", block_s=BLOCK_S):
     name : str
         For messages.
     first : bytes
-        That come before what is left in the file.
+        Bytes that precede those left in the file.
     block_s : float
         Longest block in seconds.
 
     Yields
     ------
-    (samples,) float64, `pcm.sr` of them a second
+    (samples,) float64 at `pcm.sr`
 
     Raises
     ------
     InputError
-        NaN or infinite samples, or far beyond full scale.
+        Samples are NaN, infinite or far beyond full scale.
     """
     frame_bytes = pcm.n_channels * _bytes_of(pcm.sample_format)
     block_bytes = max(1, round(block_s * pcm.sr)) * frame_bytes
@@ -130,7 +131,7 @@ def _samples(raw, sample_format):
         padded[:, 1:] = np.frombuffer(raw, np.uint8).reshape(-1, 3)
         return padded.view("<i4")[:, 0] / 2.0**31
     dtype = np.dtype(SAMPLE_FORMATS[sample_format])
-    with np.errstate(invalid="ignore"):  # NaN of the signalling kind; the caller finds it
+    with np.errstate(invalid="ignore"):  # signalling NaN, which the caller finds
         samples = np.frombuffer(raw, dtype).astype(np.float64)
     if sample_format == "u8":
         samples -= 128.0
@@ -138,14 +139,14 @@ def _samples(raw, sample_format):
 
 
 def microphone_blocks(sr, *, device=None, n_channels=1, block_s=BLOCK_S, on_overflow=None):
-    """Samples from a microphone, mono, without end.
+    """Record from a microphone without end, in mono blocks.
 
     Parameters
     ----------
     sr : int
         Rate in Hz.
     device : int or str, optional
-        As sounddevice names it (`python -m sounddevice` lists them); default: the system's.
+        Its name or number in sounddevice (`python -m sounddevice` lists them). Default: that of the system.
     n_channels : int
     block_s : float
         Length of a block in seconds.
@@ -159,12 +160,12 @@ def microphone_blocks(sr, *, device=None, n_channels=1, block_s=BLOCK_S, on_over
     Raises
     ------
     InputError
-        sounddevice is not installed, or has no such device, or the device not this rate.
+        sounddevice is not installed, there is no such device, or it does not support this rate.
     """
     import queue
 
     sounddevice = _sounddevice()
-    arrived = queue.SimpleQueue()  # filled by the sound card's thread: a slow model loses nothing
+    arrived = queue.SimpleQueue()  # filled by the thread of the sound card, so that a slow model loses no samples
 
     def take(data, n_frames, time, status):
         arrived.put((data.astype(np.float64), bool(status)))

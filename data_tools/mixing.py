@@ -1,8 +1,8 @@
-"""From a recipe to audio: the last step of the sound side (paper, Sec. 4).
+"""From a recipe to audio: cut the event, loop the background, set the level, add (paper, Sec. 4).
 
     recipe + bank → render → (samples,) float64 at 44.1 kHz → features, or 24-bit WAV files
 
-The steps are the official synthesizer's, and so are the samples. There are no fades and no normalisation.
+Steps and samples are those of the official synthesizer. It neither fades nor normalises.
 """
 
 import numpy as np
@@ -11,14 +11,14 @@ from data_tools.audio import SAMPLE_RATE, read_audio, rms
 from data_tools.errors import InputError
 
 SEAM_S = 0.05  # crossfade where a looped background meets itself, seconds; at most a quarter of the recording
-ANTICLIPPING_FACTOR = 0.2  # applied to every mixture, after the event-to-background ratio
+ANTICLIPPING_FACTOR = 0.2  # of every mixture, applied after the event-to-background ratio
 
 
 def render(recipe, bank):
     """Mix a recipe's event into its background.
 
-    m = 0.2 · (scaling_factor · event, from sample trunc(onset·44100) on, + background). With an event in it, m is
-    divided by its peak where that reaches 1. A recipe of an already rendered mixture is just read.
+    m = 0.2 · (background + scaling_factor · event, from sample trunc(onset·44100) on). If a mixture with an event has
+    a peak of 1 or more, it is divided by it. If the recipe is of a mixture that came rendered, its file is read.
 
     Parameters
     ----------
@@ -28,12 +28,12 @@ def render(recipe, bank):
 
     Returns
     -------
-    (samples,) float64, 44.1 kHz; its length is the recipe's `duration_s`, or the background's where that is None.
+    (samples,) float64 at 44.1 kHz, as long as the recipe's `duration_s` or, if that is None, as the background.
 
     Raises
     ------
     InputError
-        A sound is missing, unusable or silent, or the event reaches beyond the background's end.
+        A sound is missing, unusable or silent, or the event ends after the background.
     """
     if recipe.rendered is not None:
         return read_audio(recipe.rendered)
@@ -61,14 +61,14 @@ def render(recipe, bank):
 
 
 def event_clip(bank, key, onset_s, offset_s):
-    """Samples of an event: [trunc(onset·44100), trunc(offset·44100)) of its recording, cut short at its end.
+    """Samples [trunc(onset·44100), trunc(offset·44100)) of the recording of an event, fewer if that is shorter.
 
-    Products are float64, as the official program's: 0.29 s is sample 12788.
+    The products are float64, as in the official program: 0.29 s is sample 12788.
 
     Raises
     ------
     InputError
-        The part lies outside the recording; or what `bank.event_audio` raises.
+        The part lies outside the recording, or as in `bank.event_audio`.
     """
     event = bank.event_audio(key)[int(onset_s * SAMPLE_RATE) : int(offset_s * SAMPLE_RATE)]
     if len(event) == 0:
@@ -77,16 +77,16 @@ def event_clip(bank, key, onset_s, offset_s):
 
 
 def background_clip(bank, key, start_s=0.0, duration_s=None):
-    """Background of `duration_s` seconds from `start_s` on, looped where the recording is too short.
+    """A background of `duration_s` seconds from `start_s` on, looped if the recording is too short.
 
     Parameters
     ----------
     duration_s : float or None
-        None: the recording as it is (official recipes).
+        None: the whole recording (official recipes).
 
     Returns
     -------
-    (round(duration_s * 44100),) float64; possibly read-only
+    (round(duration_s * 44100),) float64, possibly read-only
     """
     y = bank.background_audio(key, start_s, duration_s)
     if duration_s is None:
@@ -96,7 +96,7 @@ def background_clip(bank, key, start_s=0.0, duration_s=None):
 
 
 def loop(y, n_samples):
-    """Repeat `y` up to `n_samples`; at each seam its end is faded into its beginning with constant power.
+    """Repeat `y` up to `n_samples`. At each seam its end is faded into its beginning with constant power.
 
     (samples,) float64 → (n_samples,) float64. Deterministic; the first pass up to the seam is `y` itself.
     """
@@ -110,10 +110,10 @@ def loop(y, n_samples):
 
 
 def scaling_factor(event, background, onset_s, ebr_db, name="mixture"):
-    """Amplitude factor that gives the event the wanted event-to-background ratio.
+    """Amplitude factor that gives the event the requested event-to-background ratio.
 
-    10^(ebr_db/20) / (rms(event) / rms(background under the event)); measured before any other factor, pauses included.
-    Where the background is silent under the event (digital zero), its level over the whole clip stands in.
+    10^(ebr_db/20) / (rms(event) / rms(background under the event)), pauses included. If the background under the event
+    is silent (digital zero), the level of the whole background is used.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def scaling_factor(event, background, onset_s, ebr_db, name="mixture"):
     Raises
     ------
     InputError
-        The event, or the whole background, is silent: no factor gives the ratio. Or the event does not fit.
+        The event or the whole background is silent, or the event ends after the background.
     """
     first = onset_s * SAMPLE_RATE
     under = background[int(first) : int(first + len(event))]
@@ -143,10 +143,10 @@ def scaling_factor(event, background, onset_s, ebr_db, name="mixture"):
 
 
 def quantize24(y):
-    """24-bit integers that libsndfile (up to 1.2.2) stores for float samples: (samples,) float64 → int32.
+    """The 24-bit integers that libsndfile (up to 1.2.2) stores for float samples: (samples,) float64 → int32.
 
-    floor(rint(y · 2^31) / 256), limited to the 32-bit range first: a rounding *down* to the 24-bit grid, so that 1.0
-    gives 8388607 and -1e-9 gives -1. The value of a stored integer is itself / 2^23.
+    floor(rint(y · 2^31) / 256), after limiting to 32 bits. This rounds *down* to the 24-bit grid: 1.0 gives 8388607
+    and -1e-9 gives -1. An integer k stands for the sample k / 2^23.
     """
     scaled = np.rint(np.asarray(y, dtype=np.float64) * 2.0**31)
     np.clip(scaled, -(2.0**31), 2.0**31 - 1, out=scaled)

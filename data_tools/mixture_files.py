@@ -1,7 +1,4 @@
-"""Rendered mixtures as files: 24-bit WAV under the official names, as the DCASE 2017 synthesizer stores them.
-
-recipes → mixing.render → mixture_files → folder of WAV files
-"""
+"""Write mixtures as 24-bit WAV files under the official names, as the DCASE 2017 synthesizer stores them."""
 
 from pathlib import Path
 
@@ -10,13 +7,11 @@ from data_tools.errors import InputError
 from data_tools.files import atomic_write
 from data_tools.mixing import quantize24, render
 
-CHUNK = 8  # recipes sent to a worker at a time
+CHUNK = 8  # recipes that a worker gets at a time
 
 
 def write_mixtures(bank, recipes, folder, n_jobs=1):
-    """Render recipes into WAV files named after them; complete files that are there already are kept.
-
-    Each file is written atomically, so an interrupted run is simply started again.
+    """Render recipes into WAV files of their names. Complete files are kept, so an interrupted run can be repeated.
 
     Parameters
     ----------
@@ -25,16 +20,16 @@ def write_mixtures(bank, recipes, folder, n_jobs=1):
     folder : str or Path
         Must exist.
     n_jobs : int
-        Processes; the files do not depend on it. -1: all cores.
+        Number of processes, -1 for all cores. The files do not depend on it.
 
     Yields
     ------
-    bool, one per recipe in order: written (True) or kept (False).
+    bool, for each recipe in order: whether its file was written (else it was kept).
 
     Raises
     ------
     InputError
-        A sound cannot be used, a name occurs twice, or a name is no plain file name.
+        A sound cannot be used, two recipes have the same name, or a name is not a plain file name.
     """
     folder = Path(folder)
     names = set()
@@ -54,7 +49,7 @@ def write_mixtures(bank, recipes, folder, n_jobs=1):
 
 
 def write_wav24(path, integers):
-    """Write (samples,) int32 of 24-bit scale as mono WAV at 44.1 kHz, atomically and without any rounding."""
+    """Write (samples,) int32 of 24 bits as mono WAV at 44.1 kHz, atomically and without rounding."""
     import soundfile
 
     with atomic_write(path) as file:
@@ -62,7 +57,7 @@ def write_wav24(path, integers):
 
 
 def is_complete(path):
-    """Whether `path` is a mixture file in full: 24-bit mono WAV at 44.1 kHz, as long as its header says."""
+    """Whether `path` is a complete mixture file: 24-bit mono WAV at 44.1 kHz, as long as its header says."""
     import soundfile
 
     path = Path(path)

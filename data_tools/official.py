@@ -1,7 +1,7 @@
 """The conventions of the official DCASE 2017 task 2 mixture synthesizer: random stream, names, file formats.
 
-Everything here works on plain numbers, mappings and text; `data_tools.recipes` turns them into recipes. Learnt from the
-program's behaviour (version of 2017-06-30, Python 2.7, PyYAML 3.12); its output is met byte for byte.
+Everything here works on plain numbers, mappings and text; `data_tools.recipes` turns them into recipes. It was learnt
+from the behaviour of the program (version of 2017-06-30, Python 2.7, PyYAML 3.12) and reproduces its output exactly.
 """
 
 import hashlib
@@ -13,16 +13,18 @@ import numpy as np
 from data_tools.errors import InputError
 
 SUBSET_NAMES = {"train": "devtrain", "dev": "devtest", "eval": "evaltest"}  # ours → theirs
-SEEDS = {"train": 42, "dev": 42, "eval": 13}  # of the released data
+RELEASED_EVALUATION = (
+    "bbb81504db15a03680a0044474633b67"  # folder of the released mixtures: a digest of their parameters
+)
 
 _NAME = re.compile(r"mixture_(?P<subset>[^_]+)_(?P<label>.+)_(?P<id>\d{3,})_[0-9a-f]{32}\.wav")
 
 
 @dataclass(frozen=True)
 class Draws:
-    """What the random stream says about one class: list positions, not sounds.
+    """The random numbers of one class, as positions in lists.
 
-    The mixture k with `has_event[k]` set gets the next of the event instances, in ascending order.
+    Event instances go to the mixtures k with `has_event[k]`, in ascending order.
     """
 
     background: np.ndarray  # (n,) int, position in the background list
@@ -33,22 +35,22 @@ class Draws:
 
 
 def draw_stream(seed, n_backgrounds, n_events, n, event_presence_prob, n_ebrs):
-    """Draw one subset's random numbers in the official order.
+    """Draw the random numbers of one subset in the official order.
 
-    One Mersenne Twister runs through the classes without being seeded anew, so the second class's numbers depend on
-    the first one's. Every event keeps the onset of its *last* instance: all mixtures of a class and subset that use
-    the same event have it at the same onset.
+    One Mersenne Twister serves all classes and is seeded once, so the numbers of the second class depend on those of
+    the first. Every event keeps the onset of its *last* instance: all mixtures of a class and subset that use the same
+    event have it at the same onset.
 
     Parameters
     ----------
     seed : int
     n_backgrounds : int
     n_events : sequence of int
-        Length of each class's event list, in the bank's order of classes.
+        Length of the event list of each class, in the bank's order of classes.
     n : int
         Mixtures per class.
     event_presence_prob : float in [0, 1]
-        Share of mixtures with an event; the number is rounded half up, as Python 2 did.
+        Share of mixtures with an event. Their number is rounded half up, as in Python 2.
     n_ebrs : int
 
     Returns
@@ -73,35 +75,23 @@ def draw_stream(seed, n_backgrounds, n_events, n, event_presence_prob, n_ebrs):
 def mixture_name(subset, label, index, fields, as_text=None):
     """Official file name of a mixture; `fields` are those of its recipe without name and annotation.
 
-    The official digest is of their YAML (`flow_text`), which takes 0.4 ms to write; where names need not agree with
-    the challenge's, `as_text` may be quicker.
+    The official digest is that of their YAML (`flow_text`), which takes 0.4 ms to write. For names that need not agree
+    with those of the challenge, `as_text` can be quicker.
     """
     digest = hashlib.md5((as_text or flow_text)(fields).encode()).hexdigest()
     return f"mixture_{SUBSET_NAMES[subset]}_{label}_{index:03d}_{digest}.wav"
 
 
 def class_of_name(name):
-    """The class that an official mixture name holds. InputError: not such a name."""
+    """The class in an official mixture name. InputError: it is not such a name."""
     match = _NAME.fullmatch(name)
     if match is None:
         raise InputError(f"{name}: not of the form mixture_<subset>_<class>_<id>_<md5>.wav")
     return match["label"]
 
 
-def parameter_hash(ebr_db, event_presence_prob, mixtures_per_class, seed):
-    """Name of the folder that the official program gives to mixtures of these parameters."""
-    ratios = [int(ratio) if float(ratio).is_integer() else float(ratio) for ratio in ebr_db]
-    parameters = {
-        "ebrs": ratios,
-        "event_presence_prob": float(event_presence_prob),
-        "mixtures_per_class": mixtures_per_class,
-        "seed": seed,
-    }
-    return hashlib.md5(flow_text(parameters).encode()).hexdigest()
-
-
 def flow_text(mapping):
-    """YAML as PyYAML wrote it before 5.1: sorted keys, collections of plain values in one line."""
+    """YAML as PyYAML wrote it before 5.1: sorted keys, collections of plain values on one line."""
     import yaml
 
     return yaml.dump(mapping, Dumper=yaml.SafeDumper, default_flow_style=None)
@@ -110,7 +100,7 @@ def flow_text(mapping):
 def block_text(mappings):
     """YAML of the recipe files: block style, sorted keys, folded at 80 columns.
 
-    Always the Python emitter: libyaml's folds elsewhere, and these files are compared byte for byte.
+    By the emitter in Python, since that of libyaml folds elsewhere and these files are compared byte for byte.
     """
     import yaml
 
@@ -121,7 +111,7 @@ UNFIT = (ValueError, TypeError, LookupError, AttributeError, OverflowError)  # a
 
 
 def load_yaml(path):
-    """Content of a YAML file; safe loader. InputError: no such file, not text, malformed (with the line)."""
+    """Content of a YAML file, by the safe loader. InputError: no such file, not text, malformed (with the line)."""
     import yaml
 
     try:
@@ -137,13 +127,13 @@ def load_yaml(path):
 
 
 def annotation(name, onset_s=None, length_s=None, label=None):
-    """One line of an event list, without its line feed: the name alone where there is no event."""
+    """One line of an event list without its line feed: only the name if there is no event."""
     if label is None:
         return name
     return "\t".join([name, number_text(onset_s), number_text(onset_s + length_s), label])
 
 
 def number_text(value):
-    """`value` as Python 2 printed it: 12 significant digits."""
+    """`value` as Python 2 printed it, with 12 significant digits."""
     text = f"{value:.12g}"
     return text if isinstance(value, int) or any(c in text for c in ".en") else text + ".0"

@@ -1,11 +1,10 @@
-"""What a recipe is, and how recipes and event lists are written down: the DCASE 2017 synthesizer's formats.
+"""What a recipe is, and how recipes and event lists are written, in the formats of the DCASE 2017 synthesizer.
 
-`data_tools.recipes` draws recipes and hands these names on; import them from there.
+`data_tools.recipes` draws recipes and re-exports these names.
 
-A recipe file is a YAML list, an event list a tab separated text with a line `file, onset, offset, class` per
-mixture, or `file` alone where there is no event. Recipes of our own generator need fields that the official format
-lacks; they are written only where they differ from the official program's behaviour: `bg_start_seconds`,
-`mixture_length_seconds` and `rendered_path`.
+A recipe file is a YAML list. An event list is tab separated text with a line `file, onset, offset, class` for each
+mixture, or only `file` if it has no event. Three fields are not in the official format: `bg_start_seconds`,
+`mixture_length_seconds` and `rendered_path`. They are written only if they differ from what the official program does.
 """
 
 import math
@@ -19,9 +18,9 @@ from data_tools.files import atomic_write
 
 @dataclass(frozen=True)
 class Recipe:
-    """One mixture: everything that `data_tools.mixing.render` needs, times in seconds, no audio.
+    """One mixture: all that `data_tools.mixing.render` needs, without audio. Times are in seconds.
 
-    Without an event, `label` and all that follows up to `scaling_factor` keep their defaults.
+    Without an event, the fields from `label` to `scaling_factor` keep their defaults.
     """
 
     name: str  # file name of the mixture
@@ -36,7 +35,7 @@ class Recipe:
     ebr_db: float = -math.inf
     scaling_factor: float | None = None  # of the event's amplitude; None: from `ebr_db` when rendered
     duration_s: float | None = None  # of the mixture; None: as long as the background recording
-    rendered: str | None = None  # path of the mixture itself, where it came ready-made
+    rendered: str | None = None  # path of the mixture itself if it came rendered
 
     @property
     def has_event(self):
@@ -55,14 +54,14 @@ class Recipe:
 
 
 def read_recipes(path):
-    """Read a recipe file, the official program's or ours: list of Recipe.
+    """Read a recipe file, ours or of the official program, as a list of Recipe.
 
-    Fields that are not known are passed over; `annotation_string` follows from the others.
+    Unknown fields are ignored, and so is `annotation_string`, which follows from the others.
 
     Raises
     ------
     InputError
-        No such file, malformed YAML, a field that is missing or of the wrong kind; the message names file and recipe.
+        No such file, malformed YAML, or a field missing or of the wrong kind. The message names file and recipe.
     """
     entries = official.load_yaml(path)
     if not isinstance(entries, list):
@@ -77,7 +76,7 @@ def write_recipes(path, recipes):
 
 
 def recipes_text(recipes):
-    """YAML text of a recipe file. For official recipes the bytes are the official program's."""
+    """YAML text of a recipe file. For official recipes it is what the official program writes, byte for byte."""
     mappings = []
     for recipe in recipes:
         line = official.annotation(recipe.name, recipe.onset_s, recipe.length_s, recipe.label)
@@ -87,14 +86,14 @@ def recipes_text(recipes):
 
 
 def write_annotations(path, recipes):
-    """Write the annotations of mixtures as an official event list, atomically."""
+    """Write the events of mixtures as an official event list, atomically."""
     with atomic_write(path, "w") as file:
         for recipe in recipes:
             file.write(official.annotation(recipe.name, recipe.onset_s, recipe.length_s, recipe.label) + "\n")
 
 
 def to_yaml_fields(recipe):
-    """A recipe as official fields, without name and annotation (which are made from these)."""
+    """A recipe as official fields, without name and annotation, which are made from them."""
     fields = {
         "bg_path": recipe.background,
         "bg_classname": recipe.scene,
@@ -123,7 +122,7 @@ def to_yaml_fields(recipe):
 
 
 def _from_yaml_fields(entry, where):
-    """A Recipe from one mapping of a recipe file."""
+    """The Recipe in one mapping of a recipe file."""
     if not isinstance(entry, dict):
         raise InputError(f"{where}: not a mapping")
     read = _FieldReader(entry, where)
@@ -152,7 +151,7 @@ def _from_yaml_fields(entry, where):
 
 
 class _FieldReader:
-    """Fields of a mapping, checked; the second argument, where given, stands in for a missing one."""
+    """Checked fields of a mapping. The second argument, if given, is the default of a missing field."""
 
     def __init__(self, entry, where):
         self.entry, self.where = entry, where
@@ -177,6 +176,6 @@ class _FieldReader:
                 return default[0]
             raise InputError(f"{self.where}: no field {field}")
         if not is_valid(self.entry[field]):
-            shown = reprlib.repr(self.entry[field])  # shortened: YAML can say in a line what fills the memory
+            shown = reprlib.repr(self.entry[field])  # shortened: a line of YAML can describe more than the memory holds
             raise InputError(f"{self.where}: {field} is {shown}, not {kind}")
         return self.entry[field]

@@ -1,9 +1,10 @@
-"""Recipes: which background, which event, where and how loud — drawn before any audio is made (paper, Sec. 4).
+"""Draw recipes: which background, which event, where and how loud, before any audio is made (paper, Sec. 4).
 
     soundbank → recipes → mixing
 
-Two generators. "minirsed": every recipe has its own random numbers, so recipe 7 is the same whether 10 or 10,000 are
-drawn. "official": the DCASE 2017 synthesizer's stream, which gives the released development set, shared onsets and all.
+There are two generators. In "minirsed" every recipe has random numbers of its own, so recipe 7 is the same whether 10
+or 10,000 are drawn. "official" is the random stream of the DCASE 2017 synthesizer and gives the released development
+set, including its shared onsets.
 """
 
 import hashlib
@@ -65,31 +66,31 @@ def draw_recipes(
         Event class.
     subset : {"train", "dev", "eval"}
     n : int
-        Mixtures; fewer may come back where the bank's screening drops some (official generator), or where the subset
-        is ready-made: then its first `n` mixtures are returned, and seed and generator have no say.
+        Number of mixtures. There may be fewer after screening (official generator). If the mixtures of the subset came
+        rendered, its first `n` are returned, whatever the seed and the generator.
     seed : int, 0 or more
     generator : {"minirsed", "official"}
-        "minirsed": recipe i depends on (seed, subset, label, i) only; background, event, onset and ratio are uniform
-        and independent. Events are spread evenly (systematic sampling): every prefix of m recipes holds
-        m · event_presence_prob of them to within one. Reads no audio.
-        "official": the official program's recipes, byte for byte; reads audio, as they hold the scaling factor.
+        "minirsed": recipe i depends only on (seed, subset, label, i); background, event, onset and ratio are uniform
+        and independent. Events are spread evenly (systematic sampling): of the first m recipes,
+        m · event_presence_prob have one, to within one. Reads no audio.
+        "official": the recipes of the official program, byte for byte. Reads audio, to measure scaling factors.
     ebr_db : sequence of float
         Event-to-background ratios to choose from, dB.
     event_presence_prob : float in [0, 1]
     duration_s : float
-        Length of a mixture, seconds; the official generator knows 30 s only.
+        Length of a mixture, seconds; 30 for the official generator.
     screen : bool
-        Official generator: leave out the recipes that `drop_screened` does, as the released event lists do. False
-        gives all `n`, as in the released recipe files.
+        Official generator: apply `drop_screened`, as in the released event lists. False: return all `n`, as in the
+        released recipe files.
     first : int
-        minirsed generator: number of the first recipe, to draw `n` more where others ended; others start at 0.
+        Number of the first recipe, to draw `n` more than before (minirsed generator only).
 
     Raises
     ------
     InputError
-        Unknown class, no sounds in the subset, an event longer than the mixture.
+        Unknown class, no sounds in the subset, or an event longer than the mixture.
     ValueError
-        An argument out of its range.
+        An argument is out of its range.
     """
     check_subset(subset)
     _check_draw(n, seed, generator, ebr_db, event_presence_prob, duration_s)
@@ -101,7 +102,7 @@ def draw_recipes(
     if ready:
         return ready[:n]
     if generator == "official":
-        drawn = _draw_official(bank, label, subset, n, seed, ebr_db=ebr_db, event_presence_prob=event_presence_prob)
+        drawn = _draw_official(bank, label, subset, n, seed, ebr_db, event_presence_prob)
         return drop_screened(drawn, bank) if screen else drawn
     return _draw_minirsed(bank, label, subset, range(first, first + n), seed, ebr_db, event_presence_prob, duration_s)
 
@@ -120,7 +121,7 @@ def _draw_minirsed(bank, label, subset, numbers, seed, ebr_db, event_presence_pr
         clip = clips[rng.integers(len(clips))]
         ratio = float(ebr_db[rng.integers(len(ebr_db))])
         share = float(rng.random())
-        # One sample is kept free at the end: cutting an event to whole samples may add one to its length.
+        # One sample is left free at the end, since cutting an event to whole samples may add one to its length.
         latest_s = max(0.0, duration_s - clip.length_s - 1 / SAMPLE_RATE)
         has_event = math.floor((i + 1) * event_presence_prob + phase) > math.floor(i * event_presence_prob + phase)
         event = _event_fields(clip, share * latest_s, ratio) if has_event else {}
@@ -128,13 +129,10 @@ def _draw_minirsed(bank, label, subset, numbers, seed, ebr_db, event_presence_pr
     return recipes
 
 
-def _draw_official(bank, label, subset, n, seed, *, ebr_db=EBR_DB, event_presence_prob=0.5):
-    """Recipes of the official program, all `n` of them, before screening.
-
-    Earlier classes of the bank use up their share of the random stream. Scaling factors are measured on the sounds.
-    """
+def _draw_official(bank, label, subset, n, seed, ebr_db, event_presence_prob):
+    """All `n` recipes of the official program, before screening. Scaling factors are measured on the sounds."""
     backgrounds = bank.backgrounds(subset)
-    labels = bank.classes[: bank.classes.index(label) + 1]
+    labels = bank.classes[: bank.classes.index(label) + 1]  # earlier classes use the same random stream
     n_events = [len(bank.events(name, subset)) for name in labels]
     draws = official.draw_stream(seed, len(backgrounds), n_events, n, event_presence_prob, len(ebr_db))[-1]
     clips = bank.events(label, subset)
@@ -155,16 +153,16 @@ def _draw_official(bank, label, subset, n, seed, *, ebr_db=EBR_DB, event_presenc
 
 
 def drop_screened(recipes, bank):
-    """Leave out recipes whose background holds the mixture's own class (official patch of June 2017).
+    """Drop recipes whose background contains the class of the mixture itself (official patch of June 2017).
 
-    The class of a mixture without an event is read from its name. InputError: that is not an official name.
+    The class of a mixture without an event is read from its name. InputError: that is not an official one.
     """
-    return [recipe for recipe in recipes if not _is_screened(recipe, bank)]
 
+    def is_screened(recipe):
+        held = [label for label in bank.classes if bank.is_screened(recipe.background, label)]
+        return held and (recipe.label or official.class_of_name(recipe.name)) in held
 
-def _is_screened(recipe, bank):
-    held = [label for label in bank.classes if bank.is_screened(recipe.background, label)]
-    return bool(held) and (recipe.label or official.class_of_name(recipe.name)) in held
+    return [recipe for recipe in recipes if not is_screened(recipe)]
 
 
 def _event_fields(clip, onset_s, ebr_db):
@@ -185,7 +183,7 @@ def _measured_factor(bank, background, clip, event, duration_s):
 
 
 def _named(subset, label, index, background, event, duration_s, as_text=None):
-    """The recipe with its name, which holds a hash of all else: `official.mixture_name`."""
+    """A recipe with its name, which contains a hash of all other fields (`official.mixture_name`)."""
     fields = dict(
         background=background.key,
         scene=background.scene,

@@ -1,8 +1,8 @@
 """The resampling filter of 2017: resampy 0.2.0's `kaiser_best`, as the official synthesizer used it.
 
 Band-limited interpolation after J. O. Smith: a windowed sinc, tabulated at 512 points per zero crossing and read with
-linear interpolation. Newer libraries have other filters (soxr differs by some 0.5 % RMS on white noise), so mixtures
-that equal the official ones need this one. Beside the corridor: only `data_tools.audio.resample` calls it.
+linear interpolation. Newer libraries have other filters (on white noise, soxr differs by 0.5 % RMS), so mixtures equal
+to the official ones need this one. Only `data_tools.audio.resample` calls it.
 """
 
 from functools import lru_cache
@@ -20,7 +20,7 @@ def kaiser_best(y, sr_in, sr_out):
     """Resample with the filter of resampy 0.2.0.
 
     Each output is  Σ_i h(s·f + i) x[n - i] + Σ_j h(s·(1 - f) + j) x[n + 1 + j],  n + f its time in input samples,
-    h the tabulated half window, s = min(1, sr_out/sr_in). Two of the original's traits are part of its result and
+    h the tabulated half window, s = min(1, sr_out/sr_in). Two peculiarities of the original affect its result and are
     kept: output times are *accumulated* in float64, and the step through the table is truncated to whole entries.
 
     Parameters
@@ -39,7 +39,7 @@ def kaiser_best(y, sr_in, sr_out):
     taps = values.shape[1]
     n_out = int(len(y) * ratio)
     times = np.zeros(n_out)
-    np.cumsum(np.full(max(n_out - 1, 0), 1.0 / ratio), out=times[1:])  # added up one by one, as the original does
+    np.cumsum(np.full(max(n_out - 1, 0), 1.0 / ratio), out=times[1:])  # one by one, as in the original
     # x[n - i] and x[n + 1 + j] as rows of two sliding windows; zeros outside the signal are the original's limits.
     padded = np.concatenate([np.zeros(taps), y, np.zeros(taps + 1)])
     windows = np.lib.stride_tricks.sliding_window_view(padded, taps)
@@ -50,7 +50,7 @@ def kaiser_best(y, sr_in, sr_out):
         left = scale * (tau - n)
         left_weights = _weights(values, slopes, left)
         right_weights = _weights(values, slopes, scale - left)
-        # resampy 0.2.0 ends the right side early, by as many samples as the left side has taps
+        # resampy 0.2.0 ends the right side too early, by as many samples as the left side has taps
         left_taps = np.minimum(n + 1, limits[(left * TABLE_STEPS).astype(np.int64)])
         _cut(right_weights, len(y) - n - left_taps)
         out[first : first + BLOCK] = np.einsum("ti,ti->t", left_weights, windows[n + 1][:, ::-1])
@@ -60,10 +60,10 @@ def kaiser_best(y, sr_in, sr_out):
 
 @lru_cache(maxsize=8)
 def _tap_tables(ratio):
-    """Filter values and slopes at every tap for each of the table positions a tap row can start from.
+    """Filter values and slopes at every tap, for each position in the table from which the taps can start.
 
-    Row o holds w[o], w[o + step], w[o + 2 step] …, as far as the original reads, then zeros.
-    Two (TABLE_STEPS + 1, taps) float64 arrays, and each row's number of taps.
+    Row o holds w[o], w[o + step], w[o + 2 step] … as far as the original reads them, then zeros.
+    Returns two (TABLE_STEPS + 1, taps) float64 arrays and the number of taps of each row.
     """
     n = ZERO_CROSSINGS * TABLE_STEPS
     x = np.arange(n + 1) / TABLE_STEPS
@@ -82,7 +82,7 @@ def _tap_tables(ratio):
 
 
 def _weights(values, slopes, fraction):
-    """Weights (block, taps) for distances `fraction` (block,) between output time and nearest tap."""
+    """Weights (block, taps) for the distances (block,) from output time to nearest tap."""
     position = fraction * TABLE_STEPS
     start = position.astype(np.int64)
     weights = slopes[start]
@@ -92,6 +92,6 @@ def _weights(values, slopes, fraction):
 
 
 def _cut(weights, limits):
-    """Zero, in place, each row's taps from its limit on."""
+    """Set the taps of each row from its limit on to zero, in place."""
     rows = np.flatnonzero(limits < weights.shape[1])
     weights[rows] *= np.arange(weights.shape[1]) < limits[rows, None]

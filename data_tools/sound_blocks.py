@@ -1,9 +1,9 @@
-"""Sound of any length, a block at a time: mono, 44.1 kHz, the samples that `data_tools.audio.read_audio` gives.
+"""Read sound of any length in blocks. Together they are the samples that `data_tools.audio.read_audio` returns.
 
-    file → file_blocks → (samples,) float64 at 44.1 kHz, again and again → minirsed.recordings.files
+    file → file_blocks → blocks of (samples,) float64 at 44.1 kHz → minirsed.recordings.files
     pieces at any rate → StreamResampler → minirsed.recordings.streaming
 
-Memory is that of one block. What is heard as it happens comes from `data_tools.live_sound`.
+Only one block is in memory at a time. Sound that arrives live is read by `data_tools.live_sound`.
 """
 
 import math
@@ -17,17 +17,17 @@ BLOCK_S = 10.0  # a block of 48 kHz stereo takes 8 MB as float64
 
 
 class StreamResampler:
-    """Resample pieces of a signal: together they are what `data_tools.audio.resample` (soxr) makes of the whole.
+    """Resample a signal in pieces. Together they are what `data_tools.audio.resample` (soxr) makes of the whole.
 
     Parameters
     ----------
     sr_in, sr_out : int
-        Rates in Hz; equal ones hand the pieces through.
+        Rates in Hz. If they are equal, pieces pass unchanged.
 
     Raises
     ------
     ValueError
-        A rate that is not positive.
+        A rate is not positive.
     """
 
     def __init__(self, sr_in, sr_out=SAMPLE_RATE):
@@ -40,7 +40,7 @@ class StreamResampler:
             self.filter = soxr.ResampleStream(sr_in, sr_out, 1, dtype="float64", quality="HQ")
 
     def push(self, y, last=False):
-        """What can be told so far, (samples,) float64; soxr holds up to 0.1 s back until the `last` piece."""
+        """Add a piece and return the samples known by now, (samples,) float64; `last` flushes the filter (0.1 s)."""
         y = np.asarray(y, np.float64)
         if self.filter is None:
             return y
@@ -63,7 +63,7 @@ def file_blocks(path, *, block_s=BLOCK_S, progress=None):
     block_s : float
         Seconds to decode at a time.
     progress : callable, optional
-        `progress(share)` after every block, the share of the file that has been decoded, 0 … 1.
+        Called after every block with the share of the file that has been decoded, 0 … 1.
 
     Yields
     ------
@@ -72,7 +72,7 @@ def file_blocks(path, *, block_s=BLOCK_S, progress=None):
     Raises
     ------
     InputError
-        As `data_tools.audio.read_audio`; damage is named with the second up to which the file was fine.
+        As in `data_tools.audio.read_audio`. If the file is damaged, the message says after which second.
     """
     with open_sound(path) as file:
         sr, n_expected = file.samplerate, max(file.frames, 1)
@@ -92,7 +92,7 @@ def file_blocks(path, *, block_s=BLOCK_S, progress=None):
 
 
 def _decode(file, path, start_s, n_frames):
-    """Return the next (samples,) of a file, mono; none at its end."""
+    """Return the next samples of a file, mono: (samples,), empty at its end."""
     import soundfile
 
     try:

@@ -1,4 +1,4 @@
-"""Command: render mixtures into WAV files, from recipe files or from recipes that it draws itself.
+"""Command: render mixtures as WAV files, from recipe files or from recipes that it draws itself.
 
 python -m data_tools.synthesize --bank ROOT --recipes FILE.yaml ... --out DIR
 python -m data_tools.synthesize --bank ROOT --class babycry --subset devtrain -n 5000 --seed 42 --out DIR
@@ -7,20 +7,44 @@ python -m data_tools.synthesize --bank ROOT --class babycry --subset devtrain -n
 import argparse
 import math
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
+from data_tools.audio import RESAMPLERS
 from data_tools.errors import InputError, exit_on_input_error
+from data_tools.files import atomic_write
+from data_tools.official import SUBSET_NAMES
+from data_tools.recipes import (
+    EBR_DB,
+    GENERATORS,
+    Recipe,
+    draw_recipes,
+    drop_screened,
+    read_recipes,
+    recipes_text,
+    write_annotations,
+)
 
-SUBSETS = {"devtrain": "train", "devtest": "dev", "evaltest": "eval", "train": "train", "dev": "dev", "eval": "eval"}
+SUBSETS = {official: ours for ours, official in SUBSET_NAMES.items()} | {ours: ours for ours in SUBSET_NAMES}
+
+
+@dataclass(frozen=True)
+class RecipeSet:
+    """The recipes of one file: `text` is all of them as YAML, `recipes` those that are left after screening."""
+
+    file_name: str
+    text: str
+    recipes: list[Recipe]
+    n_screened_out: int
 
 
 def build_parser():
     """The command's arguments, with defaults and units."""
     parser = argparse.ArgumentParser(
         prog="python -m data_tools.synthesize",
-        description="Render mixtures as mono 24-bit WAV files at 44.1 kHz, with their recipes (YAML) and event list "
-        "beside them, in the formats of the DCASE 2017 rare-event synthesizer. Recipes come from files (--recipes) "
-        "or are drawn (--class, --subset, -n, --seed). Run it again after an interruption: complete files are kept.",
+        description="Render mixtures as mono 24-bit WAV files at 44.1 kHz, and write their recipes (YAML) and an event "
+        "list beside them, in the formats of the DCASE 2017 rare-event synthesizer. Recipes are read from files "
+        "(--recipes) or drawn (--class, --subset, -n, --seed). If interrupted, run it again: complete files are kept.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
@@ -29,52 +53,53 @@ def build_parser():
         metavar="ROOT",
         help="sounds: 'builtin', a TUT Rare Sound Events 2017 folder, or a folder with events/CLASS/ and backgrounds/",
     )
-    parser.add_argument(
-        "--out",
-        required=True,
-        default=argparse.SUPPRESS,
-        metavar="DIR",
-        type=Path,
-        help="output folder, made if missing",
-    )
+    required = {"required": True, "default": argparse.SUPPRESS}
+    parser.add_argument("--out", **required, metavar="DIR", type=Path, help="output folder, created if missing")
     parser.add_argument(
         "--recipes", nargs="+", default=argparse.SUPPRESS, metavar="FILE", type=Path, help="render these recipe files"
     )
-    draw = parser.add_argument_group("drawing recipes (without --recipes)")
-    draw.add_argument(
-        "--class", dest="classes", nargs="+", default=argparse.SUPPRESS, metavar="CLASS", help="event classes"
-    )
-    draw.add_argument(
-        "--subset", choices=list(SUBSETS), default="devtrain", help="subset; devtrain and train are the same, and so on"
-    )
-    draw.add_argument("-n", type=int, default=500, help="mixtures per class")
-    draw.add_argument("--seed", type=count, default=42, help="random seed of the recipes")
-    draw.add_argument(
-        "--generator",
-        choices=("minirsed", "official"),
-        default="minirsed",
-        help="minirsed: independent recipes; official: the random stream of the DCASE 2017 program",
-    )
-    draw.add_argument(
-        "--ebr-db", nargs="+", type=decibels, default=[-6.0, 0.0, 6.0], metavar="DB",
-        help="event-to-background ratios to choose from, dB",
-    )  # fmt: skip
-    draw.add_argument(
-        "--event-presence-prob", type=share, default=0.5, metavar="P", help="share of mixtures with an event, 0 to 1"
-    )
+    _add_drawing_options(parser.add_argument_group("drawing recipes (without --recipes)"))
     parser.add_argument(
         "--resampler",
-        choices=("soxr", "kaiser_best"),
+        choices=RESAMPLERS,
         default="soxr",
         help="for sounds not at 44.1 kHz; kaiser_best is the filter of 2017, for samples equal to the official ones",
     )
     parser.add_argument(
         "--no-screening",
         action="store_true",
-        help="TUT: also use backgrounds that hold the class themselves (dropped since the patch of June 2017)",
+        help="TUT: keep mixtures whose background itself contains the class (left out since the patch of June 2017)",
     )
     parser.add_argument("-j", "--jobs", type=int, default=-1, metavar="N", help="processes; -1: all cores")
     return parser
+
+
+def _add_drawing_options(group):
+    group.add_argument(
+        "--class", dest="classes", nargs="+", default=argparse.SUPPRESS, metavar="CLASS", help="event classes"
+    )
+    group.add_argument(
+        "--subset", choices=list(SUBSETS), default="devtrain", help="subset; train is another name of devtrain, etc."
+    )
+    group.add_argument("-n", type=int, default=500, help="mixtures per class")
+    group.add_argument("--seed", type=count, default=42, help="random seed of the recipes")
+    group.add_argument(
+        "--generator",
+        choices=GENERATORS,
+        default="minirsed",
+        help="minirsed: independent recipes; official: the random stream of the DCASE 2017 program",
+    )
+    group.add_argument(
+        "--ebr-db",
+        nargs="+",
+        type=decibels,
+        default=list(EBR_DB),
+        metavar="DB",
+        help="event-to-background ratios to choose from, dB",
+    )
+    group.add_argument(
+        "--event-presence-prob", type=share, default=0.5, metavar="P", help="share of mixtures with an event, 0 to 1"
+    )
 
 
 @exit_on_input_error
@@ -85,7 +110,7 @@ def main(argv=None):
     if ("recipes" in args) == ("classes" in args):
         parser.error("give either --recipes FILE ... or --class CLASS ...")
     if args.jobs == 0:
-        parser.error("argument -j/--jobs: 0 processes cannot work")
+        parser.error("argument -j/--jobs: must not be 0")
     if args.n < 1:
         raise InputError(f"-n is {args.n}: expected at least 1 mixture of each class")
 
@@ -97,66 +122,50 @@ def main(argv=None):
     bank = open_bank(args.bank, screening=not args.no_screening, resampler=args.resampler)
     sets = _read_sets(args.recipes, bank) if "recipes" in args else _draw_sets(args, bank)
     args.out.mkdir(parents=True, exist_ok=True)
-    for recipe_file, text, kept, _ in sets:
-        _write_lists(args.out, recipe_file, text, kept)
-    recipes = [recipe for _, _, kept, _ in sets for recipe in kept]
+    for recipe_set in sets:
+        _write_lists(args.out, recipe_set)
+    recipes = [recipe for recipe_set in sets for recipe in recipe_set.recipes]
     files = write_mixtures(bank, recipes, args.out, args.jobs)
     written = sum(tqdm(files, total=len(recipes), unit="file", disable=None))
-    dropped = sum(n_dropped for *_, n_dropped in sets)
-    print(f"{args.out}: {written} mixtures written, {len(recipes) - written} were there, {dropped} screened out")
+    screened_out = sum(recipe_set.n_screened_out for recipe_set in sets)
+    print(f"{args.out}: {written} mixtures written, {len(recipes) - written} were there, {screened_out} screened out")
 
 
 def _read_sets(paths, bank):
-    """(recipe file name, its text, recipes to render, number screened out) of each recipe file."""
-    from data_tools.recipes import drop_screened, read_recipes
-
-    sets = []
+    """The recipe sets of files; InputError if two have the same name, since their lists would be one file."""
+    sets = {}
     for path in paths:
-        recipes = read_recipes(path)
-        kept = drop_screened(recipes, bank)
-        if any(path.name == name for name, *_ in sets):
-            raise InputError(f"{path}: two recipe files of this name; give each its own --out")
-        sets.append((path.name, path.read_text(encoding="utf-8"), kept, len(recipes) - len(kept)))
-    return sets
+        if path.name in sets:
+            raise InputError(f"{path}: two recipe files have this name; give each its own --out")
+        sets[path.name] = _screened(path.name, path.read_text(encoding="utf-8"), read_recipes(path), bank)
+    return list(sets.values())
 
 
 def _draw_sets(args, bank):
-    """The same for recipes drawn as the arguments say, one set per class."""
-    from data_tools import official
-    from data_tools.recipes import draw_recipes, drop_screened, recipes_text
-
-    subset = SUBSETS[args.subset]
-    sets = []
+    """A recipe set for each class, drawn as the arguments say."""
+    subset, sets = SUBSETS[args.subset], []
+    options = {"generator": args.generator, "ebr_db": args.ebr_db, "event_presence_prob": args.event_presence_prob}
     for label in args.classes:
-        recipes = draw_recipes(
-            bank,
-            label,
-            subset,
-            args.n,
-            args.seed,
-            generator=args.generator,
-            ebr_db=args.ebr_db,
-            event_presence_prob=args.event_presence_prob,
-            screen=False,
-        )
-        kept = drop_screened(recipes, bank)
-        name = f"mixture_recipes_{official.SUBSET_NAMES[subset]}_{label}.yaml"
-        sets.append((name, recipes_text(recipes), kept, len(recipes) - len(kept)))
+        recipes = draw_recipes(bank, label, subset, args.n, args.seed, **options, screen=False)
+        file_name = f"mixture_recipes_{SUBSET_NAMES[subset]}_{label}.yaml"
+        sets.append(_screened(file_name, recipes_text(recipes), recipes, bank))
     return sets
 
 
-def _write_lists(folder, recipe_file, text, recipes):
-    """Recipe file and event list; refuses a folder with other mixtures under the same name, but lets a set grow."""
-    from data_tools.files import atomic_write
-    from data_tools.recipes import write_annotations
+def _screened(file_name, text, recipes, bank):
+    kept = drop_screened(recipes, bank)
+    return RecipeSet(file_name, text, kept, len(recipes) - len(kept))
 
-    path = folder / recipe_file
-    if path.exists() and not text.startswith(path.read_text(encoding="utf-8")):
+
+def _write_lists(folder, recipe_set):
+    """Write recipe file and event list. InputError: the folder's recipe file holds others, and not just fewer."""
+    path = folder / recipe_set.file_name
+    if path.exists() and not recipe_set.text.startswith(path.read_text(encoding="utf-8")):
         raise InputError(f"{path}: holds other recipes; choose another --out or remove the old mixtures")
     with atomic_write(path, "w") as file:
-        file.write(text)
+        file.write(recipe_set.text)
     stem = path.stem.removeprefix("mixture_recipes_")
-    write_annotations(folder / f"event_list_{stem}.csv", recipes)
+    write_annotations(folder / f"event_list_{stem}.csv", recipe_set.recipes)
 
 
 def count(text):

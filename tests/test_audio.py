@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_tools.audio import SAMPLE_RATE, audio_header, read_audio, read_audio_native, resample
+from data_tools.audio import SAMPLE_RATE, audio_header, read_audio, resample
 from data_tools.errors import InputError
 
 RENDER = Path(__file__).parent / "golden-mixtures" / "render"
 RESAMPLED = sorted((RENDER / "resampled").glob("*.npy"))
+assert len(RESAMPLED) == 5
 
 
 def tone(seconds, sr, hz=440.0):
@@ -47,9 +48,8 @@ def test_native_rate_header_and_parts(tmp_path):
     path = tmp_path / "a.wav"
     soundfile.write(path, np.arange(16000) / 32768, 16000, subtype="PCM_16")
     assert audio_header(path) == (16000, 16000)
-    y, sr = read_audio_native(path)
-    assert sr == 16000 and len(y) == 16000
-    assert np.array_equal(read_audio(path, sr=None), y)
+    y = read_audio(path, sr=None)
+    assert len(y) == 16000
     assert len(read_audio(path)) == SAMPLE_RATE
     assert np.array_equal(read_audio(path, sr=None, start_s=0.25, duration_s=0.5), y[4000:12000])
     assert np.array_equal(read_audio(path, sr=None, start_s=0.75, duration_s=9.0), y[12000:])
@@ -57,43 +57,14 @@ def test_native_rate_header_and_parts(tmp_path):
         read_audio(path, start_s=1.5)
 
 
-def truncated_header(path):
-    soundfile.write(path, tone(0.1, SAMPLE_RATE), SAMPLE_RATE)
-    path.write_bytes(path.read_bytes()[:20])
-
-
-def truncated_flac(path):
-    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 44100), SAMPLE_RATE, format="FLAC")
-    path.write_bytes(path.read_bytes()[:30000])
-
-
-def with_samples(*samples):
-    def write(path):
-        soundfile.write(path, np.array(samples, dtype=np.float64), SAMPLE_RATE, subtype="DOUBLE")
-
-    return write
-
-
 @pytest.mark.parametrize(
-    ("name", "make", "message"),
-    [
-        ("none.wav", lambda path: None, "no such file"),
-        ("folder.wav", Path.mkdir, "is a folder"),
-        ("text.wav", lambda path: path.write_text("hello"), "not a readable sound file"),
-        ("empty.wav", Path.touch, "not a readable sound file"),
-        ("cut.wav", truncated_header, "not a readable sound file|no samples"),
-        ("cut.flac", truncated_flac, "damaged sound file"),
-        ("noise.raw", lambda path: path.write_bytes(b"0123"), "not a readable sound file"),
-        ("zero.wav", with_samples(), "no samples"),
-        ("nan.wav", with_samples(0.0, np.nan), "has NaN or infinite samples"),
-        ("inf.wav", with_samples(np.inf, 0.0), "has NaN or infinite samples"),
-    ],
+    ("name", "message"), [("none.wav", "no such file"), ("noise.raw", "not a readable sound file")]
 )
-def test_files_that_cannot_be_used(tmp_path, name, make, message):
-    make(tmp_path / name)
-    with pytest.raises(InputError, match=rf"{name}: ({message})") as error:
+def test_files_that_cannot_be_used(tmp_path, name, message):
+    """All others are in `test_audio_matrix.py`."""
+    (tmp_path / "noise.raw").write_bytes(b"0123")
+    with pytest.raises(InputError, match=rf"{name}: {message}"):
         read_audio(tmp_path / name)
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("path", RESAMPLED, ids=lambda p: p.stem)
@@ -104,10 +75,6 @@ def test_kaiser_best_equals_the_official_loader(path):
     expected = np.load(path)
     assert y.shape == expected.shape
     assert np.abs(y - expected).max() < 1e-14
-
-
-def test_there_are_five_golden_resampled_signals():
-    assert len(RESAMPLED) == 5
 
 
 @pytest.mark.parametrize("resampler", ["soxr", "kaiser_best"])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from data_tools.builtin import keys as builtin
+from data_tools.builtin import scenes
 from data_tools.errors import InputError
 from data_tools.mixing import render
 from data_tools.recipes import draw_recipes
@@ -47,26 +48,10 @@ def test_keys_are_sorted_and_name_class_subset_and_scene():
         assert set(scenes) == set(builtin.SCENES) and len(builtin.SCENES) == 15
 
 
-def test_every_scene_and_class_has_a_recipe_for_its_sound():
-    from data_tools.builtin import events, scenes
-
-    assert tuple(scenes.SCENES) == builtin.SCENES
-    assert all(callable(getattr(events, label)) for label in builtin.CLASSES)
-
-
 @pytest.mark.parametrize("key", ["babycry/train_240", "babycry/test_001", "meow/train_001", "babycry", "beach/dev_00"])
 def test_unknown_event_key_is_refused(key):
     with pytest.raises(InputError, match=key):
         builtin.event_audio(key)
-
-
-def test_unknown_names_are_refused_with_the_known_ones():
-    with pytest.raises(InputError, match="'meow'.*babycry, glassbreak, gunshot"):
-        builtin.event_keys("meow", "train")
-    with pytest.raises(InputError, match="'test'.*train, dev, eval"):
-        builtin.event_keys("babycry", "test")
-    with pytest.raises(InputError, match="'devtrain'.*train, dev, eval"):
-        builtin.background_keys("devtrain")
     with pytest.raises(InputError, match="babycry/dev_001"):
         builtin.background_audio("babycry/dev_001")
 
@@ -80,22 +65,53 @@ def test_importing_the_bank_loads_no_scipy():
 # --- Sounds ----------------------------------------------------------------------------------------------------
 
 
-def test_the_table_of_lengths_is_that_of_the_sounds():
-    """Every key has a line; 30 of them against the sounds."""
-    table = builtin._lengths()
-    keys = [key for label in builtin.CLASSES for subset in builtin.EVENTS_PER_CLASS
-            for key in builtin.event_keys(label, subset)]  # fmt: skip
-    assert list(table) == keys
-    for key in np.random.default_rng(0).choice(keys, 30, replace=False):
-        assert builtin.event_length(key) == table[key] == len(builtin.event_audio(key)), key
-    assert builtin.event_length(keys[0], seed=1) == len(builtin.event_audio(keys[0], seed=1)) != table[keys[0]]
+def test_the_length_is_known_without_the_sound():
+    for key in np.random.default_rng(0).choice(all_keys()[0], 30, replace=False):
+        assert builtin.event_length(key) == len(builtin.event_audio(key)) != builtin.event_length(key, seed=1), key
+    assert builtin.event_length(key, seed=1) == len(builtin.event_audio(key, seed=1))
     with pytest.raises(InputError, match="no built-in sound 'babycry/dev_999'"):
         builtin.event_length("babycry/dev_999")
 
 
-@pytest.mark.slow
-def test_the_whole_table_of_lengths_is_that_of_the_sounds():
-    assert Path(builtin.__file__).with_name("lengths.csv").read_text() == builtin.event_lengths_csv()
+@pytest.mark.parametrize("label", builtin.CLASSES)
+def test_lengths_follow_the_percentiles(label):
+    """360 of them: a tenth lies between two neighbours, 36 ± 5.7, of which four times are allowed."""
+    lengths_s = [builtin.event_length(key) / SR for subset in SUBSETS for key in builtin.event_keys(label, subset)]
+    counts = np.histogram(lengths_s, builtin.LENGTHS_S[label])[0]
+    assert counts.sum() == 360 and np.all(np.abs(counts - 36) < 23)
+
+
+def digest(sounds):
+    """Number of samples, sum of the levels, sum of the projections on a noise.
+
+    Any change of the sounds shows in them, but the last bits do not, in which processors and libraries differ.
+    """
+    projections = [np.random.default_rng(0).standard_normal(len(y)) @ y / np.linalg.norm(y) for y in sounds]
+    return [sum(map(len, sounds)), sum(np.sqrt(np.mean(y**2)) for y in sounds), sum(projections)]
+
+
+def test_the_version_is_raised_with_any_change_of_the_sounds():
+    """If this fails and the sounds were meant to change, raise VERSION and write down the new numbers with it."""
+    keys = {label: builtin.event_keys(label, "dev")[:6] for label in builtin.CLASSES}
+    found = {label: digest([builtin.event_audio(key) for key in of_class]) for label, of_class in keys.items()}
+    makers = {maker for scene in scenes.SCENES.values() for maker in (*scene.low, *scene.middle, *scene.high)}
+    makers = sorted(makers, key=lambda maker: maker.__name__)
+    found["distractors"] = digest([maker(np.random.default_rng(0)) for maker in makers])
+    found["scenes"] = digest([builtin.background_audio(f"{scene}/dev_00") for scene in builtin.SCENES])
+    assert list(found) == list(ON_RECORD[builtin.VERSION])
+    for kind, (n_samples, level, projection) in ON_RECORD[builtin.VERSION].items():
+        assert found[kind] == [n_samples, pytest.approx(level, rel=1e-4), pytest.approx(projection, abs=1e-3)], kind
+
+
+ON_RECORD = {
+    2: {
+        "babycry": (603443, 0.804457, 2.27194),
+        "glassbreak": (242974, 0.373005, -0.56585),
+        "gunshot": (185147, 0.280323, 0.07975),
+        "distractors": (1211079, 13.60191, 5.73401),
+        "scenes": (19845000, 0.633696, 1.66211),
+    }
+}
 
 
 @pytest.mark.parametrize("label", builtin.CLASSES)
@@ -133,13 +149,6 @@ def test_key_and_seed_fix_every_byte(audio, key):
     assert not np.array_equal(first[:n], other[:n])
 
 
-def test_global_random_state_has_no_influence():
-    np.random.seed(1)  # noqa: NPY002
-    first = builtin.event_audio("gunshot/eval_011")
-    np.random.seed(2)  # noqa: NPY002
-    assert first.tobytes() == builtin.event_audio("gunshot/eval_011").tobytes()
-
-
 def spectrum(y):
     """Of the sound scaled to energy 1 and padded to 2^18 samples, 5.9 s: longer than any event."""
     return np.fft.rfft(y / np.sqrt(np.sum(y**2)), 2**18)
@@ -162,12 +171,6 @@ def test_instances_differ_from_each_other(label):
     assert np.std(lengths) > 0.15 * np.mean(lengths)
     centroids = [np.average(np.arange(len(a)), weights=np.abs(a) ** 2) for a in spectra]
     assert np.std(centroids) > 0.1 * np.mean(centroids)
-
-
-def test_no_instance_of_any_subset_repeats_another():
-    """Half of the 360 instances of the quickest class, by their first 10 ms."""
-    keys = [key for subset in SUBSETS for key in builtin.event_keys("gunshot", subset)[::2]]
-    assert len({builtin.event_audio(key)[:441].tobytes() for key in keys}) == len(keys) == 180
 
 
 # --- Nothing to be had by loudness -----------------------------------------------------------------------------
@@ -263,8 +266,6 @@ def test_no_loudness_and_no_band_gives_the_event_away(label):
 
 def test_it_is_the_distractors_that_hide_the_events(monkeypatch):
     """The same detector on the same clips, but for their distractors, does find glass: the test above can fail."""
-    from data_tools.builtin import scenes
-
     monkeypatch.setattr(scenes, "DISTRACTOR_DB", (-60.0, -60.0))
     levels, references_s = development_set("glassbreak", 16)
     assert min(best_energy_detector(levels[:, band], references_s) for band in (7, 8, 9)) < 0.5

@@ -242,7 +242,8 @@ def arguments_for(runs, *arguments):
 
 def results_of(runs, *arguments):
     """What the command finds out, without the files."""
-    return evaluate.evaluated(evaluate.parse_arguments(arguments_for(runs, *arguments)))
+    given = evaluate.parse_arguments(arguments_for(runs, *arguments))
+    return evaluate.evaluated(given, tune=given.tune, compare=given.compare)
 
 
 def test_the_command_end_to_end(runs, capsys):

@@ -11,14 +11,7 @@ import soundfile
 from data_tools.errors import InputError
 from data_tools.live_sound import PcmFormat, microphone_blocks, pcm_blocks, read_wav_header
 
-SUBTYPES = {
-    "u8": "PCM_U8",
-    "s16le": "PCM_16",
-    "s24le": "PCM_24",
-    "s32le": "PCM_32",
-    "f32le": "FLOAT",
-    "f64le": "DOUBLE",
-}
+SUBTYPES = {"u8": "PCM_U8", **{f"s{n}le": f"PCM_{n}" for n in (16, 24, 32)}, "f32le": "FLOAT", "f64le": "DOUBLE"}
 
 
 class Pipe(io.BytesIO):
@@ -88,7 +81,7 @@ def test_blocks_are_short_and_start_at_once():
         (b"RIFF\0\0\0\0WAVEfmt ", "ends within its WAV header"),
         (b"RIFF\0\0\0\0WAVEdata\0\0\0\0", "WAV without a format chunk"),
         (b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x55\0\1\0\x44\xac\0\0\0\0\0\0\0\0\x10\0", "WAV of kind 85 with 16 bits"),
-        (b"fLaC" + bytes(8), "is FLAC, not PCM: put `ffmpeg"),
+        (b"fLaC" + bytes(8), "is FLAC, not PCM; decode it first with `ffmpeg"),
         (b"ID3\4" + bytes(8), "is MP3, not PCM"),
     ],
 )

@@ -64,25 +64,6 @@ def test_files_in_blocks_are_files(tmp_path, suffix, sr, n_channels, options):
     )
 
 
-@pytest.mark.parametrize(
-    ("write", "message"),
-    [
-        (lambda path: None, "no such file"),
-        (lambda path: path.mkdir(), "is a folder, not a sound file"),
-        (lambda path: path.write_text("hello"), "not a readable sound file"),
-        (lambda path: soundfile.write(path, np.zeros(0), 44100), "no samples"),
-        (lambda path: soundfile.write(path, np.full(9, np.nan), 44100, subtype="FLOAT"), "has NaN or infinite samples"),
-        (lambda path: soundfile.write(path, np.full(9, 1e200), 44100, subtype="DOUBLE"), r"has samples up to 1e\+200"),
-        (lambda path: soundfile.write(path, np.full(9, -101.0), 44100, subtype="FLOAT"), "has samples up to 101; full"),
-    ],
-)
-def test_refuses(tmp_path, write, message):
-    path = tmp_path / "x.wav"
-    write(path)
-    with pytest.raises(InputError, match=f"x.wav: {message}"):
-        list(file_blocks(path))
-
-
 def test_damage_is_named_with_its_place(tmp_path):
     path = tmp_path / "x.wav"
     y = noise(5 * 8000)

@@ -173,13 +173,14 @@ def change(path, text):
         (lambda root: (root / "events" / "cat").mkdir(), "cat: no sound files"),
         (lambda root: [shutil.rmtree(root / "backgrounds"), (root / "backgrounds").mkdir()], "backgrounds: no sound"),
         (lambda root: write_noise(root / "backgrounds/click.wav", 0.999), r"click\.wav: background of 0\.999 s"),
-        (change("events/dog/text.wav", "hello"), r"text\.wav: not a readable sound file"),
-        (change("backgrounds/empty.mp3", ""), r"empty\.mp3: not a readable sound file"),
         (change("split.csv", ""), r"split\.csv, line 1: no column 'file' \(found: none\)"),
         (change("split.csv", "file;subset\n"), r"split\.csv, line 1: no column 'file' \(found: file;subset\)"),
         (change("split.csv", "file,part\n"), r"split\.csv, line 1: no column 'subset' \(found: file, part\)"),
         (change("split.csv", "file,subset\nevents/dog/dog 0.wav,test\n"), r"line 2: unknown subset 'test'"),
-        (change("split.csv", "file,subset\nevents/dog/dog 9.wav,dev\n"), r"line 2: events/dog/dog 9\.wav is no sound"),
+        (
+            change("split.csv", "file,subset\nevents/dog/dog 9.wav,dev\n"),
+            r"line 2: events/dog/dog 9\.wav is not a",
+        ),
         (change("split.csv", "file,subset\nevents/dog/dog 0.wav\n"), r"split\.csv, line 2: expected 2 columns"),
         (change("split.csv", "file,subset\na,dev,x\n"), r"split\.csv, line 2: expected 2 columns"),
         (change("split.csv", 'file,subset\n"a,dev\n'), r"split\.csv: malformed list"),
@@ -228,13 +229,6 @@ def test_asking_for_what_is_not_there(sounds):
     for key in ("../split.csv", "/etc/passwd"):
         with pytest.raises(InputError, match="lies outside"):
             bank.background_audio(key)
-
-
-def test_bad_samples_are_found_when_they_are_read(sounds):
-    soundfile.write(sounds / "backgrounds/nan.wav", np.full(8000, np.nan), 8000, subtype="FLOAT")
-    bank = SoundBank.from_folder(sounds)
-    with pytest.raises(InputError, match=r"nan\.wav: has NaN"):
-        bank.background_audio("nan.wav")
 
 
 def test_fingerprint_follows_sounds_lists_and_settings(sounds):

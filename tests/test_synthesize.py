@@ -135,7 +135,7 @@ def test_official_recipes_from_an_own_folder(sounds, tmp_path):
         ({"--event-presence-prob": "1.5"}, "must lie in 0 to 1, not 1.5"),
         ({"--ebr-db": "inf"}, "must be finite, not inf"),
         ({"--subset": "test"}, "argument --subset: invalid choice: 'test'"),
-        ({"-j": "0"}, "0 processes cannot work"),
+        ({"-j": "0"}, "argument -j/--jobs: must not be 0"),
         ({"--recipes": "r.yaml"}, "give either --recipes FILE ... or --class CLASS ..."),
     ],
 )

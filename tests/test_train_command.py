@@ -102,9 +102,9 @@ def test_resume_goes_on_to_the_same_end(finished, sounds, tmp_path):
         names = [name for name in expected.files if name != "header.json"]
         assert all(np.array_equal(expected[name], found[name]) for name in names)
     clash = run("train", "glide", "--resume", "--ebr-db", "-12", "0", cwd=tmp_path)
-    assert_one_line(clash, "runs/glide has ebr_db -6 0 6, not -12 0")
+    assert_one_line(clash, "runs/glide has --ebr-db -6 0 6, not -12 0")
     clash = run("train", "glide", "--resume", "--units", "5", cwd=tmp_path)
-    assert clash.returncode == 2 and "has units 4, not 5" in clash.stderr
+    assert clash.returncode == 2 and "has --units 4, not 5" in clash.stderr
 
 
 def test_redraw_trains_every_epoch_on_new_mixtures(sounds, tmp_path):

@@ -76,21 +76,21 @@ def test_again_over_what_a_killed_run_left(tmp_path):
     assert (tmp_path / "precious").read_bytes() == b"precious"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "../evil",
-        "a/../../evil",
-        "/tmp/evil",
-        "..",
-        "a\\..\\..\\evil",
-        "C:/evil",
-        "C:evil",
-        "a\nb",
-        "evil\0.txt",
-        "a/..",
-    ],
+ESCAPES = (
+    "../evil",
+    "a/../../evil",
+    "/tmp/evil",
+    "..",
+    "a\\..\\..\\evil",
+    "C:/evil",
+    "C:evil",
+    "a\nb",
+    "evil\0.txt",
+    "a/..",
 )
+
+
+@pytest.mark.parametrize("name", ESCAPES)
 def test_paths_that_escape(tmp_path, name):
     archive = make_zip(tmp_path / "x.zip", [("good", b"1"), (member(name), b"evil")])
     refused(archive, tmp_path, "member .* would lie outside the folder or has no portable name")

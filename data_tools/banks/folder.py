@@ -1,16 +1,15 @@
 """A sound bank from a folder of the user's own recordings.
 
     my_sounds/
-      events/CLASS/*.wav …      one isolated event a file; CLASS is any folder name
+      events/CLASS/*.wav …      one isolated event per file; CLASS can be any folder name
       events/events.csv         optional: file (relative to events/), onset_s, offset_s — the active part
-      backgrounds/**/*.wav …    scenes; the scene's name is the subfolder's
+      backgrounds/**/*.wav …    the name of the subfolder is that of the scene
       split.csv                 optional: file (relative to the folder), subset (train, dev or eval)
 
-Recordings are told apart by file, so nothing crosses subsets as long as no recording is spread over several files;
-where it is, write a `split.csv`. A file that `split.csv` does not name goes by the rule of `split_by_hash`.
-Long backgrounds give consecutive pieces of 30 s, all in one subset; a last piece of 10 s or more counts and is looped,
-as are recordings shorter than 30 s. Hidden files, and files that are no sound by their suffix, are passed over; links
-to files and folders are followed.
+Every file counts as a recording of its own and is in one subset. If a recording is spread over several files, write a
+`split.csv`; the subset of a file that it does not name follows from `split_by_hash`. Long backgrounds give consecutive
+pieces of 30 s, all in one subset. Recordings shorter than 30 s are looped, and so is a last piece of 10 s or more.
+Hidden files and files without the suffix of a sound file are ignored. Links to files and folders are followed.
 """
 
 import csv
@@ -19,6 +18,7 @@ import math
 import os
 import unicodedata
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from data_tools.audio import AUDIO_SUFFIXES, CLIP_S, audio_header, read_audio
 from data_tools.banks.base import SUBSETS, Background, Bank, EventClip, files_digest
@@ -26,11 +26,19 @@ from data_tools.errors import InputError
 
 SHORTEST_BACKGROUND_S = 1.0
 SHORTEST_PIECE_S = 10.0  # a recording's last piece counts if it is at least this long; it is looped
-ROUNDING_S = 0.001  # an offset may lie this far beyond the end of its file: lists are often rounded to milliseconds
+ROUNDING_S = 0.001  # how far an offset may lie beyond the end of its file, since lists are often rounded
+
+
+class ActivePart(NamedTuple):
+    """A row of `events.csv`, and where it is written: "path, line n"."""
+
+    onset_s: float
+    offset_s: float
+    where: str
 
 
 class FolderBank(Bank):
-    """Bank over a folder laid out as above. Reads headers and lists; sounds are decoded when asked for."""
+    """Bank over a folder laid out as above. It reads headers and lists at once, sounds when they are asked for."""
 
     def __init__(self, path, *, resampler="soxr"):
         self.root = Path(path)
@@ -81,23 +89,23 @@ class FolderBank(Bank):
         return read_audio(path, resampler=self.resampler, start_s=start_s, duration_s=duration_s)
 
     def fingerprint(self):
-        """See `Bank.fingerprint`: file names, sizes and times of change, lists, split and resampler."""
+        """See `Bank.fingerprint`: names, sizes and modification times of files, lists, split and resampler."""
         clips = sorted(self._clips.items())
         return files_digest(self._files, "folder", self.resampler, repr(clips), repr(self._split))
 
 
 def split_by_hash(names, listed=()):
-    """Assign files to subsets by their names alone, so that a file keeps its subset when others come or go.
+    """Assign files to subsets by their names alone, so that a file keeps its subset when others are added or removed.
 
-    The first 8 bytes of the MD5 of the name, as a share u of their range, decide: u < 0.70 train, u < 0.85 dev, else
-    eval. A group too small for that is mended, moving only files that `listed` does not fix: with no train file, the
-    one of lowest u becomes train; then, with two files or more and no dev file, the one of highest u among the rest
-    becomes dev; then, with three or more and no eval file, likewise eval — never taking a subset's only file.
+    The first 8 bytes of the MD5 of the name, divided by their range, give u: the file is in train if u < 0.70, in dev
+    if u < 0.85, else in eval. Small groups may lack a subset. Then a file that `listed` does not fix is moved: the one
+    of lowest u to train; with two files or more, the one of highest u among the others to dev; with three or more, the
+    next to eval. The only file of a subset is never taken away.
 
     Parameters
     ----------
     names : iterable of str
-        One group — the files of one class, or the backgrounds — relative to the sound folder, with `/`.
+        The files of one class, or the backgrounds, relative to the sound folder, with `/`.
     listed : mapping of str to subset, optional
         Fixed assignments (`split.csv`).
 
@@ -118,7 +126,7 @@ def split_by_hash(names, listed=()):
         if len(names) < enough or wanted in subsets.values():
             continue
         counts = {subset: sum(s == subset for s in subsets.values()) for subset in SUBSETS}
-        # "train" comes first and may take any file; later ones leave every earlier subset its last file
+        # train may take any file; dev and eval leave every other subset its last file
         movable = [n for n in free if wanted == "train" or subsets[n] == "eval" or counts[subsets[n]] > 1]
         if movable:
             subsets[movable[0] if wanted == "train" else movable[-1]] = wanted
@@ -126,7 +134,7 @@ def split_by_hash(names, listed=()):
 
 
 def name_of(file, root):
-    """A file's name in lists, keys and hashes: relative to `root`, with `/`, composed Unicode (NFC)."""
+    """The name of a file in lists, keys and hashes: relative to `root`, with `/`, in composed Unicode (NFC)."""
     return unicodedata.normalize("NFC", file.relative_to(root).as_posix())
 
 
@@ -136,7 +144,7 @@ def path_of(key, root):
     Raises
     ------
     InputError
-        `key` is absolute or climbs out of `root`, as only a damaged or hostile recipe would.
+        `key` is absolute or leads out of `root`, as in a damaged or hostile recipe.
     """
     _require_inside(key, root)
     path = Path(root) / key
@@ -173,18 +181,18 @@ def _class_folders(event_root):
 
 
 def _audio_files(paths):
-    """The sound files among `paths`, sorted by name. InputError: a folder, or a link to nothing, is called like one."""
+    """The sound files among `paths`, sorted by name. InputError: one is a folder, or a link to nothing."""
     files = sorted(p for p in paths if p.suffix.lower() in AUDIO_SUFFIXES and not p.name.startswith("."))
     for file in files:
         if file.is_dir():
             raise InputError(f"{file}: is a folder, not a sound file")
         if not file.is_file():
-            raise InputError(f"{file}: is a link to nothing, to itself, or no ordinary file")
+            raise InputError(f"{file}: is a link to nothing or to itself, or not an ordinary file")
     return files
 
 
 def _paths_below(root):
-    """All files and folders below `root`, through linked folders as well. InputError: a link leads back up."""
+    """All files and folders below `root`, also those in linked folders. InputError: a link leads back up."""
 
     def refuse(error):
         raise error
@@ -202,10 +210,10 @@ def _event_clip(event_root, file, label, active_parts):
     n_frames, sr = audio_header(file)
     duration_s = n_frames / sr
     key = name_of(file, event_root)
-    onset_s, offset_s, where = active_parts.get(key, (0.0, duration_s, ""))
-    if offset_s > duration_s + ROUNDING_S:
-        raise InputError(f"{where}: offset {offset_s} s lies beyond the end of {key} ({duration_s:.3f} s)")
-    return EventClip(key, label, onset_s, offset_s)
+    part = active_parts.get(key, ActivePart(0.0, duration_s, ""))
+    if part.offset_s > duration_s + ROUNDING_S:
+        raise InputError(f"{part.where}: offset {part.offset_s} s lies beyond the end of {key} ({duration_s:.3f} s)")
+    return EventClip(key, label, part.onset_s, part.offset_s)
 
 
 def _background_pieces(background_root, file):
@@ -230,20 +238,20 @@ def _read_split(root, files):
         if subset not in SUBSETS:
             raise InputError(f"{where}: unknown subset {subset!r}, must be {', '.join(SUBSETS)}")
         if name not in known:
-            raise InputError(f"{where}: {name} is no sound file of this folder")
+            raise InputError(f"{where}: {name} is not a sound file of this folder")
         if listed.setdefault(name, subset) != subset:
-            raise InputError(f"{where}: {name} is in {listed[name]!r} already, and must not cross subsets")
+            raise InputError(f"{where}: {name} is in {listed[name]!r} already, and cannot be in two subsets")
     return listed
 
 
 def _read_active_parts(event_root, files):
-    """`events.csv` as {key: (onset_s, offset_s, "path, line n")}; empty without the file."""
+    """`events.csv` as {key: ActivePart}; empty without the file."""
     known, parts = {name_of(file, event_root) for file in files}, {}
     for where, row in _rows(event_root / "events.csv", ("file", "onset_s", "offset_s")):
         key = _list_name(row["file"])
         _require_inside(key, event_root)
         if key not in known:
-            raise InputError(f"{where}: no such file, or no sound by its name, {event_root / key}")
+            raise InputError(f"{where}: no such file, or not the suffix of a sound file: {event_root / key}")
         if key in parts:
             raise InputError(f"{where}: {key} is listed twice; a file holds one event")
         onset_s, offset_s = (_seconds(row[column], column, where) for column in ("onset_s", "offset_s"))
@@ -251,7 +259,7 @@ def _read_active_parts(event_root, files):
             raise InputError(f"{where}: negative onset, {onset_s} s")
         if onset_s >= offset_s:
             raise InputError(f"{where}: onset {onset_s} s is not before offset {offset_s} s")
-        parts[key] = (onset_s, offset_s, where)
+        parts[key] = ActivePart(onset_s, offset_s, where)
     return parts
 
 
@@ -270,7 +278,7 @@ def _seconds(text, column, where):
 
 
 def _rows(path, columns):
-    """Rows of a comma separated list with a header as (place, {column: text}); nothing if there is no file."""
+    """Rows of a comma separated list with a header as ("path, line n", {column: text}); none without the file."""
     if not path.is_file():
         return
     try:

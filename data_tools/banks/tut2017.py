@@ -4,11 +4,11 @@
         bgs/audio/*.wav, bgs/bg_screening.csv, events/CLASS/*.wav, cv_setup/{bgs,events}_dev{train,test}.yaml
     TUT-rare-sound-events-2017-evaluation/data/mixture_data/evaltest/<hash>/{audio,meta}/
 
-Subsets: train is devtrain, dev is devtest. eval is evaltest: ready-made mixtures, whose recipes name the rendered file.
-Lists keep the order of the YAML files, which the official random stream draws from.
+Train is devtrain and dev is devtest. Eval is evaltest, whose mixtures came rendered: their recipes name the files.
+Lists keep the order of the YAML files, from which the official random stream draws.
 
-Some backgrounds hold a target class themselves; `bg_screening.csv` names them. With `screening` on (as in the released
-data since June 2017) they do not serve as backgrounds for that class. Without the file, nothing is screened.
+Some backgrounds contain an event of a class themselves; `bg_screening.csv` names them. With `screening` (as in the
+released data since June 2017) they are not used as backgrounds for that class. Without the file, nothing is screened.
 """
 
 import csv
@@ -30,10 +30,7 @@ EVALUATION = "TUT-rare-sound-events-2017-evaluation"
 
 
 class Tut2017Bank(Bank):
-    """Bank over the folder that holds both data sets, or over either of them.
-
-    `path` may also be their `data` folder, or `source_data` itself.
-    """
+    """Bank over the folder of both data sets or of one, or over their `data` or `source_data` folder."""
 
     has_whole_backgrounds = True
 
@@ -53,7 +50,7 @@ class Tut2017Bank(Bank):
         return key.removeprefix("audio/") in self._screened.get(label, ())
 
     def ready_mixtures(self, label, subset):
-        """See `Bank.ready_mixtures`; the evaluation mixtures of the class, in list order."""
+        """See `Bank.ready_mixtures`: the evaluation mixtures of the class, in the order of their list."""
         if subset != "eval" or self.evaluation_root is None:
             return []
         return self._listed(("ready", label), lambda: _ready_recipes(self.evaluation_root, label))
@@ -72,7 +69,7 @@ class Tut2017Bank(Bank):
         return read_audio(path, resampler=self.resampler, start_s=start_s, duration_s=duration_s)
 
     def fingerprint(self):
-        """See `Bank.fingerprint`: every sound file's name, size and time of change, lists and settings."""
+        """See `Bank.fingerprint`: names, sizes and modification times of all sounds and lists, and settings."""
         files = []
         for root in (self.source_root, self.evaluation_root):
             if root is not None:
@@ -81,14 +78,14 @@ class Tut2017Bank(Bank):
         return files_digest(files, "tut2017", self.resampler, f"screening={self.screening}")
 
     def _listed(self, what, read):
-        """Lists are read once, when first asked for: a bank that only renders needs none."""
+        """Read a list when it is first asked for: a bank that only renders needs none."""
         if what not in self._lists:
             self._lists[what] = read()
         return self._lists[what]
 
     def _sources(self):
         if self.source_root is None:
-            raise InputError(f"{self.name}: no source sounds in it (data/source_data), only mixtures")
+            raise InputError(f"{self.name}: it has mixtures only, no source sounds (data/source_data)")
         return self.source_root
 
     def _list_path(self, kind, subset):
@@ -117,7 +114,7 @@ class Tut2017Bank(Bank):
             raise InputError(f"{path}: not lists of mappings with audio_filename and segment by class") from error
 
     def _read_screening(self):
-        """{label: set of background file names}; columns 1 to 3 belong to the classes, whatever their header says."""
+        """{label: set of background file names}. Columns 1 to 3 are the classes, whatever the header says."""
         path = self.source_root / "bgs" / "bg_screening.csv"
         if not path.is_file():
             return {}
@@ -130,25 +127,24 @@ class Tut2017Bank(Bank):
 
 
 def is_tut2017(path):
-    """Whether a folder is laid out like TUT Rare Sound Events 2017."""
+    """Whether a folder has the layout of TUT Rare Sound Events 2017."""
     return _source_root(path) is not None or _evaluation_root(path) is not None
 
 
 def _source_root(path):
-    """The `source_data` folder, which holds `bgs/audio` and `events`, or None."""
+    """The `source_data` folder, which contains `bgs/audio` and `events`, or None."""
     path = Path(path)
     places = [path / DEVELOPMENT / "data/source_data", path / "data/source_data", path / "source_data", path]
     return next((place for place in places if (place / "bgs/audio").is_dir() and (place / "events").is_dir()), None)
 
 
 def _evaluation_root(path):
-    """The one folder of evaluation mixtures that holds `meta` and `audio`, or None."""
+    """The folder of evaluation mixtures, which contains `meta` and `audio`, or None."""
     path = Path(path)
     for place in (path / EVALUATION / "data", path / "data", path):
         found = sorted(f.parent for f in (place / "mixture_data/evaltest").glob("*/meta") if f.is_dir())
         if found:
-            released = official.parameter_hash((-6, 0, 6), 0.5, 500, official.SEEDS["eval"])
-            return next((folder for folder in found if folder.name == released), found[0])
+            return next((folder for folder in found if folder.name == official.RELEASED_EVALUATION), found[0])
     return None
 
 
@@ -161,7 +157,7 @@ def _segment(entry, path):
 
 
 def _ready_recipes(root, label):
-    """Recipes of the evaluation mixtures of a class: from the recipe file where there is one, else the event list."""
+    """Recipes of the evaluation mixtures of a class, from the recipe file if there is one, else from the event list."""
     audio = root / "audio"
     recipe_file = root / "meta" / f"mixture_recipes_evaltest_{label}.yaml"
     if recipe_file.is_file():
@@ -170,7 +166,7 @@ def _ready_recipes(root, label):
     event_list = root / "meta" / f"event_list_evaltest_{label}.csv"
     for name, events in read_event_list(event_list).items():
         if len(events) > 1:
-            raise InputError(f"{event_list}: {name} has {len(events)} events; a mixture holds at most one")
+            raise InputError(f"{event_list}: {name} has {len(events)} events; a mixture has at most one")
         event = {}
         for onset_s, offset_s, *found in events:
             found = found[0] if found else label

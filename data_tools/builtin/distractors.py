@@ -1,8 +1,8 @@
-"""Sounds of daily life that are easily mistaken for the three events; `scenes` scatters them.
+"""Everyday sounds that are easily mistaken for the three events. `scenes` spreads them over a background.
 
-Each shares loudness, band and time scale with an event and differs in structure only: one clink of a cup
-against a shower of shards, a dull door against a blast, a talker against a cry. Functions take a random generator and
-return one fresh instance, (samples,) float64 at 44.1 kHz, of any level: the scene sets it.
+Each has the loudness, band and time scale of an event and differs only in structure: the clink of a cup from a shower
+of shards, a dull door from a blast, a talker from a cry. Functions take a random generator and return a new instance,
+(samples,) float64 at 44.1 kHz, at any level, which the scene changes.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ VOWELS_HZ = ((730, 1090, 2440), (530, 1840, 2480), (270, 2290, 3010), (570, 840,
 
 
 def train_of(rng, make, count, spacing_s, jitter=0.2):
-    """`count` fresh sounds of `make(rng)`, `spacing_s` apart give or take `jitter`, of varied strength."""
+    """`count` new sounds of `make(rng)` of different strength, about `spacing_s` apart (a share of `jitter` off)."""
     parts = [rng.uniform(0.5, 1.0) * make(rng) for _ in range(count)]
     gaps_s = spacing_s * rng.uniform(1 - jitter, 1 + jitter, count)
     onsets = np.cumsum([0, *(samples(gap_s) for gap_s in gaps_s[:-1])])

@@ -1,8 +1,8 @@
 """Building blocks of the built-in sounds: noise, voices, ringing bodies, envelopes and echoes.
 
-Everything that sounds is a source shaped by resonances and a room. This file holds these parts;
-`events`, `distractors` and `scenes` put them together. Not from the paper, whose
-sounds are recordings. Randomness comes in as a `numpy.random.Generator`; nothing here keeps state.
+Every sound is a source shaped by resonances and a room. This file has these parts; `events`, `distractors` and `scenes`
+put them together. They are not from the paper, whose sounds are recordings. Functions take a `numpy.random.Generator`
+where they draw random numbers; none keeps state.
 """
 
 import numpy as np
@@ -11,11 +11,11 @@ from scipy.signal import sosfilt
 
 from data_tools.audio import SAMPLE_RATE, rms
 
-FRAME_SAMPLES = 2048  # about 46 ms, the analysis window of the paper (Sec. 4): "how loud" is judged over this
+FRAME_SAMPLES = 2048  # about 46 ms, the analysis window of the paper (Sec. 4), over which levels are measured
 
 
 def samples(duration_s):
-    """Return the number of samples in `duration_s` seconds, at least 1."""
+    """Number of samples in `duration_s` seconds, at least 1."""
     return max(1, round(duration_s * SAMPLE_RATE))
 
 
@@ -36,17 +36,17 @@ def gain_curve(n, points, lines=()):
     n : int
         Length of the noise in samples.
     points : list of (frequency_hz, level_db)
-        Straight lines between them over log frequency; held constant outside.
+        Joined by straight lines over log frequency, constant outside.
     lines : list of (frequency_hz, width_hz, level_db)
-        Narrow peaks added on top: hums of motors, fans and rails. A narrow band of noise is a tone whose
-        strength wavers at a rate of `width_hz`.
+        Narrow peaks added to that: hums of motors, fans and rails. A narrow band of noise is a tone whose strength
+        fluctuates at a rate of `width_hz`.
 
     Returns
     -------
     (n // 2 + 1,) float32
     """
     frequencies, levels = np.array(points, dtype=float).T
-    grid = np.geomspace(10.0, SAMPLE_RATE / 2, 160)  # fine enough that straight pieces follow the curve
+    grid = np.geomspace(10.0, SAMPLE_RATE / 2, 160)  # fine enough for straight pieces to follow the curve
     amplitudes = 10 ** (np.interp(np.log(grid), np.log(frequencies), levels) / 20)
     bins_per_hz = n / SAMPLE_RATE
     gain = np.interp(np.arange(n // 2 + 1), grid * bins_per_hz, amplitudes).astype(np.float32)
@@ -70,20 +70,20 @@ def shaped_noise(rng, n, points):
 
 
 def harmonic_tone(f0_hz, amplitudes):
-    """Sum of harmonics k·f0 of a moving fundamental, read from a one-period table.
+    """Sum of harmonics k·f0 of a varying fundamental, read from a table of one period.
 
     Parameters
     ----------
     f0_hz : (n,) float64
-        Fundamental at each sample, Hz. Keep K · f0 under 22 kHz or the top harmonics alias.
+        Fundamental at each sample, Hz. Above K · f0 = 22 kHz the top harmonics alias.
     amplitudes : (K,) array
-        Of harmonics 1 … K. All in phase at the start of a period, as in the pulses of vocal folds.
+        Of harmonics 1 … K. All are in phase at the start of a period, as in the pulses of vocal folds.
 
     Returns
     -------
     (n,) float64
     """
-    period = 4096  # table entries; reading without interpolation leaves noise 65 dB down
+    period = 4096  # table entries; noise from reading without interpolation is 65 dB below
     spectrum = np.zeros(period // 2 + 1)
     spectrum[1 : len(amplitudes) + 1] = amplitudes
     table = irfft(spectrum, period) * (period / 2)
@@ -92,7 +92,7 @@ def harmonic_tone(f0_hz, amplitudes):
 
 
 def resonate(y, centres_hz, bandwidths_hz):
-    """Pass `y` through two-pole resonators one after the other, as breath through a vocal tract.
+    """Pass `y` through two-pole resonators in series, like breath through a vocal tract.
 
     Each has gain 1 at 0 Hz, so the harmonics between formants keep their natural slope (Klatt 1980).
     """
@@ -110,9 +110,9 @@ def resonate(y, centres_hz, bandwidths_hz):
 def modes(n, frequencies_hz, decays_s, amplitudes, phases):
     """Free ringing of a struck body: Σ_k A_k e^{−t/τ_k} cos(2π f_k t + φ_k).
 
-    With t = (p·Q + q)/sr each mode factors into e^{λpQ}·e^{λq}: two short rows instead of one long one, and
-    the sum over modes becomes a product of two small matrices. `einsum` rather than BLAS, whose last bits
-    may change with the number of threads.
+    With t = (p·Q + q)/sr each mode factors into e^{λpQ}·e^{λq}, two short rows instead of a long one, and the sum over
+    modes becomes a product of two small matrices. It is computed by `einsum`, since the last bits of BLAS may depend on
+    the number of threads.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def fade(y, attack_s, release_s):
 
 
 def wander(rng, n, rate_hz, size):
-    """Slow random curve of standard deviation `size` whose bends come about `rate_hz` times a second."""
+    """Slow random curve of standard deviation `size` that changes direction about `rate_hz` times a second."""
     knots = max(2, int(n / SAMPLE_RATE * rate_hz) + 2)
     return curve(n, np.linspace(0, 1, knots), size * rng.standard_normal(knots))
 
@@ -175,7 +175,7 @@ def slow_envelope(n, knots):
 
 
 def echoes(y, delays_s, gains):
-    """`y` and its reflections: a copy `gains[i]` times as strong after `delays_s[i]` seconds each."""
+    """`y` and its reflections: copies that are `gains[i]` times as strong, `delays_s[i]` seconds later."""
     out = np.zeros(len(y) + samples(max(delays_s)))
     out[: len(y)] = y
     for delay_s, gain in zip(delays_s, gains, strict=True):
@@ -184,30 +184,35 @@ def echoes(y, delays_s, gains):
 
 
 def early_reflections(rng, y, size_s, strength):
-    """`y` in a room whose first walls answer within `size_s` seconds, each later one weaker."""
+    """`y` in a room whose first reflections arrive within `size_s` seconds, later ones weaker."""
     delays_s = np.sort(rng.uniform(0.1, 1.0, 5)) * size_s
     gains = strength * rng.choice([-1.0, 1.0], 5) * np.exp(-2 * delays_s / size_s)
     return echoes(y, delays_s, gains)
 
 
 def add_at(out, y, onset):
-    """Add `y` into `out` from sample `onset` on; what would lie past the end is left out."""
+    """Add `y` to `out` from sample `onset` on, as far as `out` reaches."""
     part = out[onset : onset + len(y)]
     part += y[: len(part)]
 
 
 def loudest_rms(y):
-    """RMS of the loudest of the half-overlapping frames of about 46 ms: the level that a detector would see."""
+    """RMS of the loudest of half-overlapping frames of about 46 ms, the level that a detector sees."""
     half = FRAME_SAMPLES // 2
     energy = np.add.reduceat(np.square(y), np.arange(0, len(y), half))
     pairs = energy[:-1] + energy[1:] if len(energy) > 1 else energy
     return float(np.sqrt(np.max(pairs) / FRAME_SAMPLES))
 
 
-def cut_tail(y, drop_db=30.0):
-    """Cut `y` where its 50 ms level has fallen `drop_db` under its peak for good, and fade the last 10 ms."""
+def end_at(y, n, drop_db=30.0):
+    """The first `n` samples of `y`, with a decay of `drop_db` until there. The last 10 ms are faded.
+
+    `y` is multiplied by an exponential of the slope c (dB per second) for which the level of the last 50 ms is
+    `drop_db` below the highest level: the lowest c for which level(t) − level(n) + c·(t_n − t) = drop_db at any time t.
+    """
     step = samples(0.010)
-    energy = np.add.reduceat(np.square(y), np.arange(0, len(y), step))
-    energy = np.convolve(energy, np.ones(5), mode="same")
-    last = np.flatnonzero(energy > energy.max() * 10 ** (-drop_db / 10))[-1]
-    return fade(y[: (last + 1) * step].copy(), 0.0, 0.010)
+    energy = np.convolve(np.add.reduceat(np.square(y[:n]), np.arange(0, n, step)), np.ones(5), mode="valid")
+    levels_db = 10 * np.log10(energy / energy[-1])
+    left_s = 0.010 * np.arange(len(energy) - 1, 0, -1)
+    slope_db = np.min((drop_db - levels_db[:-1]) / left_s)  # per second
+    return fade(y[:n] * 10 ** (-slope_db / 20 * np.arange(n) / SAMPLE_RATE), 0.0, 0.010)

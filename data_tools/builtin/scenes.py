@@ -1,8 +1,8 @@
 """Thirty seconds of each of the 15 TUT scenes (paper, Sec. 4): a bed of noise, hums, and passing sounds.
 
-The bed is the steady sound of a place: traffic, ventilation, waves, many voices at once. Over it lie distractors
-(`distractors`), of low, middle and high pitch in every scene alike and as loud as the events, so that neither
-loudness nor the energy of any one band tells an event from a background.
+The bed is the steady sound of a place: traffic, ventilation, waves, many voices at once. Every scene also has
+`distractors` of low, middle and high pitch that are as loud as the events, so that neither the loudness nor the energy
+of a band distinguishes an event from a background.
 """
 
 from dataclasses import dataclass
@@ -31,10 +31,10 @@ PER_BAND = (1, 3)  # low, middle and high distractors each in 30 s
 class Scene:
     """What a place sounds like.
 
-    bed, texture : points (frequency_hz, level_db) of the noise that stays and of the noise that comes and goes
-    motion : (rate_hz, depth), how often the texture swells and how far (0 steady … 1 to silence)
-    low, middle, high : functions of `distractors`; a name given twice is drawn twice as often
-    hums_hz : fundamentals of motors and mains; four harmonics of each sound
+    bed, texture : points (frequency_hz, level_db) of the steady noise and of the noise that comes and goes
+    motion : (rate_hz, depth) of the texture: how often it swells, and how far it falls (0 not at all … 1 to silence)
+    low, middle, high : functions of `distractors`; one that is listed twice is drawn twice as often
+    hums_hz : fundamentals of motors and mains, each with four harmonics
     room : (size_s, strength) of the first reflections
     babble : number of voices murmuring in the distance
     """
@@ -142,7 +142,7 @@ SCENES = {
 
 
 def background(rng, scene_name):
-    """Thirty seconds of a scene: (1_323_000,) float64, about −31 … −22 dBFS RMS, largest sample under 1."""
+    """Thirty seconds of a scene: (1_323_000,) float64, RMS about −31 … −22 dBFS, largest sample below 1."""
     scene = SCENES[scene_name]
     n = samples(CLIP_S)
     y = _bed(rng, scene, n)
@@ -170,7 +170,7 @@ def _bed(rng, scene, n):
         for k in range(1, 5)
     ]
     steady = irfft(spectrum * gain_curve(n, _vary(rng, scene.bed), lines), n)
-    # The texture is cut from the same random numbers read backwards: unrelated to the bed, at no cost.
+    # The texture has the random numbers of the bed in reverse order: uncorrelated, and none need be drawn.
     texture = irfft(spectrum[::-1] * gain_curve(n, _vary(rng, scene.texture)), n)
     rate_hz, depth = scene.motion
     knots = max(3, int(CLIP_S * rate_hz * 2) + 2)
@@ -180,12 +180,12 @@ def _bed(rng, scene, n):
 
 
 def _vary(rng, points):
-    """No two places alike: shift each point of a spectrum by about 3 dB."""
+    """Shift each point of a spectrum by about 3 dB, so that no two places are alike."""
     return [(frequency_hz, level_db + rng.normal(0, 3)) for frequency_hz, level_db in points]
 
 
 def _add_babble(rng, y, voices, level):
-    """Add many far talkers to `y`: three phrases, each repeated faintly at random places."""
+    """Add many distant talkers to `y`: three phrases, each repeated faintly at random times."""
     phrases = [sound.speech(rng) for _ in range(3)]
     for _ in range(3 * voices):
         phrase = phrases[rng.integers(3)]

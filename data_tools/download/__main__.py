@@ -1,6 +1,7 @@
 """Command: download TUT Rare Sound Events 2017, the data of the paper (Sec. 4): `python -m data_tools.download DIR`."""
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 
@@ -16,12 +17,12 @@ def build_parser():
     parser = argparse.ArgumentParser(
         prog="python -m data_tools.download",
         description="Download TUT Rare Sound Events 2017 from Zenodo over https, check every file by size and MD5 sum\n"
-        "(no other sums are known), and unpack it into DIR, which --data then takes. Stopped in whatever way, the\n"
-        "same command goes on; a complete data set is left alone without a request.",
+        "(no other sums are known), and unpack it into DIR, which can then be passed as --data. If interrupted, run\n"
+        "the same command again: it resumes. A complete data set is not downloaded again.",
         epilog=LICENCE,
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=120),
     )
-    parser.add_argument("folder", metavar="DIR", type=Path, help="folder for the data, made if missing")
+    parser.add_argument("folder", metavar="DIR", type=Path, help="folder for the data, created if missing")
     parser.add_argument(
         "--subset",
         nargs="+",
@@ -33,10 +34,12 @@ def build_parser():
     parser.add_argument(
         "--keep-zips",
         action="store_true",
-        help="keep the zip files (default: each is deleted once unpacked, which saves their size on disk)",
+        help="keep the zip files (default: delete each after unpacking it)",
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="print the files, their sizes and the disk space needed; no network"
+        "--dry-run",
+        action="store_true",
+        help="print files, sizes and disk space needed; use no network",
     )
     return parser
 
@@ -58,7 +61,7 @@ def main(argv=None):
         print(f"{LICENCE}\n\n{args.folder}: {n_to_fetch:.2f} GB to fetch; disk space: ", end="")
         print(f"about {needed:.1f} GB needed, {free:.1f} GB free", flush=True)
     if not args.dry_run:
-        with Bars() as progress:
+        with contextlib.closing(Bars()) as progress:
             folders = install.install(
                 [plan.collection for plan in plans], args.folder, keep_zips=args.keep_zips, progress=progress
             )
@@ -67,21 +70,21 @@ def main(argv=None):
 
 
 def table(plans, root):
-    """Lines: every package with its size and sum, and how much of it is there."""
+    """The lines of a table: every package with its size and sum, and how much of it is there."""
     for plan in plans:
-        lacking = dict(zip(plan.packages, plan.n_here, strict=True))
+        missing = dict(zip(plan.packages, plan.n_here, strict=True))
         yield f"{plan.collection.subset}: {BASE_URL}/{plan.collection.record} → {root / plan.collection.folder}"
         yield f"  {'bytes':>13}  {'MD5':32}  {'here':>5}  file"
         for package in plan.collection.packages:
             size = "not recorded" if package.n_bytes is None else f"{package.n_bytes:,}"
-            here = f"{lacking[package] / (package.n_bytes or 1):.0%}" if package in lacking else "done"
+            here = f"{missing[package] / (package.n_bytes or 1):.0%}" if package in missing else "done"
             yield f"  {size:>13}  {package.md5}  {here:>5}  {package.name}"
         total = sum(package.n_bytes or 0 for package in plan.collection.packages)
         yield f"  {total:>13,}  in {len(plan.collection.packages)} files\n"
 
 
 class Bars:
-    """One tqdm bar for every file that is fetched or unpacked, behind `install`'s `progress`."""
+    """The `progress` of `install`, as a tqdm bar for each file that is fetched or unpacked."""
 
     def __init__(self):
         self.what, self.bar = None, None
@@ -99,17 +102,9 @@ class Bars:
         self.bar.update(n_done - self.bar.n)
 
     def close(self):
-        """Take the bar away."""
+        """Remove the bar."""
         if self.bar is not None:
             self.bar.close()
-
-    def __enter__(self):
-        """Nothing to set up."""
-        return self
-
-    def __exit__(self, *exception):
-        """Take the bar away."""
-        self.close()
 
 
 if __name__ == "__main__":

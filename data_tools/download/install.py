@@ -1,11 +1,11 @@
-"""TUT Rare Sound Events 2017 on this machine: each package fetched, checked, unpacked; the folder appears when whole.
+"""Fetch, check and unpack TUT Rare Sound Events 2017. The folder of a collection appears when it is complete.
 
     DIR/TUT-rare-sound-events-2017-development.doc.zip.part     being fetched
     DIR/TUT-rare-sound-events-2017-development.doc.zip          of the right size and sum
-    DIR/.TUT-rare-sound-events-2017-development.unpacking/      packages so far, named in its `downloaded.json`
+    DIR/.TUT-rare-sound-events-2017-development.unpacking/      packages unpacked so far, named in its `downloaded.json`
     DIR/TUT-rare-sound-events-2017-development/                 all of them: the folder above, renamed
 
-What `tut2017` looks for is the last folder only. Stopped at any instant, the same call goes on where it was.
+`data_tools.banks.tut2017` reads only the last folder. After an interruption the same call continues.
 """
 
 import json
@@ -20,15 +20,15 @@ from data_tools.download.unpack import unpack
 from data_tools.errors import InputError
 from data_tools.files import atomic_write, exclusive, sync_folder
 
-MARKER = "downloaded.json"  # {package name: MD5 sum} of what the folder holds
-# Unpacked bytes per byte of a package, before the package itself is there to tell. Backgrounds: 1121 files of 30 s,
+MARKER = "downloaded.json"  # {package name: MD5 sum} of what the folder contains
+# Unpacked bytes per byte of a package, an estimate before the package is there. Backgrounds: 1121 files of 30 s,
 # 2 channels, 24 bits are 8.9 GB from 7.7 GB, 1.16; mixtures: 1500 of 30 s, mono, 24 bits are 6.0 GB from 4.6 GB, 1.30.
 UNPACKED_RATIO = 1.5
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What lacks of a collection: packages not yet unpacked, and the bytes of each that are here already."""
+    """The packages of a collection that are not yet unpacked, and how many bytes of each are here already."""
 
     collection: Collection
     packages: tuple[Package, ...]
@@ -36,17 +36,17 @@ class Plan:
 
     @property
     def n_to_fetch(self):
-        """Bytes, files of unknown size not counted."""
+        """Bytes, without files of unknown size."""
         return sum((package.n_bytes or 0) - here for package, here in zip(self.packages, self.n_here, strict=True))
 
 
 def plan(collection, root):
-    """Look what is there; no network, nothing is written.
+    """See what is there, without network and without writing anything.
 
     Raises
     ------
     InputError
-        The collection's folder exists but was not made by `install`.
+        The folder of the collection exists but was not made by `install`.
     """
     root = Path(root)
     folder = root / collection.folder
@@ -60,7 +60,7 @@ def plan(collection, root):
 
 
 def disk_needed(plans, *, keep_zips=False):
-    """Free bytes that carrying out the plans takes at its peak; the share of unpacked files is an estimate."""
+    """Most free bytes needed at any time while carrying out the plans; unpacked sizes are estimates."""
     used = peak = 0
     for item in plans:
         for package, here in zip(item.packages, item.n_here, strict=True):
@@ -73,19 +73,19 @@ def disk_needed(plans, *, keep_zips=False):
 
 
 def install(collections, root, *, base_url=BASE_URL, keep_zips=False, progress=None, pause_s=1.0):
-    """Bring collections into a folder; what is there already is kept, and whole collections cost no request.
+    """Install collections in a folder. What is there is kept; for a complete collection nothing is requested.
 
     Parameters
     ----------
     collections : iterable of packages.Collection
     root : str or Path
-        Made if missing.
+        Created if missing.
     base_url : str
-        Packages are at base_url/RECORD/files/NAME. With https, nothing is fetched by http, redirected or not.
+        Packages are at base_url/RECORD/files/NAME. If it is https, nothing is fetched by http, redirected or not.
     keep_zips : bool
-        Keep each zip file after it is unpacked; else it is deleted at once.
+        Keep each zip file after unpacking it.
     progress : callable, optional
-        `progress(what, n_done, n_total)` in bytes; `what` is "NAME" while fetching, "unpacking NAME" after.
+        `progress(what, n_done, n_total)` in bytes; `what` is "NAME" while fetching, "unpacking NAME" after that.
     pause_s : float
         See `transfer.open_session`.
 
@@ -97,8 +97,9 @@ def install(collections, root, *, base_url=BASE_URL, keep_zips=False, progress=N
     Raises
     ------
     InputError
-        Not enough disk space, known before anything is fetched; a folder in the way that is not ours; another process
-        at work in `root`; a package that is not safe to unpack or does not hold what it should; no requests library.
+        Not enough disk space (checked before anything is fetched); a folder of this name that is not ours; another
+        process at work in `root`; a package that is unsafe to unpack or has not the expected content; requests is not
+        installed.
     transfer.TransferError, OSError
         See `transfer.fetch`.
     """
@@ -108,11 +109,14 @@ def install(collections, root, *, base_url=BASE_URL, keep_zips=False, progress=N
         session = open_session(base_url, pause_s=pause_s)
         root.mkdir(parents=True, exist_ok=True)
         with session, exclusive(root / ".lock", "downloading to"):
-            plans = [plan(item.collection, root) for item in plans]  # as it is now that nobody else is at it
+            plans = [plan(item.collection, root) for item in plans]  # another process may have been at work
             _check_disk(plans, root, keep_zips)
             for item in plans:
                 for package in item.packages:
-                    _bring(session, item.collection, package, root, base_url, keep_zips, progress, pause_s)
+                    url = f"{base_url}/{item.collection.record}/files/{package.name}"
+                    options = {"progress": _reporter(progress, package.name), "pause_s": pause_s}
+                    fetch(session, url, root / package.name, package.n_bytes, package.md5, **options)
+                    _unpack_package(root, item.collection, package, keep_zips, progress)
                 _finish(item.collection, root, keep_zips)
     return [root / item.collection.folder for item in plans]
 
@@ -130,18 +134,16 @@ def _check_disk(plans, root, keep_zips):
         raise InputError(f"{root}: about {needed / 1e9:.1f} GB needed for {zips}, {free / 1e9:.1f} GB free")
 
 
-def _bring(session, collection, package, root, base_url, keep_zips, progress, pause_s):
-    """One package: fetch, unpack into the staging folder, note it there."""
+def _reporter(progress, what):
+    return progress and (lambda n_done, n_total: progress(what, n_done, n_total))
 
-    def report(what):
-        return progress and (lambda n_done, n_total: progress(what, n_done, n_total))
 
+def _unpack_package(root, collection, package, keep_zips, progress):
+    """Unpack a package into the staging folder and note it there."""
     path, staging = root / package.name, _staging(root, collection)
-    url = f"{base_url}/{collection.record}/files/{package.name}"
-    fetch(session, url, path, package.n_bytes, package.md5, progress=report(package.name), pause_s=pause_s)
     staging.mkdir(exist_ok=True)
     if path.suffix == ".zip":
-        unpack(path, staging, first_level=collection.folder, progress=report(f"unpacking {package.name}"))
+        unpack(path, staging, first_level=collection.folder, progress=_reporter(progress, f"unpacking {package.name}"))
     else:
         os.replace(path, staging / package.name)
     done = _read_marker(staging) | {package.name: package.md5}
@@ -152,14 +154,14 @@ def _bring(session, collection, package, root, base_url, keep_zips, progress, pa
 
 
 def _finish(collection, root, keep_zips):
-    """Give the staging folder its name, if it holds what it should."""
+    """Give the staging folder its final name. InputError: a folder is missing in it."""
     staging, folder = _staging(root, collection), root / collection.folder
     if folder.exists():
         return
     for name in collection.content:
         if not (staging / name).is_dir():
-            raise InputError(f"{staging}: the packages of {collection.folder} do not hold {name}")
-    if not keep_zips:  # of a run that was killed between two steps, or that kept them
+            raise InputError(f"{staging}: the packages of {collection.folder} do not contain {name}")
+    if not keep_zips:  # left by a run that was killed between two steps, or that kept them
         for package in collection.packages:
             (root / package.name).unlink(missing_ok=True)
     os.rename(staging, folder)
@@ -171,7 +173,7 @@ def _staging(root, collection):
 
 
 def _read_marker(staging):
-    """What has been unpacked; damaged means nothing, for it costs only time to unpack again."""
+    """What has been unpacked; nothing if the file is damaged, since unpacking again costs only time."""
     try:
         done = json.loads((staging / MARKER).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -180,7 +182,7 @@ def _read_marker(staging):
 
 
 def _bytes_here(root, package):
-    """Bytes of a package that need not be fetched, as far as sizes tell."""
+    """Bytes of a package that need not be fetched, judged by sizes."""
     for path in (root / package.name, root / f"{package.name}.part"):
         if path.is_file() and path.stat().st_size <= (package.n_bytes or 0):
             return path.stat().st_size

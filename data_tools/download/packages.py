@@ -1,7 +1,7 @@
-"""What TUT Rare Sound Events 2017 consists of on Zenodo: the table that `install` and `download` work from.
+"""The files of TUT Rare Sound Events 2017 on Zenodo.
 
-Sizes and MD5 sums are those recorded in dcase_util's dataset classes; no other sums are known. Left out are the
-ready-made development mixtures: recipes render to the same samples, and their sums were never recorded.
+Sizes and MD5 sums are those in the dataset classes of dcase_util; no other sums are known. The rendered development
+mixtures are not listed: recipes render to the same samples, and their sums were never recorded.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Package:
     ----------
     name : str
     n_bytes : int or None
-        None: size not recorded; then there is nothing but the sum to check.
+        None: the size is not recorded, so that only the sum can be checked.
     md5 : str
         32 hexadecimal digits.
     """
@@ -29,18 +29,18 @@ class Package:
 
 @dataclass(frozen=True)
 class Collection:
-    """One of the two data sets: its packages, all of which unpack into one folder.
+    """One of the two data sets. All its packages are unpacked into one folder.
 
     Attributes
     ----------
     subset : {"development", "evaluation"}
     folder : str
-        The folder's name; packages may or may not have it as their first level.
+        Its name; packages may or may not have it as their first level.
     record : int
-        Zenodo's number.
+        Its number on Zenodo.
     packages : tuple of Package
     content : tuple of str
-        Folders that must be there once all is unpacked: what `tut2017` reads.
+        Folders that must be there once all is unpacked: what `data_tools.banks.tut2017` reads.
     """
 
     subset: str

@@ -1,7 +1,7 @@
-"""One file over HTTP: resumed after cuts and kills, checked by size and MD5. `install` fetches packages with it.
+"""Fetch one file over HTTP: resumed after interruptions, checked by size and MD5.
 
-Bytes gather in NAME.part; only a file of the right size and sum gets the name NAME. Whether a part belongs to the file
-that the server has now is decided in the end by the sum, so no state but the part itself is kept between runs.
+Bytes are collected in NAME.part, and only a file of the right size and sum gets the name NAME. Whether a part belongs
+to the file that the server has now is decided by the sum at the end, so nothing but the part is kept between runs.
 """
 
 import hashlib
@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 from data_tools.errors import InputError
 from data_tools.files import sync_folder
 
-CHUNK_BYTES = 1 << 16  # read at a time: so much at most is fetched again after a cut
+CHUNK_BYTES = 1 << 16  # read at a time, and at most fetched again after an interruption
 TIMEOUTS_S = (10, 60)  # to connect; between two arrivals of data
-RETRIES = 6  # of a request that fails, and of a transfer that breaks off without a byte more than before
+RETRIES = 6  # of a request that fails, and of a transfer that breaks off without having got further than before
 MAX_BYTES = 1 << 24  # of a file whose size is not recorded
 
 
@@ -24,27 +24,27 @@ class TransferError(OSError):
 
 
 class _WrongFile(Exception):
-    """What came is not what was expected, so that starting anew may help where going on cannot."""
+    """The server sent something else than expected. Starting from the beginning may help, resuming cannot."""
 
 
 def open_session(base_url, *, pause_s=1.0):
-    """An HTTP session that speaks the scheme of `base_url` and nothing else, so https never turns into http.
+    """An HTTP session limited to the scheme of `base_url`, so that https is never redirected to http.
 
-    Certificates are verified, always. Proxies and additional certificates come from the usual environment variables
+    Certificates are always verified. Proxies and additional certificates come from the usual environment variables
     (HTTPS_PROXY, REQUESTS_CA_BUNDLE). Requests answered by 429, 500, 502, 503 or 504 are repeated, after the time that
-    the server asks for or else after growing pauses.
+    the server asks for or after growing pauses.
 
     Parameters
     ----------
     base_url : str
-        https://…; http is for tests on one machine.
+        https://… (http is for tests on one machine).
     pause_s : float
-        The first pause; each following one is twice as long, at most a minute.
+        The first pause; each following one is twice as long, up to a minute.
 
     Raises
     ------
     InputError
-        The library requests is not installed.
+        The library requests is missing.
     """
     try:
         import requests
@@ -59,13 +59,13 @@ def open_session(base_url, *, pause_s=1.0):
         RETRIES, connect=3, other=0, status_forcelist=(429, 500, 502, 503, 504), backoff_factor=pause_s, backoff_max=60
     )
     session.mount(f"{urlsplit(base_url).scheme}://", HTTPAdapter(max_retries=retry))
-    # Sizes are of the plain file. Zenodo asks programs to say who they are.
+    # Sizes are those of the plain file. Zenodo asks programs to identify themselves.
     session.headers.update({"Accept-Encoding": "identity", "User-Agent": f"minirsed requests/{requests.__version__}"})
     return session
 
 
 def fetch(session, url, path, n_bytes, md5, *, progress=None, pause_s=1.0):
-    """Fetch a file, or take up a fetch that was stopped; a right file that is there already costs no request.
+    """Fetch a file, or resume a fetch that was interrupted. If the right file is there, nothing is requested.
 
     Parameters
     ----------
@@ -75,21 +75,21 @@ def fetch(session, url, path, n_bytes, md5, *, progress=None, pause_s=1.0):
     path : str or Path
         Its folder must exist. A file there that is not the right one is deleted.
     n_bytes : int or None
-        Expected size; None: not known, then the file is fetched in one go and may have `MAX_BYTES`.
+        Expected size. None: unknown; the file is fetched in one piece and may have up to `MAX_BYTES`.
     md5 : str
         Expected sum, hexadecimal.
     progress : callable, optional
         `progress(n_done, n_total)` in bytes; `n_total` is `n_bytes`.
     pause_s : float
-        As in `open_session`, after a transfer that broke off.
+        As in `open_session`, after a transfer that was interrupted.
 
     Raises
     ------
     TransferError
-        The server cannot be reached, refuses, or breaks off time and again (the part is kept); or its file has another
-        size or sum than expected, twice in a row (the part is deleted).
+        The server cannot be reached, refuses, or keeps breaking off (the part is kept), or its file has another size or
+        sum than expected twice in a row (the part is deleted).
     OSError
-        The disk is full, or the folder cannot be written.
+        The disk is full, or the folder is not writable.
     """
     path = Path(path)
     part = path.with_name(path.name + ".part")
@@ -137,7 +137,7 @@ def _fill(session, url, part, n_bytes, progress, pause_s):
                 _append(response, part, start, n_bytes, progress)
                 if n_bytes is None:
                     return
-            except requests.RequestException as error:  # never of the disk: those are plain OSErrors
+            except requests.RequestException as error:  # errors of the disk are plain OSErrors
                 reason = _reason(error)
         size = _size(part)
         n_fruitless = 0 if size > furthest else n_fruitless + 1
@@ -150,7 +150,7 @@ def _fill(session, url, part, n_bytes, progress, pause_s):
 
 
 def _get(session, url, part, n_bytes):
-    """Ask for what lacks; the response, its body not read yet."""
+    """Request what is missing; returns the response without having read its body."""
     import requests
 
     size = _size(part) if n_bytes is not None else 0
@@ -164,7 +164,7 @@ def _get(session, url, part, n_bytes):
 
 
 def _start(response, part, n_bytes):
-    """Where the body of this response belongs in the file: at the end of the part, or at 0."""
+    """Where the body of this response belongs in the file: at the end of the part, or at its start."""
     size = _size(part)
     asked_for_part = "Range" in response.request.headers
     if response.status_code == 206 and asked_for_part:
@@ -195,11 +195,11 @@ def _append(response, part, start, n_bytes, progress):
 
 
 def _size(path):
-    """Bytes; larger than expected cannot happen but by another program's hand, and the sum finds that."""
+    """Size in bytes, 0 if there is no file."""
     return path.stat().st_size if path.exists() else 0
 
 
 def _reason(error):
-    """The innermost cause that requests and urllib3 wrap, in one line."""
+    """The innermost cause of an error of requests or urllib3, in one line."""
     cause = error.args[0] if error.args else error
     return " ".join(str(getattr(cause, "reason", None) or cause).split())

@@ -1,7 +1,7 @@
-"""Unpacking a zip file that may be damaged or hostile; `install` uses it on downloads.
+"""Unpack a zip file that may be damaged or hostile.
 
-Everything that the archive's directory tells is checked before the first byte is written; while unpacking, `zipfile`
-holds every file to its declared size and its CRC.
+The whole directory of the archive is checked before the first byte is written. While unpacking, `zipfile` compares
+every file with its declared size and its CRC.
 """
 
 import os
@@ -16,24 +16,24 @@ from data_tools.errors import InputError
 
 MAX_RATIO = 20  # unpacked bytes per archive byte; sounds reach 1.5, text about 10, a bomb a thousand or more
 CHUNK_BYTES = 1 << 20
-FORBIDDEN = re.compile(r'[\x00-\x1f\\:*?"<>|]')  # control characters, and what means something else on Windows
+FORBIDDEN = re.compile(r'[\x00-\x1f\\:*?"<>|]')  # control characters, and those that have a special meaning on Windows
 
 
 def unpack(archive, folder, *, first_level="", max_ratio=MAX_RATIO, progress=None):
-    """Unpack a zip file below a folder; files there that have the same names are replaced.
+    """Unpack a zip file below a folder. Files of the same names are replaced.
 
-    Stopped in whatever way, it leaves some files whole and perhaps one cut short: unpack where nobody reads yet, and
-    rename when done. Permissions and times of the archive are not taken over.
+    An interruption leaves some files complete and perhaps one cut short, so unpack where nobody reads yet, and rename
+    the folder at the end. Permissions and times of the archive are ignored.
 
     Parameters
     ----------
     archive : str or Path
     folder : str or Path
-        Made if missing; must not be written to by others meanwhile.
+        Created if missing. No other process may write to it at the same time.
     first_level : str
-        A first folder of the members that starts with this is left out of their paths; "": none is.
+        If the first folder of a member starts with this, it is dropped from its path; "": never.
     max_ratio : float
-        Largest ratio of the bytes unpacked to those of the archive.
+        Largest ratio of unpacked bytes to those of the archive.
     progress : callable, optional
         `progress(n_done, n_total)` in unpacked bytes.
 
@@ -45,9 +45,9 @@ def unpack(archive, folder, *, first_level="", max_ratio=MAX_RATIO, progress=Non
     Raises
     ------
     InputError
-        Not a zip file, or damaged; a member that would leave `folder`, is a link or another special file, is
-        encrypted, or has a name that another has or that some system cannot store; a ratio above `max_ratio`; less
-        free disk space than the content takes.
+        Not a zip file, or damaged; a member that would leave `folder`, is a link or another special file, is encrypted,
+        or has a name that another member has or that some system cannot store; a ratio above `max_ratio`; not enough
+        free disk space.
     OSError
         A file cannot be written.
     """
@@ -68,7 +68,7 @@ def unpack(archive, folder, *, first_level="", max_ratio=MAX_RATIO, progress=Non
 
 
 def _checked_members(archive, file, first_level):
-    """(ZipInfo, path below the folder) of all files; folders without files are left out."""
+    """(ZipInfo, path below the folder) of all files."""
     members, paths = [], set()
     for info in file.infolist():
         name = info.filename
@@ -96,7 +96,7 @@ def _checked_members(archive, file, first_level):
 
 
 def _check_size(archive, folder, total, max_ratio):
-    """Declared sizes only; `zipfile` never gives more than these."""
+    """Check the declared sizes, which `zipfile` never exceeds."""
     archive_bytes = archive.stat().st_size
     if total > max_ratio * archive_bytes:
         raise InputError(f"{archive}: {archive_bytes:,} bytes would become {total:,}: a zip bomb?")
@@ -107,7 +107,7 @@ def _check_size(archive, folder, total, max_ratio):
 
 
 def _unpack_member(file, info, folder, path):
-    """Write one file and sync it; return its size."""
+    """Write a file and sync it; returns its size."""
     target = folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)  # a link in this place is removed, not followed

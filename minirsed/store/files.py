@@ -16,7 +16,6 @@ change, both by an atomic rename.
 import contextlib
 import hashlib
 import importlib.metadata
-import importlib.util
 import json
 import math
 import os
@@ -30,9 +29,10 @@ from data_tools.files import atomic_write
 from data_tools.recipes import Recipe
 from minirsed.features import N_MELS, lfbe
 
-STORE_VERSION = 3  # raise it when the layout above changes, or what a recipe's row holds (tests/test_store_version.py)
+# Part of the fingerprint. Raise it whenever the layout above changes, or anything between a recipe and its row, which
+# `tests/test_dataset.py` notices. The sounds are not meant: their bank has a fingerprint of its own.
+STORE_VERSION = 3
 CHUNK_CLIPS = 16  # about a second of work between two syncs; enough chunks for all cores in a store of 300 clips
-
 LIBRARIES = ("numba", "numpy", "scipy", "soundfile", "soxr")
 
 
