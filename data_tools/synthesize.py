@@ -9,83 +9,94 @@ import math
 import sys
 from pathlib import Path
 
-from data_tools.errors import InputError, exit_on_input_error
+from data_tools.console import Parser, Several, add_jobs, command, require_positive, subset_name
+from data_tools.errors import InputError
 
-SUBSETS = {"devtrain": "train", "devtest": "dev", "evaltest": "eval", "train": "train", "dev": "dev", "eval": "eval"}
 
-
-def build_parser():
-    """The command's arguments, with defaults and units."""
-    parser = argparse.ArgumentParser(
-        prog="python -m data_tools.synthesize",
+def parse_arguments(argv=None):
+    """Command line → namespace."""
+    parser = Parser(
+        "data_tools.synthesize",
         description="Render mixtures as mono 24-bit WAV files at 44.1 kHz, with their recipes (YAML) and event list "
         "beside them, in the formats of the DCASE 2017 rare-event synthesizer. Recipes come from files (--recipes) "
         "or are drawn (--class, --subset, -n, --seed). Run it again after an interruption: complete files are kept.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument(
+    sounds, draw, output, machine = (
+        parser.add_argument_group(name)
+        for name in ("sounds", "drawing recipes (without --recipes)", "output", "machine")
+    )
+    sounds.add_argument(
         "--bank",
         default="builtin",
         metavar="ROOT",
-        help="sounds: 'builtin', a TUT Rare Sound Events 2017 folder, or a folder with events/CLASS/ and backgrounds/",
+        help="builtin, a TUT Rare Sound Events 2017 folder, or a folder with events/CLASS/ and backgrounds/ "
+        "(default: %(default)s)",
     )
-    parser.add_argument(
-        "--out",
-        required=True,
-        default=argparse.SUPPRESS,
-        metavar="DIR",
-        type=Path,
-        help="output folder, made if missing",
-    )
-    parser.add_argument(
-        "--recipes", nargs="+", default=argparse.SUPPRESS, metavar="FILE", type=Path, help="render these recipe files"
-    )
-    draw = parser.add_argument_group("drawing recipes (without --recipes)")
-    draw.add_argument(
-        "--class", dest="classes", nargs="+", default=argparse.SUPPRESS, metavar="CLASS", help="event classes"
-    )
-    draw.add_argument(
-        "--subset", choices=list(SUBSETS), default="devtrain", help="subset; devtrain and train are the same, and so on"
-    )
-    draw.add_argument("-n", type=int, default=500, help="mixtures per class")
-    draw.add_argument("--seed", type=count, default=42, help="random seed of the recipes")
-    draw.add_argument(
-        "--generator",
-        choices=("minirsed", "official"),
-        default="minirsed",
-        help="minirsed: independent recipes; official: the random stream of the DCASE 2017 program",
-    )
-    draw.add_argument(
-        "--ebr-db", nargs="+", type=decibels, default=[-6.0, 0.0, 6.0], metavar="DB",
-        help="event-to-background ratios to choose from, dB",
-    )  # fmt: skip
-    draw.add_argument(
-        "--event-presence-prob", type=share, default=0.5, metavar="P", help="share of mixtures with an event, 0 to 1"
-    )
-    parser.add_argument(
+    sounds.add_argument(
         "--resampler",
         choices=("soxr", "kaiser_best"),
         default="soxr",
-        help="for sounds not at 44.1 kHz; kaiser_best is the filter of 2017, for samples equal to the official ones",
+        help="for sounds not at 44.1 kHz; kaiser_best is the filter of 2017, for samples equal to the official ones "
+        "(default: %(default)s)",
     )
-    parser.add_argument(
+    sounds.add_argument(
         "--no-screening",
         action="store_true",
         help="TUT: also use backgrounds that hold the class themselves (dropped since the patch of June 2017)",
     )
-    parser.add_argument("-j", "--jobs", type=int, default=-1, metavar="N", help="processes; -1: all cores")
-    return parser
+    draw.add_argument("--class", dest="classes", action=Several, metavar="CLASS", help="classes of the events")
+    draw.add_argument(
+        "--subset",
+        choices=("train", "dev", "eval"),
+        type=subset_name,
+        default="train",
+        help="subset of the sounds; the challenge's names devtrain, devtest and evaltest are known as well "
+        "(default: %(default)s)",
+    )
+    draw.add_argument(
+        "-n", metavar="N", type=int, default=500, help="mixtures of each class (default: %(default)s mixtures)"
+    )
+    draw.add_argument(
+        "--seed", metavar="N", type=count, default=42, help="random seed of the recipes (default: %(default)s)"
+    )
+    draw.add_argument(
+        "--generator",
+        choices=("minirsed", "official"),
+        default="minirsed",
+        help="minirsed: independent recipes; official: the random stream of the DCASE 2017 program "
+        "(default: %(default)s)",
+    )
+    draw.add_argument(
+        "--ebr-db",
+        metavar="DB",
+        action=Several,
+        type=decibels,
+        default=[-6.0, 0.0, 6.0],
+        help="event-to-background ratios to choose from (default: -6 0 6 dB)",
+    )
+    draw.add_argument(
+        "--event-presence-prob",
+        type=share,
+        default=0.5,
+        metavar="P",
+        help="share of mixtures with an event, 0 … 1 (default: %(default)s)",
+    )
+    output.add_argument(
+        "--recipes", action=Several, metavar="FILE", type=Path, help="render these recipe files (default: draw recipes)"
+    )
+    output.add_argument("--out", required=True, metavar="DIR", type=Path, help="folder to write, made if missing")
+    add_jobs(machine, "processes that render")
+    args = parser.parse_args(argv)
+    if bool(args.recipes) == bool(args.classes):
+        parser.error("give either --recipes FILE … or --class CLASS …")
+    return args
 
 
-@exit_on_input_error
+@command
 def main(argv=None):
     """Parse, draw or read recipes, render, and print what was done."""
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    if ("recipes" in args) == ("classes" in args):
-        parser.error("give either --recipes FILE ... or --class CLASS ...")
-    if args.jobs == 0:
-        parser.error("argument -j/--jobs: 0 processes cannot work")
+    args = parse_arguments(argv)
+    require_positive(args, "jobs")
     if args.n < 1:
         raise InputError(f"-n is {args.n}: expected at least 1 mixture of each class")
 
@@ -95,7 +106,7 @@ def main(argv=None):
     from data_tools.soundbank import open_bank
 
     bank = open_bank(args.bank, screening=not args.no_screening, resampler=args.resampler)
-    sets = _read_sets(args.recipes, bank) if "recipes" in args else _draw_sets(args, bank)
+    sets = _read_sets(args.recipes, bank) if args.recipes else _draw_sets(args, bank)
     args.out.mkdir(parents=True, exist_ok=True)
     for recipe_file, text, kept, _ in sets:
         _write_lists(args.out, recipe_file, text, kept)
@@ -125,13 +136,12 @@ def _draw_sets(args, bank):
     from data_tools import official
     from data_tools.recipes import draw_recipes, drop_screened, recipes_text
 
-    subset = SUBSETS[args.subset]
     sets = []
     for label in args.classes:
         recipes = draw_recipes(
             bank,
             label,
-            subset,
+            args.subset,
             args.n,
             args.seed,
             generator=args.generator,
@@ -140,7 +150,7 @@ def _draw_sets(args, bank):
             screen=False,
         )
         kept = drop_screened(recipes, bank)
-        name = f"mixture_recipes_{official.SUBSET_NAMES[subset]}_{label}.yaml"
+        name = f"mixture_recipes_{official.SUBSET_NAMES[args.subset]}_{label}.yaml"
         sets.append((name, recipes_text(recipes), kept, len(recipes) - len(kept)))
     return sets
 

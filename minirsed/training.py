@@ -212,7 +212,7 @@ class Training:
                 recurrence,
                 self.rng,
             )
-            grads, norm = clip_by_global_norm(grads, self.settings.clip_norm)
+            grads, norm = clip_by_global_norm(grads, self.settings.max_grad_norm)
             if not (np.isfinite(values.total).all() and np.isfinite(norm)):
                 self._refuse(store, rows, values.total)
             self.adam.update(self.detector.params, grads)

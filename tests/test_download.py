@@ -1,6 +1,6 @@
 """Downloading against a server on this machine that cuts, errs, lies and redirects; kills at any point.
 
-Needs requests (`pip install "minirsed[tut]"`), which the test extra brings.
+Needs requests (`python -m pip install -e ".[tut]"`), which the test extra brings.
 """
 
 import functools
@@ -635,7 +635,7 @@ def test_missing_library_is_one_line(tmp_path):
     hide = "import sys; sys.modules['requests'] = None; from data_tools.download import main; main(sys.argv[1:])"
     run = functools.partial(subprocess.run, cwd=ROOT, capture_output=True, text=True)
     result = run([sys.executable, "-c", hide, str(tmp_path)])
-    assert result.returncode == 2 and result.stderr.endswith('requests: pip install "minirsed[tut]"\n')
+    assert result.returncode == 2 and result.stderr.endswith('requests: python -m pip install -e ".[tut]"\n')
     assert "Traceback" not in result.stderr and result.stderr.count("\n") == 1
     assert run([sys.executable, "-c", hide, str(tmp_path), "--dry-run"]).returncode == 0
     assert not os.listdir(tmp_path)

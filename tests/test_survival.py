@@ -165,7 +165,7 @@ def test_a_signal_saves_and_the_printed_command_goes_on(number, killer, tmp_path
     assert killer.train("--out", run, "--epochs", 8, after=[NEWEST], signal=number) == 128 + number
     printed = killer.output()
     assert "stopping after this update" in printed and "Traceback" not in printed
-    words = shlex.split(printed.rpartition("go on with: python -m minirsed.train ")[2])
+    words = shlex.split(printed.rpartition("resume with: python -m minirsed.train ")[2])
     assert "--resume" in words and "stopped and saved in epoch" in (run / "train.log").read_text()
     assert killer.server.run({"command": words, "output": str(killer.folder / "output")}) == 0, killer.output()
     assert contents(run) == killer.whole
@@ -447,7 +447,7 @@ def test_redrawn_mixtures_and_resume(killer, tmp_path):
 
 def test_any_number_of_threads_and_workers_gives_the_same_bytes(killer, tmp_path):
     features = tmp_path / "features"
-    words = ["--out", tmp_path / "run", "--threads", 3, "--workers", 2, "--features", features]
+    words = ["--out", tmp_path / "run", "--threads", 3, "--jobs", 2, "--features", features]
     assert killer.train(*words) == 0, killer.output()
     assert contents(tmp_path / "run") == killer.whole
     for store in features.iterdir():
@@ -474,7 +474,7 @@ def test_what_a_run_says_of_its_origin(killer, tmp_path):
     # without --epochs, it goes on to what was asked for last
     again = {"command": ["ping", "--out", str(run), "--resume", "--features", str(killer.folder / "features")]}
     assert killer.server.run(again | {"output": str(killer.folder / "output")}) == 0
-    assert "going on after epoch 9 of 9" in killer.output()
+    assert "resuming after epoch 9 of 9" in killer.output()
 
 
 def test_settings_of_a_run_stay_its_own(killer, tmp_path):

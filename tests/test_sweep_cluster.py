@@ -1,6 +1,6 @@
 """The sweep on a cluster: a real Dask scheduler and two real workers, one of which is killed in the middle.
 
-Needs distributed (`pip install "minirsed[dask]"`), which the test extra brings.
+Needs distributed (`python -m pip install -e ".[dask]"`), which the test extra brings.
 """
 
 import contextlib
@@ -63,7 +63,7 @@ def test_same_table_as_here_though_a_worker_is_killed(sweep_place, dask, undistu
     assert killed[0].wait() == -signal.SIGKILL
     assert "2/2" in capsys.readouterr().out
     assert_same_sweep(undisturbed_sweep, out)
-    assert "going on after epoch" in next(out.glob("ping-uni-*/log.txt")).read_text()
+    assert "resuming after epoch" in next(out.glob("ping-uni-*/log.txt")).read_text()
     dask.workers.remove(killed[0])
     wait_for(dask.add(), "Registered to:")
 
@@ -99,7 +99,7 @@ def test_all_workers_gone_for_good(sweep_place, dask, undisturbed_sweep, monkeyp
     at = words.index("--cluster")
     sweep.main(words[:at] + words[at + 2 :])
     assert_same_sweep(undisturbed_sweep, out)
-    assert "going on after epoch" in next(out.glob("ping-uni-*/log.txt")).read_text()
+    assert "resuming after epoch" in next(out.glob("ping-uni-*/log.txt")).read_text()
     for worker in (dask.add(), dask.add()):
         wait_for(worker, "Registered to:")
 

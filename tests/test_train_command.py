@@ -43,7 +43,7 @@ def sounds(tmp_path_factory):
 def finished(tmp_path_factory, sounds):
     """A run on that folder, with everything that the command prints, and the files that it leaves."""
     folder = tmp_path_factory.mktemp("run")
-    result = run("train", "glide", "--data", sounds, *TINY, "--workers", "1", cwd=folder)
+    result = run("train", "glide", "--data", sounds, *TINY, "--jobs", "1", cwd=folder)
     assert result.returncode == 0, result.stderr
     result.written = {path.name for path in (folder / "runs" / "glide").iterdir()}
     return folder, result
@@ -97,14 +97,14 @@ def test_resume_goes_on_to_the_same_end(finished, sounds, tmp_path):
     own = ["--ebr-db", "-6", "0", "6"]  # what the run has may be said again
     second = run("train", "glide", "--resume", "--epochs", "2", *own, "--features", features, cwd=tmp_path)
     assert second.returncode == 0, second.stderr
-    assert "going on after epoch 1 of 2" in second.stdout
+    assert "resuming after epoch 1 of 2" in second.stdout
     with np.load(whole) as expected, np.load(tmp_path / "runs" / "glide" / "checkpoint.npz") as found:
         names = [name for name in expected.files if name != "header.json"]
         assert all(np.array_equal(expected[name], found[name]) for name in names)
     clash = run("train", "glide", "--resume", "--ebr-db", "-12", "0", cwd=tmp_path)
-    assert_one_line(clash, "runs/glide has ebr_db -6 0 6, not -12 0")
+    assert_one_line(clash, "runs/glide has --ebr-db -6 0 6, not -12 0")
     clash = run("train", "glide", "--resume", "--units", "5", cwd=tmp_path)
-    assert clash.returncode == 2 and "has units 4, not 5" in clash.stderr
+    assert clash.returncode == 2 and "has --units 4, not 5" in clash.stderr
 
 
 def test_redraw_trains_every_epoch_on_new_mixtures(sounds, tmp_path):

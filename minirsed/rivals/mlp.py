@@ -18,7 +18,7 @@ the threshold is an event. A median commutes with thresholds, so it may be taken
     e_t  = wᵀ h_t + b,   p_t = σ(e_t)      L = L_frame over all frames of all clips (`model.losses`)
     p    = max_t median(p_{t−11} … p_{t+11})
 
-and `decode` sees the smoothed p_t. The head has a bias here: without a clip loss nothing else sets the level.
+and `decode` sees the smoothed p_t. The head has a bias here: without an utterance loss nothing else sets the level.
 
 As in the baseline: 40 bands, five frames, two layers of 50, dropout, weights uniform in ±0.05, Adam at 1e-3 on binary
 cross-entropy: 12,651 weights. Its own system differs in what is shared here by all: frames of 46 ms every 23 ms (40

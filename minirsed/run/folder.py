@@ -18,7 +18,7 @@ from minirsed import __version__
 from minirsed.console.options import available_cores
 from minirsed.run.checkpoint import has_checkpoint, read_checkpoint
 from minirsed.run.log import LOG
-from minirsed.run.settings import TrainSettings
+from minirsed.run.settings import settings_from_file
 
 CONFIG, METRICS_FILE, BEST, LOCK = "config.json", "metrics.csv", "best.npz", "lock"
 
@@ -154,10 +154,10 @@ def read_settings(folder):
     """
     path = Path(folder) / CONFIG
     try:
-        return TrainSettings(**json.loads(path.read_text(encoding="utf-8"))["settings"])
+        return settings_from_file(json.loads(path.read_text(encoding="utf-8"))["settings"])
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{folder}: no run folder of minirsed's (it has no {CONFIG})") from None
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(f"{path}: damaged, or of another version: {error}") from error
 
 

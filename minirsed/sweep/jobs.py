@@ -93,7 +93,7 @@ def check_cells(cells, jobs):
             other = [name for name, value in dataclasses.asdict(wanted).items() if getattr(found, name) != value]
             if other:
                 what = ", ".join(
-                    f"{name} {value_text(getattr(found, name))}, not {value_text(getattr(wanted, name))}"
+                    f"{option_name(name)} {value_text(getattr(found, name))}, not {value_text(getattr(wanted, name))}"
                     for name in other
                 )
                 raise InputError(f"{folder}: holds a run with {what}; choose another --out")
@@ -251,8 +251,8 @@ def _train_and_evaluate(settings, folder, features, n_threads, evaluate):
         for name in (CONFIG, BEST):  # of a run that was killed before its first checkpoint
             (folder / name).unlink(missing_ok=True)
         words = command_line(settings)
-    places = ["--features", str(features), "--threads", str(n_threads)]
-    words += ["--out", str(folder), *places, "--workers", str(n_threads)]
+    places = ["--features", str(features), "--threads", str(n_threads), "--jobs", str(n_threads)]
+    words += ["--out", str(folder), *places]
     with _as_command("minirsed.train", words):
         run, dev = train_command.train(train_command.parse_arguments(words))
     best = run.history[run.best_epoch - 1]

@@ -3,26 +3,18 @@
 Draws mixtures, computes their features once, trains, and leaves a run folder that evaluate and detect read.
 """
 
-import argparse
 import logging
 import shlex
 import sys
 from contextlib import nullcontext
 from pathlib import Path
 
-from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console.options import (
-    Progress,
-    add_place,
-    available_cores,
-    help_formatter,
-    named,
-    require_positive,
-    score_table,
-)
+from data_tools.console import Parser, add_jobs, command, require_positive
+from data_tools.errors import InputError
+from minirsed.console.options import Progress, add_place, add_threads, named, score_table
 from minirsed.run.interrupt import StopSignals
 from minirsed.run.log import run_log, say
-from minirsed.run.settings import PRESETS, add_arguments, from_arguments
+from minirsed.run.settings import PRESETS, add_arguments, complete, from_arguments, option_name, value_text
 
 SAVE_MINUTES = 5.0
 
@@ -31,96 +23,95 @@ log = logging.getLogger("minirsed.train")  # __name__ is __main__ for a command
 
 def parse_arguments(argv=None):
     """Command line → namespace; settings that were not given are absent from it."""
-    parser = argparse.ArgumentParser(
-        prog="python -m minirsed.train",
+    parser = Parser(
+        "minirsed.train",
+        "CLASS",
         description="Train a detector of one class of rare sound events and keep the epoch with the lowest "
         "development error rate. With the built-in sounds and the quick preset this takes minutes on two cores.",
-        formatter_class=help_formatter,
-    )
-    parser.add_argument(
-        "--preset",
-        default="quick",
-        choices=PRESETS,
-        help="settings to start from; options overrule it (default: quick). "
-        + "; ".join(f"{name}: {describe_preset(name)}" for name in PRESETS if PRESETS[name]),
+        epilog="The presets differ in these settings; options overrule them:\n\n" + preset_table(),
     )
     add_arguments(parser)
-    add_place(
-        parser,
-        "--out",
-        help="run folder to write (default: the first free of runs/CLASS, runs/CLASS-2, …)",
+    run, machine = parser.add_argument_group("run"), parser.add_argument_group("machine")
+    run.add_argument(
+        "--preset", default="quick", choices=PRESETS, help="settings to start from, see below (default: %(default)s)"
     )
-    parser.add_argument(
+    add_place(run, "--out", help="run folder to write (default: the first free of runs/CLASS, runs/CLASS-2, …)")
+    run.add_argument(
         "--resume",
         action="store_true",
-        help="go on with the run in --out (default: the newest of runs/CLASS…), with its own settings, to the same "
-        "bytes as if it had not been stopped; of the settings only --epochs may be given anew",
+        help="continue the run in --out or, without --out, the newest of runs/CLASS, runs/CLASS-2, … with its own "
+        "settings, of which only --epochs may be changed. It ends with the same bytes as if it had never been stopped",
     )
-    parser.add_argument(
+    run.add_argument(
         "--save-minutes",
         metavar="X",
         type=float,
         default=SAVE_MINUTES,
-        help="time between checkpoints inside an epoch: the most that a kill costs; 0: after every update. Ctrl-C, "
-        f"SIGTERM and the end of an epoch save as well (default: {SAVE_MINUTES:g} minutes)",
+        help="time between checkpoints within an epoch, the most that a kill costs; 0: save after every update. "
+        "Ctrl-C, SIGTERM and the end of an epoch save as well (default: %(default)g minutes)",
     )
-    parser.add_argument(
+    run.add_argument(
         "--tensorboard",
         action="store_true",
-        help="write the columns of metrics.csv as TensorBoard scalars too, into the run folder's tensorboard; needs "
-        "minirsed[tensorboard] (default: False)",
+        help="also write the columns of metrics.csv as TensorBoard scalars, into the folder tensorboard of the run; "
+        "needs the extra tensorboard",
     )
     add_place(
-        parser,
+        machine,
         "--features",
-        help="folder that keeps computed features for the next run: 0.33 MB a clip (default: ./features)",
+        help="folder that keeps computed features for the next run, 0.33 MB a clip (default: %(default)s)",
     )
-    cores = available_cores()
-    parser.add_argument(
-        "--threads",
-        metavar="N",
-        type=int,
-        default=cores,
-        help=f"training threads; the result does not depend on them (default: {cores} threads, one a core)",
-    )
-    parser.add_argument(
-        "--workers",
-        metavar="N",
-        type=int,
-        default=cores,
-        help=f"processes that prepare mixtures; likewise (default: {cores} processes, one a core)",
-    )
+    add_threads(machine, "threads that train; the result does not depend on their number")
+    add_jobs(machine, "processes that prepare mixtures; the result does not depend on their number")
     add_place(
-        parser,
+        machine,
         "--cluster",
-        help="Dask scheduler whose workers prepare the mixtures instead, tcp://HOST:8786; they need minirsed[dask], "
-        "one thread each, and the sounds under the same absolute path (default: this machine alone)",
+        help="Dask scheduler whose workers prepare the mixtures, tcp://HOST:8786; they need the extra dask, one thread "
+        "each, and the sounds under the same absolute path (default: none, this machine prepares them)",
     )
     return parser.parse_args(argv)
 
 
-def describe_preset(name):
-    """`clips 5000, epochs 15, …`."""
-    shown = {key: f"{value:g}" if isinstance(value, (int, float)) else value for key, value in PRESETS[name].items()}
-    return ", ".join(f"{key.replace('_', '-')} {value}" for key, value in shown.items())
+def preset_table():
+    """The settings in which presets differ, a column for each preset."""
+    settings = {name: complete(PRESETS[name], {}) for name in PRESETS}
+    rows = [["", *PRESETS]]
+    for name in vars(settings["quick"]):
+        values = [value_text(getattr(of_preset, name)) for of_preset in settings.values()]
+        if len(set(values)) > 1:
+            rows.append([option_name(name), *values])
+    return "\n".join("".join(f"  {cell:16}" if not i else f"{cell:>12}" for i, cell in enumerate(row)) for row in rows)
 
 
-@exit_on_input_error
+@command
 def main(argv=None):
     """Run the command."""
     arguments = parse_arguments(argv)
-    require_positive(arguments, "threads", "workers")
+    require_positive(arguments, "threads", "jobs")
     if not 0 <= arguments.save_minutes < float("inf"):
         raise InputError(f"--save-minutes is {arguments.save_minutes:g}: expected 0 or more minutes")
+    require_extras(arguments)
     with StopSignals() as signals, named(features=arguments.features, out=arguments.out):
         try:
             train(arguments, signals)
         except KeyboardInterrupt as stopped:
-            from minirsed.train.resuming import how_to_go_on
+            from minirsed.train.resuming import how_to_resume
 
             words = sys.argv[1:] if argv is None else [*map(str, argv)]
-            print(f"\n{str(stopped) or 'stopped'}; {how_to_go_on(arguments, words)}", file=sys.stderr)
+            print(f"\n{str(stopped) or 'stopped'}; {how_to_resume(arguments, words)}", file=sys.stderr)
             sys.exit(signals.exit_status)
+
+
+def require_extras(arguments):
+    """Import the libraries that options need; InputError before any work."""
+    if arguments.tensorboard:
+        from minirsed.run.tensorboard import import_tensorboard
+
+        import_tensorboard()
+    if arguments.cluster:
+        from minirsed.store.cluster import import_distributed
+
+        import_distributed()
 
 
 def train(arguments, signals=None):
@@ -166,7 +157,7 @@ def prepared(arguments, settings, bank, subset, recipes):
             bank,
             recipes,
             arguments.features,
-            n_jobs=arguments.workers,
+            n_jobs=arguments.jobs,
             cluster=arguments.cluster,
             dtype=settings.feature_dtype,
             n_mels=settings.n_mels,
@@ -205,7 +196,7 @@ def train_epochs(arguments, settings, folder, train_store, dev_store, redraw, si
     with worker_threads(arguments.threads) as executor, Progress("epoch", "clip") as progress:
         run = begun(folder, settings, train_store, arguments.resume)
         warm_up(run.detector)
-        say("epoch  train loss (clip + α·frame)  dev loss  dev ER  dev F1  seconds")
+        say("epoch  train loss (utterance + α·frame)  dev loss  dev ER  dev F1  seconds")
         options = {"stop": signals, "save_every_s": 60 * arguments.save_minutes}
         with scalars(arguments, run) as write_scalars, signals.deferred() if signals else nullcontext():
             for row in run.epochs(train_store, dev_store, executor, progress, redraw, **options):
@@ -243,13 +234,13 @@ def warm_up(detector):
 
 
 def epoch_line(row, alpha, best_epoch):
-    """One epoch, in the columns of the heading."""
+    """One epoch, in the rows of the heading."""
     er = "   -" if row["dev_error_rate"] is None else f"{row['dev_error_rate']:.2f}"
     f1 = "   -" if row["dev_f1"] is None else f"{row['dev_f1']:.2f}"
     parts = f"({row['train_utterance_loss']:.3f} + {alpha:g}·{row['train_frame_loss']:.3f})"
     best = "  best so far" if best_epoch == row["epoch"] else ""
     return (
-        f"{row['epoch']:5}  {row['train_loss']:7.3f} {parts:>20}  {row['dev_loss']:8.3f}  {er:>6}  {f1:>6}  "
+        f"{row['epoch']:5}  {row['train_loss']:7.3f} {parts:>24}  {row['dev_loss']:8.3f}  {er:>6}  {f1:>6}  "
         f"{row['seconds']:7.1f}{best}"
     )
 
