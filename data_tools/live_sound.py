@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data_tools.audio import SAMPLE_RATE, fault_of, to_mono
-from data_tools.errors import InputError
+from data_tools.errors import InputError, require_extra
 
 BLOCK_S = 0.1
 SAMPLE_FORMATS = {  # ffmpeg's names → dtype of a sample; 24 bits are unpacked by hand
@@ -164,7 +164,7 @@ def microphone_blocks(sr, *, device=None, n_channels=1, block_s=BLOCK_S, on_over
     """
     import queue
 
-    sounddevice = _sounddevice()
+    sounddevice = import_sounddevice()
     arrived = queue.SimpleQueue()  # filled by the thread of the sound card, so that a slow model loses no samples
 
     def take(data, n_frames, time, status):
@@ -183,10 +183,7 @@ def microphone_blocks(sr, *, device=None, n_channels=1, block_s=BLOCK_S, on_over
             yield to_mono(data)
 
 
-def _sounddevice():
-    try:
-        import sounddevice
-    except (ImportError, OSError) as error:  # OSError: the package is there, PortAudio is not
-        hint = 'python -m pip install "minirsed[live]"; on Linux also the system\'s package libportaudio2'
-        raise InputError(f"--live needs sounddevice ({error}): {hint}") from error
-    return sounddevice
+def import_sounddevice():
+    """The library of the microphone. InputError: it is not installed, or on Linux the system's PortAudio is not."""
+    note = "; on Linux also the system's package libportaudio2"
+    return require_extra("live", "--live", "sounddevice", note=note)

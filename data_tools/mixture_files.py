@@ -6,6 +6,7 @@ from data_tools.audio import SAMPLE_RATE
 from data_tools.errors import InputError
 from data_tools.files import atomic_write
 from data_tools.mixing import quantize24, render
+from data_tools.workers import spared_from_ctrl_c
 
 CHUNK = 8  # recipes that a worker gets at a time
 
@@ -44,7 +45,9 @@ def write_mixtures(bank, recipes, folder, n_jobs=1):
 
     chunks = [recipes[i : i + CHUNK] for i in range(0, len(recipes), CHUNK)]
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
-    for written in parallel(joblib.delayed(_write_chunk)(bank, chunk, folder) for chunk in chunks):
+    with spared_from_ctrl_c():
+        results = parallel(joblib.delayed(_write_chunk)(bank, chunk, folder) for chunk in chunks)
+    for written in results:
         yield from written
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_tools.audio import RESAMPLERS
-from data_tools.errors import InputError, exit_on_input_error
+from data_tools.console import Parser, Several, add_jobs, command, require_positive, subset_name
+from data_tools.errors import InputError
 from data_tools.files import atomic_write
 from data_tools.official import SUBSET_NAMES
 from data_tools.recipes import (
@@ -25,8 +26,6 @@ from data_tools.recipes import (
     write_annotations,
 )
 
-SUBSETS = {official: ours for ours, official in SUBSET_NAMES.items()} | {ours: ours for ours in SUBSET_NAMES}
-
 
 @dataclass(frozen=True)
 class RecipeSet:
@@ -38,79 +37,90 @@ class RecipeSet:
     n_screened_out: int
 
 
-def build_parser():
-    """The command's arguments, with defaults and units."""
-    parser = argparse.ArgumentParser(
-        prog="python -m data_tools.synthesize",
-        description="Render mixtures as mono 24-bit WAV files at 44.1 kHz, and write their recipes (YAML) and an event "
-        "list beside them, in the formats of the DCASE 2017 rare-event synthesizer. Recipes are read from files "
-        "(--recipes) or drawn (--class, --subset, -n, --seed). If interrupted, run it again: complete files are kept.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+def parse_arguments(argv=None):
+    """Command line → namespace."""
+    parser = Parser(
+        "data_tools.synthesize",
+        description="Render mixtures as mono 24-bit WAV files at 44.1 kHz, with their recipes (YAML) and event list "
+        "beside them, in the formats of the DCASE 2017 rare-event synthesizer. Recipes come from files (--recipes) "
+        "or are drawn (--class, --subset, -n, --seed). Run it again after an interruption: complete files are kept.",
     )
-    parser.add_argument(
+    sounds, draw, output, machine = (
+        parser.add_argument_group(name)
+        for name in ("sounds", "drawing recipes (without --recipes)", "output", "machine")
+    )
+    sounds.add_argument(
         "--bank",
         default="builtin",
         metavar="ROOT",
-        help="sounds: 'builtin', a TUT Rare Sound Events 2017 folder, or a folder with events/CLASS/ and backgrounds/",
+        help="builtin, a TUT Rare Sound Events 2017 folder, or a folder with events/CLASS/ and backgrounds/ "
+        "(default: %(default)s)",
     )
-    required = {"required": True, "default": argparse.SUPPRESS}
-    parser.add_argument("--out", **required, metavar="DIR", type=Path, help="output folder, created if missing")
-    parser.add_argument(
-        "--recipes", nargs="+", default=argparse.SUPPRESS, metavar="FILE", type=Path, help="render these recipe files"
-    )
-    _add_drawing_options(parser.add_argument_group("drawing recipes (without --recipes)"))
-    parser.add_argument(
+    sounds.add_argument(
         "--resampler",
         choices=RESAMPLERS,
         default="soxr",
-        help="for sounds not at 44.1 kHz; kaiser_best is the filter of 2017, for samples equal to the official ones",
+        help="for sounds not at 44.1 kHz; kaiser_best is the filter of 2017, for samples equal to the official ones "
+        "(default: %(default)s)",
     )
-    parser.add_argument(
+    sounds.add_argument(
         "--no-screening",
         action="store_true",
         help="TUT: keep mixtures whose background itself contains the class (left out since the patch of June 2017)",
     )
-    parser.add_argument("-j", "--jobs", type=int, default=-1, metavar="N", help="processes; -1: all cores")
-    return parser
-
-
-def _add_drawing_options(group):
-    group.add_argument(
-        "--class", dest="classes", nargs="+", default=argparse.SUPPRESS, metavar="CLASS", help="event classes"
+    draw.add_argument("--class", dest="classes", action=Several, metavar="CLASS", help="classes of the events")
+    draw.add_argument(
+        "--subset",
+        choices=("train", "dev", "eval"),
+        type=subset_name,
+        default="train",
+        help="subset of the sounds; the challenge's names devtrain, devtest and evaltest are known as well "
+        "(default: %(default)s)",
     )
-    group.add_argument(
-        "--subset", choices=list(SUBSETS), default="devtrain", help="subset; train is another name of devtrain, etc."
+    draw.add_argument(
+        "-n", metavar="N", type=int, default=500, help="mixtures of each class (default: %(default)s mixtures)"
     )
-    group.add_argument("-n", type=int, default=500, help="mixtures per class")
-    group.add_argument("--seed", type=count, default=42, help="random seed of the recipes")
-    group.add_argument(
+    draw.add_argument(
+        "--seed", metavar="N", type=count, default=42, help="random seed of the recipes (default: %(default)s)"
+    )
+    draw.add_argument(
         "--generator",
         choices=GENERATORS,
         default="minirsed",
-        help="minirsed: independent recipes; official: the random stream of the DCASE 2017 program",
+        help="minirsed: independent recipes; official: the random stream of the DCASE 2017 program "
+        "(default: %(default)s)",
     )
-    group.add_argument(
+    draw.add_argument(
         "--ebr-db",
-        nargs="+",
+        metavar="DB",
+        action=Several,
         type=decibels,
         default=list(EBR_DB),
-        metavar="DB",
-        help="event-to-background ratios to choose from, dB",
+        help="event-to-background ratios to choose from (default: -6 0 6 dB)",
     )
-    group.add_argument(
-        "--event-presence-prob", type=share, default=0.5, metavar="P", help="share of mixtures with an event, 0 to 1"
+    draw.add_argument(
+        "--event-presence-prob",
+        type=share,
+        default=0.5,
+        metavar="P",
+        help="share of mixtures with an event, 0 … 1 (default: %(default)s)",
     )
+    output.add_argument(
+        "--recipes", action=Several, metavar="FILE", type=Path, help="render these recipe files (default: draw recipes)"
+    )
+    output.add_argument("--out", required=True, metavar="DIR", type=Path, help="folder to write, made if missing")
+    add_jobs(machine, "processes that render")
+    args = parser.parse_args(argv)
+    if bool(args.recipes) == bool(args.classes):
+        parser.error("give either --recipes FILE … or --class CLASS …")
+    return args
 
 
-@exit_on_input_error
+@command
 def main(argv=None):
     """Parse, draw or read recipes, render, and print what was done."""
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    if ("recipes" in args) == ("classes" in args):
-        parser.error("give either --recipes FILE ... or --class CLASS ...")
-    if args.jobs == 0:
-        parser.error("argument -j/--jobs: must not be 0")
+    args = parse_arguments(argv)
+    require_positive(args, "jobs")
     if args.n < 1:
         raise InputError(f"-n is {args.n}: expected at least 1 mixture of each class")
 
@@ -120,7 +130,7 @@ def main(argv=None):
     from data_tools.soundbank import open_bank
 
     bank = open_bank(args.bank, screening=not args.no_screening, resampler=args.resampler)
-    sets = _read_sets(args.recipes, bank) if "recipes" in args else _draw_sets(args, bank)
+    sets = _read_sets(args.recipes, bank) if args.recipes else _draw_sets(args, bank)
     args.out.mkdir(parents=True, exist_ok=True)
     for recipe_set in sets:
         _write_lists(args.out, recipe_set)
@@ -143,11 +153,11 @@ def _read_sets(paths, bank):
 
 def _draw_sets(args, bank):
     """A recipe set for each class, drawn as the arguments say."""
-    subset, sets = SUBSETS[args.subset], []
+    sets = []
     options = {"generator": args.generator, "ebr_db": args.ebr_db, "event_presence_prob": args.event_presence_prob}
     for label in args.classes:
-        recipes = draw_recipes(bank, label, subset, args.n, args.seed, **options, screen=False)
-        file_name = f"mixture_recipes_{SUBSET_NAMES[subset]}_{label}.yaml"
+        recipes = draw_recipes(bank, label, args.subset, args.n, args.seed, **options, screen=False)
+        file_name = f"mixture_recipes_{SUBSET_NAMES[args.subset]}_{label}.yaml"
         sets.append(_screened(file_name, recipes_text(recipes), recipes, bank))
     return sets
 

@@ -6,7 +6,7 @@ For each minibatch of B clips, half of them with an event, with the parameters �
 
     X     ← normalised features, in the quick preset randomly coloured
     L     = (1/B) Σ_clips L_utt + α L_frame
-    g     = ∂L/∂θ, scaled down to a joint norm of `clip_norm` if it is larger
+    g     = ∂L/∂θ, scaled down to a joint norm of `max_grad_norm` if it is larger
     θ     ← Adam(θ, g)
 """
 
@@ -39,7 +39,7 @@ def updates(detector, adam, store, batches, settings, rng, executor):
     batches : list of (B,) int array
         Rows of the store, see `minirsed.store.dataset.minibatches`.
     settings : minirsed.run.settings.TrainSettings
-        Its alpha, clip_norm and augmentation.
+        Its alpha, max_grad_norm and augmentation.
     rng : numpy.random.Generator
         For augmentation and dropout.
     executor : concurrent.futures.Executor
@@ -59,6 +59,6 @@ def updates(detector, adam, store, batches, settings, rng, executor):
         x = augment(finite_clips(store, rows), rng, settings.equaliser_db, settings.mask_bands)
         x, labels = detector.normalise(x), batch_labels(store, rows)
         losses, grads = batch_loss_and_grads(executor, detector.params, detector.config, x, labels, settings.alpha, rng)
-        grads, grad_norm = clip_by_global_norm(grads, settings.clip_norm)
+        grads, grad_norm = clip_by_global_norm(grads, settings.max_grad_norm)
         adam.update(detector.params, grads)
         yield Update(rows, losses, grad_norm)

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 SR = 44100
 TINY = ["--clips", "8", "--dev-clips", "6", "--units", "4", "--layers", "1"]
 # Long enough that a test which looks every 0.05 s whether two epochs are done finds it at work: some 3 s.
-LONG = ["--events", "ping", "--arch", "uni", "mlp", "--epochs", "120", "--jobs", "2"]
+LONG = ["--class", "ping", "--arch", "uni", "mlp", "--epochs", "120", "--jobs", "2"]
 
 
 @pytest.fixture(scope="session")

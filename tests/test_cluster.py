@@ -1,6 +1,6 @@
 """Preparing on a cluster: a real Dask scheduler and real worker processes on this machine, some of which die.
 
-Needs distributed (`pip install "minirsed[dask]"`), which the test extra brings.
+Needs distributed (`python -m pip install -e ".[dask]"`), which the test extra brings.
 """
 
 import contextlib
@@ -328,7 +328,7 @@ def test_scheduler_without_workers_and_workers_without_minirsed(bank, tmp_path, 
 
 def test_missing_library_is_one_line(bank, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(InputError, match=r'^a cluster needs the library distributed: pip install "minirsed\[dask\]"$'):
+    with pytest.raises(InputError, match=r'^--cluster needs distributed: python -m pip install -e "\.\[dask\]"$'):
         prepare(bank, RECIPES[:2], tmp_path, cluster="tcp://127.0.0.1:1")
 
 

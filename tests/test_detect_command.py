@@ -50,6 +50,7 @@ def test_a_detector_for_clips_alone_is_refused(arch, head, folder, capsys, monke
     config = ModelConfig(arch, n_layers=1, n_units=4, n_inputs=40, head=head)
     detector = Detector(config, init_params(config, np.random.default_rng(0)), "tone", np.zeros(40), np.ones(40))
     detector.save(folder / "clips.npz")
+    monkeypatch.setitem(sys.modules, "sounddevice", FakeSounddevice([]))
     monkeypatch.setattr("data_tools.sound_blocks.file_blocks", lambda *_, **__: pytest.fail("opened"))
     for words in (["snd"], ["-"], ["--live"], ["snd", "--out", "found"]):
         assert call("clips.npz", *words) == 2
@@ -337,7 +338,7 @@ def test_ctrl_c_in_a_folder(folder, capsys, monkeypatch):
 
     monkeypatch.setattr(detect, "detect_one", stopped)
     assert call("uni.npz", "snd", "--out", "out") == 130
-    assert capsys.readouterr().err == "stopped; the same command goes on\n"
+    assert capsys.readouterr().err == "\nminirsed.detect: stopped; the same command does the rest\n"
 
 
 def test_suffixes_are_what_libsndfile_reads():

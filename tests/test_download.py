@@ -1,6 +1,6 @@
 """Downloading against a server on this machine that cuts, errs, lies and redirects; kills at any point.
 
-Needs requests (`pip install "minirsed[tut]"`), which the test extra brings.
+Needs requests (`python -m pip install -e ".[tut]"`), which the test extra brings.
 """
 
 import functools
@@ -636,7 +636,7 @@ def test_missing_library_is_one_line(tmp_path):
     )
     run = functools.partial(subprocess.run, cwd=ROOT, capture_output=True, text=True)
     result = run([sys.executable, "-c", hide, str(tmp_path)])
-    assert result.returncode == 2 and result.stderr.endswith('requests: pip install "minirsed[tut]"\n')
+    assert result.returncode == 2 and result.stderr.endswith('requests: python -m pip install -e ".[tut]"\n')
     assert "Traceback" not in result.stderr and result.stderr.count("\n") == 1
     assert run([sys.executable, "-c", hide, str(tmp_path), "--dry-run"]).returncode == 0
     assert not os.listdir(tmp_path)

@@ -237,7 +237,7 @@ def runs(tmp_path_factory):
 
 
 def arguments_for(runs, *arguments):
-    return ["--features", str(runs / "features"), "--threads", "1", *map(str, arguments)]
+    return ["--features", str(runs / "features"), "--threads", "1", "--jobs", "1", *map(str, arguments)]
 
 
 def results_of(runs, *arguments):

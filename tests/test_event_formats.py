@@ -146,7 +146,7 @@ def test_without_jams(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "jams", None)
-    with pytest.raises(InputError, match=r'--format jams needs the library jams .*pip install "minirsed\[jams\]"'):
+    with pytest.raises(InputError, match=r'--format jams needs jams: python -m pip install -e "\.\[jams\]"$'):
         written("jams", recording())
 
 

@@ -1,6 +1,6 @@
 """The ONNX file: the same probabilities as the model's own, metadata that suffice, and the command that writes it.
 
-Needs onnx and onnxruntime (`pip install "minirsed[onnx]"`), which the test extra brings.
+Needs onnx and onnxruntime (`python -m pip install -e ".[onnx]"`), which the test extra brings.
 """
 
 import re
@@ -188,7 +188,7 @@ def test_a_folder_that_may_not_be_written_is_named_before_the_work(run, capsys, 
 def test_without_the_extra_it_says_how_to_install_it(run, library, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, library, None)
     error = failure(capsys, "runs/babycry", "m.onnx")
-    assert f'needs the library {library}: python -m pip install "minirsed[onnx]"' in error
+    assert f'needs {library}: python -m pip install -e ".[onnx]"' in error
 
 
 def test_a_graph_that_computes_something_else_is_not_written(run, capsys, monkeypatch):

@@ -143,5 +143,5 @@ def test_microphone_of_another_rate(monkeypatch):
 
 def test_without_sounddevice(monkeypatch):
     monkeypatch.setitem(sys.modules, "sounddevice", None)
-    with pytest.raises(InputError, match=r'--live needs sounddevice .*pip install "minirsed\[live\]"'):
+    with pytest.raises(InputError, match=r'--live needs sounddevice: python -m pip install -e "\.\[live\]"; on Linux'):
         next(microphone_blocks(44100))

@@ -242,7 +242,7 @@ def runs(tmp_path_factory):
 
 
 def run(runs, *arguments):
-    report.main(["--features", str(runs / "features"), "--threads", "1", *map(str, arguments)])
+    report.main(["--features", str(runs / "features"), "--threads", "1", "--jobs", "1", *map(str, arguments)])
 
 
 def test_the_command_end_to_end(runs, monkeypatch, capsys):
@@ -251,21 +251,21 @@ def test_the_command_end_to_end(runs, monkeypatch, capsys):
     opened = []
     monkeypatch.setattr(webbrowser, "open", opened.append)
     monkeypatch.chdir(runs)
-    (runs / "a" / "report_dev.html").unlink(missing_ok=True)
+    (runs / "a" / "report_eval.html").unlink(missing_ok=True)
     before = set((runs / "a").iterdir())
     run(runs, "a", "--examples", "1", "--open")
-    path = runs / "a" / "report_dev.html"
+    path = runs / "a" / "report_eval.html"
     assert set((runs / "a").iterdir()) - before == {path} and opened == [path.as_uri()]
-    assert re.fullmatch(r"a/report_dev.html: \d\.\d MB, complete in itself\n", capsys.readouterr().out)
+    assert re.fullmatch(r"a/report_eval.html: \d\.\d MB, complete in itself\n", capsys.readouterr().out)
     text = path.read_text(encoding="utf-8")
     page = Page(text)
     assert page.tags.count("audio") == page.tags.count("article") >= 2
-    assert "8 dev mixtures" in "".join(page.text) and "--examples 1" in "".join(page.text)
+    assert "8 eval mixtures" in "".join(page.text) and "--examples 1" in "".join(page.text)
     assert rows_of(text, "Origin")["versions"] == ["minirsed 0.0.1"]
     for source in re.findall(r'<audio[^>]* src="([^"]*)"', text):
         assert len(decoded(source)[0]) == pytest.approx(30 * 44100, rel=0.01)
-    run(runs, "a", "--examples", "1", "--subset", "eval", "--out", runs / "page.html", "--clips", "4")
-    assert "4 eval mixtures" in (runs / "page.html").read_text(encoding="utf-8")
+    run(runs, "a", "--examples", "1", "--subset", "dev", "--out", runs / "page.html", "--clips", "4")
+    assert "4 dev mixtures" in (runs / "page.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_the_command_end_to_end(runs, monkeypatch, capsys):
 )
 def test_bad_input_is_one_line_and_an_older_page_stays(runs, arguments, message, capsys, monkeypatch):
     monkeypatch.chdir(runs)
-    older = Path("a/report_dev.html")
+    older = Path("a/report_eval.html")
     older.write_text("older")
     if arguments == ["damaged"]:
         Path("damaged").mkdir()

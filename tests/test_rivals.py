@@ -173,7 +173,7 @@ def test_settings_of_the_baseline():
     for preset in ("quick", "paper-5k", "paper-15k"):
         found = complete(PRESETS[preset], {"arch": "mlp"})
         assert (found.head, found.n_mels, found.layers, found.units) == ("frames", 40, 2, 50)
-        assert found.learning_rate == 1e-3 and found.clip_norm == 0
+        assert found.learning_rate == 1e-3 and found.max_grad_norm == 0
         assert found.clips == TrainSettings(**PRESETS[preset]).clips
     assert complete(PRESETS["quick"], {"arch": "mlp", "units": 8, "head": "attention"}).units == 8
     own = complete(PRESETS["baseline"], {})

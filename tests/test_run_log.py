@@ -98,6 +98,6 @@ def test_tensorboard_scalars(tmp_path):
 
 def test_without_tensorboardx(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(InputError, match=r"pip install minirsed\[tensorboard\]$"):
+    with pytest.raises(InputError, match=r'needs tensorboardX: python -m pip install -e "\.\[tensorboard\]"$'):
         with tensorboard.scalar_writer(tmp_path, []):
             pass

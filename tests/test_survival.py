@@ -447,7 +447,7 @@ def test_redrawn_mixtures_and_resume(killer, tmp_path):
 
 def test_any_number_of_threads_and_workers_gives_the_same_bytes(killer, tmp_path):
     features = tmp_path / "features"
-    words = ["--out", tmp_path / "run", "--threads", 3, "--workers", 2, "--features", features]
+    words = ["--out", tmp_path / "run", "--threads", 3, "--jobs", 2, "--features", features]
     assert killer.train(*words) == 0, killer.output()
     assert contents(tmp_path / "run") == killer.whole
     for store in features.iterdir():

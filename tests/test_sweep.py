@@ -36,7 +36,7 @@ def test_table_1_of_the_paper():
     for cell in cells:
         s = cell.settings
         assert (s.clips, s.epochs, s.layers, s.units, s.batch_size, s.alpha) == (5000, 15, 3, 256, 10, 1.0)
-        assert (s.learning_rate, s.clip_norm, s.equaliser_db, s.mask_bands) == (1e-4, 0, 0, 0)
+        assert (s.learning_rate, s.max_grad_norm, s.equaliser_db, s.mask_bands) == (1e-4, 0, 0, 0)
         assert (s.head, s.n_mels, s.dev_clips, s.seed) == ("attention", 64, 500, 0)
 
 
@@ -70,7 +70,7 @@ def test_scale():
     ):
         s = plan({"label": ["gunshot"], "arch": ["bi"]}, "table1", scale)[0].settings
         assert (s.clips, s.units, s.epochs, s.dev_clips, s.learning_rate) == pytest.approx(expected)
-        assert (s.clip_norm, s.layers, s.batch_size, s.alpha) == (1.0, 3, 10, 1.0)
+        assert (s.max_grad_norm, s.layers, s.batch_size, s.alpha) == (1.0, 3, 10, 1.0)
     assert plan({}, "table2", 1.0) == plan({}, "table2")
     assert plan({}, "table1", 0.1, units=12)[0].settings.units == 12  # what is given is not shrunk
     assert plan({"clips": [40]}, "table1", 0.1)[0].settings.clips == 40
@@ -97,7 +97,7 @@ def test_grid_without_what_makes_no_difference():
     }
     by_default = plan(axes)  # the head of each kind
     assert {(c.settings.arch, c.settings.head) for c in by_default} == {("uni", "attention"), ("mlp", "frames")}
-    with pytest.raises(InputError, match="seed: 1 1 names a value twice"):
+    with pytest.raises(InputError, match="--seeds 1 1 names a value twice"):
         plan({"seed": [1, 1]})
     with pytest.raises(InputError, match="--alpha is -1.0"):
         plan({"alpha": [-1.0]})
@@ -346,7 +346,7 @@ def test_measurement_is_of_the_size_asked_for(monkeypatch):
 # ---- the command
 
 
-GRID = ["--events", "pong", "--arch", "uni", "--seeds", "0", "1", "--epochs", "2"]
+GRID = ["--class", "pong", "--arch", "uni", "--seeds", "0", "1", "--epochs", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -389,7 +389,7 @@ def test_finished_cells_are_left_alone_and_new_ones_added(finished, sweep_place)
     assert "1 of 2 are finished" in output and output.count("/2  ") == 1 and f"2/2  {lost.name}" in output
     changed = {path for path, when in before.items() if path.stat().st_mtime_ns != when}
     assert {path.parent for path in changed} == {lost} and lost / "best.npz" not in changed
-    other = [*GRID, "--seeds", "1", "2", "--out", "whole", "--evaluate", "--dry-run"]
+    other = [*GRID[:4], "--seeds", "1", "2", "--epochs", "2", "--out", "whole", "--evaluate", "--dry-run"]
     status, output, errors = run(*other, cwd=sweep_place)
     assert status == 0 and "1 of 2 are finished" in output and "preparing 8 mixtures" in output
     assert not list(out.glob("*seed2"))
@@ -468,28 +468,31 @@ def test_killed_job_is_named_and_the_others_go_on(undisturbed_sweep, sweep_place
     assert_same_sweep(undisturbed_sweep, out)
 
 
-def test_interrupted_sweep_says_how_to_go_on(sweep_place):
+def test_interrupted_sweep_says_how_to_continue(sweep_place):
     """Ctrl-C goes to all processes of a terminal, but one line is enough."""
     process = start(*LONG, "--out", "interrupted", "--epochs", 500, cwd=sweep_place)
     wait_until(lambda: epochs(sweep_place / "interrupted", "ping-uni-*") >= 1)
     jobs = jobs_of(process)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130 and errors.strip() == "stopped; the same command goes on where it was"
+    assert (
+        process.returncode == 130
+        and errors.strip() == "minirsed.sweep: stopped; the same command continues where it was"
+    )
     assert jobs and not any(map(is_running, jobs))
 
 
 def test_wrong_requests_end_in_one_line(finished, sweep_place):
     for arguments, words in (
-        (["--events", "ping", "ding"], ["no class 'ding'; it has ping"]),
+        (["--class", "ping", "ding"], ["no class 'ding'; it has ping"]),
         (["--preset", "table1", "--scale", "0"], ["--scale is 0.0"]),
         (["--jobs", "0"], ["--jobs is 0"]),
         (["--alpha", "1", "1"], ["names a value twice"]),
         (
-            ["--events", "pong", "--epochs", "3", "--arch", "uni", "--out", "whole"],
-            ["holds a run with epochs 2, not 3"],
+            ["--class", "pong", "--epochs", "3", "--arch", "uni", "--out", "whole"],
+            ["holds a run with --epochs 2, not 3"],
         ),
-        (["--events", "ping", "--out", "sounds/split.csv"], ["split.csv"]),
+        (["--class", "ping", "--out", "sounds/split.csv"], ["split.csv"]),
     ):
         status, output, errors = run(*arguments, cwd=sweep_place)
         assert status == 2 and len(errors.strip().splitlines()) == 1, (arguments, errors)
@@ -509,5 +512,5 @@ def test_two_sweeps_in_one_folder_do_not_mix(sweep_place, monkeypatch):
     (sweep_place / "taken").mkdir()
     monkeypatch.chdir(sweep_place)
     with exclusive(sweep_place / "taken" / "lock", "filling"):
-        status, _, errors = run("--events", "ping", "--epochs", "1", "--out", "taken", cwd=sweep_place)
+        status, _, errors = run("--class", "ping", "--epochs", "1", "--out", "taken", cwd=sweep_place)
     assert status == 2 and "another process is filling it" in errors

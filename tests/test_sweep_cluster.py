@@ -1,6 +1,6 @@
 """The sweep on a cluster: a real Dask scheduler and two real workers, one of which is killed in the middle.
 
-Needs distributed (`pip install "minirsed[dask]"`), which the test extra brings.
+Needs distributed (`python -m pip install -e ".[dask]"`), which the test extra brings.
 """
 
 import contextlib

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from data_tools.console import available_cores
 from data_tools.errors import InputError
 from data_tools.event_lists import read_event_list
 from data_tools.mixing import quantize24, render
@@ -37,13 +38,21 @@ def sounds(tmp_path):
 
 
 def draw_arguments(sounds, out, **changes):
-    settings = {"--bank": sounds, "--class": "dog", "--subset": "devtrain", "-n": 6, "--out": out, "-j": 1, **changes}
+    settings = {
+        "--bank": sounds,
+        "--class": "dog",
+        "--subset": "devtrain",
+        "-n": 6,
+        "--out": out,
+        "--jobs": 1,
+        **changes,
+    }
     return [str(x) for pair in settings.items() for x in pair]
 
 
 def test_golden_mixtures_come_out_byte_for_byte(tmp_path, capsys):
     """Audio, recipes and event lists of the official program, from the sound files alone, WAV headers included."""
-    arguments = ["--bank", str(RENDER), "--out", str(tmp_path), "--resampler", "kaiser_best", "-j", "1"]
+    arguments = ["--bank", str(RENDER), "--out", str(tmp_path), "--resampler", "kaiser_best", "--jobs", "1"]
     main([*arguments, "--recipes", *RECIPE_FILES])
     assert "21 mixtures written, 0 were there, 0 screened out" in capsys.readouterr().out
     for path in [*(MIXTURES / "audio").iterdir(), *(MIXTURES / "meta").iterdir()]:
@@ -86,7 +95,7 @@ def test_restart_keeps_complete_files_and_mends_cut_ones(sounds, tmp_path, capsy
 
 def test_any_number_of_workers_gives_the_same_bytes(sounds, tmp_path):
     for jobs in (1, 2):
-        main(draw_arguments(sounds, tmp_path / str(jobs), **{"-n": 17, "-j": jobs}))
+        main(draw_arguments(sounds, tmp_path / str(jobs), **{"-n": 17, "--jobs": jobs}))
     one, two = ({p.name: p.read_bytes() for p in (tmp_path / str(jobs)).iterdir()} for jobs in (1, 2))
     assert one == two and len(one) == 19
 
@@ -99,7 +108,7 @@ def test_screened_mixtures_are_left_out_unless_asked_for(tmp_path, capsys):
     os.symlink(RENDER / "data/source_data/bgs/audio", bank / "bgs" / "audio")
     patcher = RENDER.parent / "patcher"
     (bank / "bgs" / "bg_screening.csv").write_bytes((patcher / "bg_screening.csv").read_bytes())
-    arguments = ["--bank", str(tmp_path / "bank"), "--recipes", *RECIPE_FILES, "-j", "1", "--out"]
+    arguments = ["--bank", str(tmp_path / "bank"), "--recipes", *RECIPE_FILES, "--jobs", "1", "--out"]
     main([*arguments, str(tmp_path / "screened")])
     listing = (patcher / "audio-names-after.txt").read_text().split()
     kept = sorted(name for name in listing if name.endswith(".wav"))
@@ -130,13 +139,13 @@ def test_official_recipes_from_an_own_folder(sounds, tmp_path):
         ({"--bank": "nowhere"}, "nowhere: no such folder"),
         ({"-n": "0"}, "^data_tools.synthesize: error: -n is 0: expected at least 1 mixture of each class$"),
         ({"-n": "-3"}, "-n is -3: expected at least 1"),
-        ({"-n": "many"}, "argument -n: invalid int value: 'many'"),
-        ({"--seed": "-3"}, "argument --seed: must not be negative, not -3"),
+        ({"-n": "many"}, "-n: expected a whole number, not 'many'"),
+        ({"--seed": "-3"}, "--seed: must not be negative, not -3"),
         ({"--event-presence-prob": "1.5"}, "must lie in 0 to 1, not 1.5"),
         ({"--ebr-db": "inf"}, "must be finite, not inf"),
-        ({"--subset": "test"}, "argument --subset: invalid choice: 'test'"),
-        ({"-j": "0"}, "argument -j/--jobs: must not be 0"),
-        ({"--recipes": "r.yaml"}, "give either --recipes FILE ... or --class CLASS ..."),
+        ({"--subset": "test"}, "--subset: invalid choice: 'test'"),
+        ({"--jobs": "0"}, "--jobs is 0: expected at least 1"),
+        ({"--recipes": "r.yaml"}, "give either --recipes FILE … or --class CLASS …"),
     ],
 )
 def test_arguments_that_cannot_be_used(sounds, tmp_path, changes, message, capsys):
@@ -160,7 +169,7 @@ def test_recipes_of_sounds_that_are_not_there(tmp_path, capsys):
     (tmp_path / "source_data/bgs/audio").mkdir(parents=True)
     (tmp_path / "source_data/events").mkdir()
     with pytest.raises(SystemExit):
-        main(["--bank", str(tmp_path), "--out", str(tmp_path / "o"), "-j", "1", "--recipes", RECIPE_FILES[0]])
+        main(["--bank", str(tmp_path), "--out", str(tmp_path / "o"), "--jobs", "1", "--recipes", RECIPE_FILES[0]])
     assert "bg_mono16.wav: no such file" in capsys.readouterr().err
 
 
@@ -186,6 +195,7 @@ def test_help_shows_every_default():
     command = [sys.executable, "-m", "data_tools.synthesize", "-h"]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     text = " ".join(shown.stdout.split())
-    for default in ("builtin", "devtrain", "500", "42", "minirsed", "[-6.0, 0.0, 6.0]", "0.5", "soxr", "-1"):
+    defaults = ("builtin", "train", "500 mixtures", "42", "minirsed", "-6 0 6 dB", "0.5", "soxr")
+    for default in (*defaults, f"{available_cores()}, one a core"):
         assert f"(default: {default})" in text
     assert "dB" in text and "44.1 kHz" in text

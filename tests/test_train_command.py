@@ -43,7 +43,7 @@ def sounds(tmp_path_factory):
 def finished(tmp_path_factory, sounds):
     """A run on that folder, with everything that the command prints, and the files that it leaves."""
     folder = tmp_path_factory.mktemp("run")
-    result = run("train", "glide", "--data", sounds, *TINY, "--workers", "1", cwd=folder)
+    result = run("train", "glide", "--data", sounds, *TINY, "--jobs", "1", cwd=folder)
     assert result.returncode == 0, result.stderr
     result.written = {path.name for path in (folder / "runs" / "glide").iterdir()}
     return folder, result

@@ -4,13 +4,14 @@
 
 The pages need no network: formulas become MathML, which browsers draw themselves, pictures and sounds lie within.
 A picture that the Markdown itself shows (`![…](images/NN_what.png)`, for code hosts, which execute nothing) is the
-output of the cell marked `image="NN_what"`; `--images` makes those anew.
+output of the cell marked `image="NN_what"`; `--images` redraws those that differ.
 """
 
-import argparse
+import asyncio
 import io
 import os
 import re
+import signal
 import sys
 import time
 from base64 import b64decode
@@ -18,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_tools.errors import InputError, exit_on_input_error
+from data_tools.console import Parser, command
+from data_tools.errors import InputError, require_extra
 from data_tools.files import atomic_write
 
 FOLDER = Path(__file__).resolve().parent
@@ -63,11 +65,32 @@ def execute(notebook):
         notebook,
         timeout=TIMEOUT_S,
         kernel_name="python3",
+        shutdown_kernel="immediate",  # a kernel that is busy when it is told to end prints a traceback
         extra_arguments=["--IPKernelApp.log_level=40"],  # errors; it warns of unencrypted ports on this very machine
         resources={"metadata": {"path": str(FOLDER)}},
     )
-    client.execute(env={**os.environ, "PYTHONPATH": path})
+    asyncio.run(_run(client, {**os.environ, "PYTHONPATH": path}))
     return notebook
+
+
+async def _run(client, environment):
+    """Run a notebook so that Ctrl-C raises KeyboardInterrupt, as it does everywhere else.
+
+    nbclient has a handler of its own, which ends the kernel and then fails in one of several ways. It is there from
+    the start of `async_execute` on, so the kernel, which takes a second, is started before, and the first cell
+    removes it.
+    """
+
+    def leave_ctrl_c_alone(**_):
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+
+    # Called for tasks that fail when Ctrl-C has stopped the loop; all other errors come out of async_execute.
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    client.on_cell_start = leave_ctrl_c_alone
+    client.create_kernel_manager()
+    await client.async_start_new_kernel(env=environment)
+    await client.async_start_new_kernel_client()
+    await client.async_execute()
 
 
 def pictures(notebook):
@@ -177,25 +200,33 @@ def _chosen(names):
     return sorted(set(chosen)) or everything
 
 
-def _parser():
-    parser = argparse.ArgumentParser(prog="python -m tutorials.build", description=__doc__.splitlines()[0])
-    parser.add_argument("tutorial", nargs="*", help="number or name, e.g. 03 (default: all)")
-    parser.add_argument("--out", type=Path, default=FOLDER / "html", help="folder for the pages (default: %(default)s)")
-    parser.add_argument("--images", action="store_true", help="also make tutorials/images anew, where they differ")
-    return parser
+def parse_arguments(argv=None):
+    """Command line → namespace."""
+    parser = Parser("tutorials.build", "[TUTORIAL …]", description="Execute the tutorials and write them as web pages.")
+    parser.add_argument(
+        "tutorial",
+        metavar="TUTORIAL",
+        nargs="*",
+        help="number or name of a notebook, e.g. 03; all of them if none is given",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=FOLDER / "html",
+        help="folder for the pages (default: tutorials/html)",
+    )
+    parser.add_argument("--images", action="store_true", help="also redraw the files in tutorials/images that differ")
+    return parser.parse_args(argv)
 
 
-@exit_on_input_error
+@command
 def main(argv=None):
     """Execute and write; the status of the process."""
-    args = _parser().parse_args(argv)
-    try:
-        import jupytext  # noqa: F401
-        import latex2mathml  # noqa: F401
-        import nbconvert  # noqa: F401
-        from nbclient.exceptions import CellExecutionError
-    except ImportError as missing:
-        raise InputError(f'{missing.name} is missing: python -m pip install -e ".[tutorials]"') from None
+    args = parse_arguments(argv)
+    require_extra("tutorials", "tutorials.build", "jupytext", "latex2mathml", "nbconvert", "nbclient")
+    from nbclient.exceptions import CellExecutionError
+
     for path in _chosen(args.tutorial):
         print(f"{path.stem} … ", end="", flush=True)
         start = time.perf_counter()

@@ -7,7 +7,6 @@ The run is that of the README's first command, and `python -m minirsed.report ru
 its page. Look at both pictures before you commit them.
 """
 
-import argparse
 import io
 import math
 import shutil
@@ -18,7 +17,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image
 
-from data_tools.errors import InputError, exit_on_input_error
+from data_tools.console import Parser, command
+from data_tools.errors import InputError
 from data_tools.event_lists import read_event_list
 from data_tools.files import atomic_write
 from data_tools.mixing import render
@@ -126,10 +126,10 @@ def report(run):
     return compressed(image.resize((REPORT_WIDTH, height), Image.Resampling.LANCZOS))
 
 
-@exit_on_input_error
+@command
 def main(argv=None):
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m tutorials.front_page", description=__doc__.splitlines()[0])
+    parser = Parser("tutorials.front_page", "RUN", description=__doc__.splitlines()[0])
     parser.add_argument("run", metavar="RUN", type=Path, help="run folder of python -m minirsed.train babycry")
     run = parser.parse_args(argv).run
     for name, png in (("detections", two_clips(run)), ("report", report(run))):

@@ -1,57 +1,61 @@
 """Command: download TUT Rare Sound Events 2017, the data of the paper (Sec. 4): `python -m data_tools.download DIR`."""
 
-import argparse
 import contextlib
 import sys
 from pathlib import Path
 
+from data_tools.console import Parser, Several, command, subset_name
 from data_tools.download.packages import BASE_URL, COLLECTIONS, LICENCE
-from data_tools.errors import exit_on_input_error
+
+# The data set has two parts, named after the challenge's stages; train and dev mixtures come from the first.
+PARTS = {"train": "development", "dev": "development", "eval": "evaluation"}
 
 
-def build_parser():
-    """The command's arguments."""
+def parse_arguments(argv=None):
+    """Command line → namespace."""
     sizes = {
         subset: sum(package.n_bytes or 0 for package in item.packages) / 1e9 for subset, item in COLLECTIONS.items()
     }
-    parser = argparse.ArgumentParser(
-        prog="python -m data_tools.download",
-        description="Download TUT Rare Sound Events 2017 from Zenodo over https, check every file by size and MD5 sum\n"
-        "(no other sums are known), and unpack it into DIR, which can then be passed as --data. If interrupted, run\n"
-        "the same command again: it resumes. A complete data set is not downloaded again.",
+    parser = Parser(
+        "data_tools.download",
+        "DIR",
+        description="Download TUT Rare Sound Events 2017 from Zenodo over https, check every file by size and MD5 sum "
+        "(no other sums are known), and unpack it into DIR, which --data then takes. If it is stopped, in whatever "
+        "way, the same command continues; a complete data set is left alone without a request.",
         epilog=LICENCE,
-        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=120),
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="folder for the data, created if missing")
     parser.add_argument(
         "--subset",
-        nargs="+",
-        choices=list(COLLECTIONS),
-        default=list(COLLECTIONS),
-        help=f"development: events and backgrounds to mix train and dev from, {sizes['development']:.1f} GB; "
-        f"evaluation: the challenge's mixtures, {sizes['evaluation']:.1f} GB (default: both)",
+        action=Several,
+        type=subset_name,
+        choices=list(PARTS),
+        default=list(PARTS),
+        help="what is wanted. train or dev: the development set, events and backgrounds that both are mixed from, "
+        f"{sizes['development']:.1f} GB; eval: the evaluation set, the challenge's mixtures, "
+        f"{sizes['evaluation']:.1f} GB (default: all)",
     )
     parser.add_argument(
         "--keep-zips",
         action="store_true",
-        help="keep the zip files (default: delete each after unpacking it)",
+        help="keep the zip files; without it each is deleted once it is unpacked, which saves their size on disk",
     )
     parser.add_argument(
         "--dry-run",
         action="store_true",
         help="print files, sizes and disk space needed; use no network",
     )
-    return parser
+    return parser.parse_args(argv)
 
 
-@exit_on_input_error
+@command
 def main(argv=None):
     """Print licence and plan; install unless it is a dry run."""
-    args = build_parser().parse_args(argv)
+    args = parse_arguments(argv)
     from data_tools.download import install
 
-    subsets = [subset for subset in COLLECTIONS if subset in args.subset]
-    plans = [install.plan(COLLECTIONS[subset], args.folder) for subset in subsets]
+    wanted = {PARTS[subset] for subset in args.subset}
+    plans = [install.plan(COLLECTIONS[part], args.folder) for part in COLLECTIONS if part in wanted]
     if args.dry_run:
         print("\n".join(table(plans, args.folder)))
     if any(plan.packages for plan in plans):

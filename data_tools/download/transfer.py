@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from data_tools.errors import InputError
+from data_tools.errors import require_extra
 from data_tools.files import sync_folder
 
 CHUNK_BYTES = 1 << 16  # read at a time, and at most fetched again after an interruption
@@ -46,12 +46,10 @@ def open_session(base_url, *, pause_s=1.0):
     InputError
         The library requests is missing.
     """
-    try:
-        import requests
-        from requests.adapters import HTTPAdapter
-        from urllib3.util import Retry
-    except ImportError:
-        raise InputError('downloading needs the library requests: pip install "minirsed[tut]"') from None
+    requests = require_extra("tut", "downloading", "requests")
+    from requests.adapters import HTTPAdapter
+    from urllib3.util import Retry
+
     session = requests.Session()
     session.adapters.clear()
     # other=0: a certificate that is not valid now will not be in a minute

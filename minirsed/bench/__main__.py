@@ -5,7 +5,6 @@ machine hits all of them, and with the machine's own matrix product (sgemm of 20
 of which the share is given.
 """
 
-import argparse
 import json
 import os
 import platform
@@ -13,8 +12,9 @@ import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console.options import available_cores, help_formatter, require_positive
+from data_tools.console import Parser, Several, available_cores, command, require_positive
+from data_tools.errors import InputError
+from minirsed.console.options import add_threads
 
 PEERS = ("torch", "librosa", "sed_eval")
 SGEMM_SIZE = 2048
@@ -23,41 +23,52 @@ ONE_THREAD = ("lfbe", "mixing", "head", "scoring")  # rows that use one thread
 
 def parse_arguments(argv=None):
     """Command line → namespace."""
-    cores = available_cores()
-    parser = argparse.ArgumentParser(
-        prog="python -m minirsed.bench",
+    parser = Parser(
+        "minirsed.bench",
         description="Time features, mixing, layers, training steps, inference and scoring on this machine; prints a "
         "Markdown table of medians. The first run compiles the kernels (seconds).",
-        formatter_class=help_formatter,
     )
-    parser.add_argument(
-        "--against", metavar="PEER", nargs="+", default=[], choices=PEERS,
-        help=f"time these as well, in turn: {', '.join(PEERS)} (default: none); pip install 'minirsed[bench]'",
-    )  # fmt: skip
-    parser.add_argument("--runs", metavar="N", type=int, default=5, help="timed runs of each (default: 5 runs)")
-    parser.add_argument(
-        "--threads", metavar="N", type=int, default=cores, help=f"threads (default: {cores} threads, one a core)"
+    rows, model, machine = (parser.add_argument_group(name) for name in ("rows", "model", "machine"))
+    rows.add_argument(
+        "--against",
+        action=Several,
+        default=[],
+        choices=PEERS,
+        help="time these as well, in turn; they come with the extra bench (default: none)",
     )
-    parser.add_argument(
-        "--only", metavar="TEXT", nargs="+", help="rows whose name contains one of these (default: all rows)"
+    rows.add_argument(
+        "--only",
+        metavar="TEXT",
+        action=Several,
+        default=[],
+        help="rows whose name contains one of these texts (default: all rows)",
     )
-    parser.add_argument("--growth", action="store_true", help="instead: training steps with T, B, H and L doubled")
-    for name, default, what in (
-        ("batch", 10, "clips"), ("frames", 1303, "frames of a clip"), ("units", 256, "units of each direction"),
-    ):  # fmt: skip
-        parser.add_argument(
-            f"--{name}", metavar="N", type=int, default=default, help=f"{what} in the model's rows (default: {default})"
+    rows.add_argument("--growth", action="store_true", help="instead: training steps with T, B, H and L doubled")
+    rows.add_argument(
+        "--runs", metavar="N", type=int, default=5, help="timed runs of each row (default: %(default)s runs)"
+    )
+    rows.add_argument("--json", action="store_true", help="print JSON instead of a table; all times in seconds")
+    for name, default, what, unit in (
+        ("--batch", 10, "batch size", "clips"),
+        ("--frames", 1303, "length of a clip", "frames"),
+        ("--units", 256, "units of a layer, in each direction", "units"),
+    ):
+        model.add_argument(
+            name, metavar="N", type=int, default=default, help=f"{what} in the model's rows (default: {default} {unit})"
         )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table; all times in seconds")
+    add_threads(machine, "threads of the rows that use several")
     return parser.parse_args(argv)
 
 
-@exit_on_input_error
+@command
 def main(argv=None):
     """Run the command."""
     arguments = parse_arguments(argv)
     require_positive(arguments, "runs", "threads", "batch", "frames", "units")
     from minirsed.bench.rows import Size, growth_rows, rows
+    from minirsed.kernels.threads import keep_freed_memory
+
+    keep_freed_memory()
 
     found = (growth_rows if arguments.growth else rows)(Size(arguments.batch, arguments.frames, arguments.units))
     chosen = [row for row in found if not arguments.only or any(text in row.name for text in arguments.only)]
@@ -91,7 +102,7 @@ def found_peers(names):
         try:
             found[name], versions[name] = peer(name)
         except ImportError as error:
-            print(f"{name} is left out: {error}; pip install 'minirsed[bench]' brings all peers", file=sys.stderr)
+            print(f'{name} is left out: {error}; python -m pip install -e ".[bench]" brings all peers', file=sys.stderr)
     return found, versions
 
 

@@ -1,6 +1,6 @@
 """The same work by others, for `python -m minirsed.bench --against`: PyTorch, librosa, sed_eval.
 
-`pip install "minirsed[bench]"` brings them; nothing else here needs them. A peer is a function of a row of
+`python -m pip install -e ".[bench]"` brings them; nothing else here needs them. A peer is a function of a row of
 `minirsed.bench.rows` and the number of threads; it returns the settings that it can run that work with, by name, each
 a function without arguments. The bench compares with the fastest of them.
 

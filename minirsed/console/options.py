@@ -1,12 +1,11 @@
-"""What the commands share at the terminal: options of places, a progress bar, a score table, the number of cores."""
+"""What the commands share at the terminal: options, a progress bar, a score table."""
 
 import contextlib
 import os
 from pathlib import Path
 
+from data_tools.console import available_cores
 from data_tools.errors import InputError
-
-WIDTH = 100  # columns of what is printed
 
 PLACES = {
     "--features": {"metavar": "DIR", "type": Path, "default": Path("features")},
@@ -15,26 +14,30 @@ PLACES = {
 }
 
 
-def help_formatter(prog):
-    """How `-h` of every command is laid out; for `argparse`, which alone is to be loaded for it."""
-    import argparse
-
-    return argparse.HelpFormatter(prog, max_help_position=32, width=WIDTH)
-
-
 def add_place(parser, *options, **about):
-    """Give an `argparse` parser an option of `PLACES`, the same for every command; `about` (help, metavar) is its own.
+    """Give a parser an option of `PLACES`, the same for every command; `about` (help, metavar) is its own.
 
     The last of `options` is the name in `PLACES`; short ones may stand before it.
     """
     parser.add_argument(*options, **PLACES[options[-1]] | about)
 
 
+def add_threads(parser, what):
+    """Give a parser `--threads`, the number of threads in one process; `what` says what they do."""
+    parser.add_argument(
+        "--threads",
+        metavar="N",
+        type=int,
+        default=available_cores(),
+        help=f"{what} (default: %(default)s, one a core)",
+    )
+
+
 @contextlib.contextmanager
 def named(**places):
-    """Have an OSError at a place that an option gave name the option: `named(out=arguments.out)`; None passes.
+    """Context: re-raise an OSError as an InputError that names the option whose path, or missing parent, caused it.
 
-    At a place is in it, or at a folder above it that is missing and could not be made.
+    `named(out=arguments.out)`; an option that was not given (None) is passed over.
     """
     try:
         yield
@@ -53,16 +56,8 @@ def counted(n, noun):
     return f"{n} {noun}" + ("" if n == 1 else "s")
 
 
-def require_positive(arguments, *names):
-    """Refuse options below 1 in one line that names them; one that was not given (None) passes."""
-    for name in names:
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise InputError(f"--{name} is {value}: expected at least 1")
-
-
 def require_writable(name, path):
-    """Refuse an output file that cannot be made, before the work that fills it; `name` is the option or argument."""
+    """Refuse an output file that cannot be written, before the work that fills it; `name` is the option or argument."""
     folder = path.parent
     if path.is_dir():
         raise InputError(f"{name} {path}: is a folder; expected a file name")
@@ -70,11 +65,6 @@ def require_writable(name, path):
         raise InputError(f"{name} {path}: there is no folder {folder}")
     if not os.access(folder, os.W_OK):
         raise InputError(f"{name} {path}: the folder {folder} is not writable")
-
-
-def available_cores():
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Progress:

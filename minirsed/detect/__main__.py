@@ -5,23 +5,15 @@ Recordings may be of any length: longer ones than the training clips go through 
 (`minirsed.recordings.streaming`).
 """
 
-import argparse
 import contextlib
 import sys
 import time
 from functools import partial
 from pathlib import Path
 
-from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console.options import (
-    Progress,
-    add_place,
-    available_cores,
-    counted,
-    help_formatter,
-    named,
-    require_positive,
-)
+from data_tools.console import Parser, command, require_positive
+from data_tools.errors import InputError
+from minirsed.console.options import Progress, add_place, add_threads, counted, named
 
 FORMATS = ("table", "csv", "audacity", "raven", "jams", "rttm", "json")
 SAMPLE_FORMATS = ("s16le", "s16be", "s24le", "s32le", "u8", "f32le", "f64le")
@@ -29,41 +21,79 @@ SAMPLE_FORMATS = ("s16le", "s16be", "s24le", "s32le", "u8", "f32le", "f64le")
 
 def parse_arguments(argv=None):
     """Command line → namespace."""
-    parser = argparse.ArgumentParser(
-        prog="python -m minirsed.detect",
+    parser = Parser(
+        "minirsed.detect",
+        "RUN [PATH …]",
         description="Find events in sound files of any format, rate and length, or in live sound. A recording of at "
         "most 30 s holds one event or none, as in the paper; a longer one any number of them.",
         epilog="Recordings that cannot be used are named at the end, and the exit status is then 2; all others are "
         "done nevertheless.",
-        formatter_class=help_formatter,
     )
-    cores = available_cores()
-    add = parser.add_argument
-    add("run", metavar="RUN", type=Path, help="run folder that minirsed.train has written, or a detector file")
-    paths_help = "sound file, or folder of them to any depth; - is raw PCM or WAV from standard input"
-    add("paths", metavar="PATH", nargs="*", help=paths_help)
-    add("--format", choices=FORMATS, help="of the output (default: table; with --out: csv)")
-    add_place(parser, "--out", help="write a file for each recording, and go on with what is missing there")
-    add("--overwrite", action="store_true", help="do all anew that is in --out already")
-    add("--plot", action="store_true", help="also draw each recording as PNG in --out: log-mel, p_t and events")
-    add("--thres0", metavar="P", type=float, help="an event needs p > P, 0 … 1 (default: the detector's, 0.5)")
-    add("--thres1", metavar="P", type=float, help="its frames need p_t > P, 0 … 1 (default: the detector's, 0.5)")
-    add("--all-events", action="store_true", help="any number of events in recordings of at most 30 s as well")
-    add("--threads", metavar="N", type=int, default=cores, help=f"threads for the model (default: {cores}, one a core)")
-    live = parser.add_argument_group("live sound")
-    add = live.add_argument
-    add("--live", action="store_true", help="listen to the microphone until Ctrl-C (extra: minirsed[live])")
-    add("--device", metavar="NAME", help="microphone, number or name (default: the system's)")
-    add("--rate", metavar="HZ", type=int, default=44100, help="of raw PCM or the microphone (default: 44100 Hz)")
-    add("--channels", metavar="N", type=int, default=1, help="of raw PCM or the microphone (default: 1)")
-    add("--sample-format", choices=SAMPLE_FORMATS, default="s16le", help="of raw PCM (default: s16le)")
+    sound, output, model, machine, live = (
+        parser.add_argument_group(name) for name in ("sound", "output", "detection", "machine", "live sound")
+    )
+    sound.add_argument(
+        "run", metavar="RUN", type=Path, help="run folder that minirsed.train has written, or a detector file"
+    )
+    sound.add_argument(
+        "paths",
+        metavar="PATH",
+        nargs="*",
+        help="sound file, or folder of them to any depth; - is raw PCM or WAV from standard input",
+    )
+    output.add_argument("--format", choices=FORMATS, help="format of the output (default: table; with --out: csv)")
+    add_place(
+        output,
+        "--out",
+        help="folder to write a file for each recording into; the same command does only what is missing there "
+        "(default: none, print)",
+    )
+    output.add_argument("--overwrite", action="store_true", help="recompute results that are already in --out")
+    output.add_argument(
+        "--plot",
+        action="store_true",
+        help="also draw each recording as PNG in --out: log-mel spectrogram, p_t and events",
+    )
+    for name, what in (
+        ("--thres0", "an event needs a probability p above P"),
+        ("--thres1", "its frames need p_t above P"),
+    ):
+        model.add_argument(
+            name, metavar="P", type=float, help=f"{what}, 0 … 1 (default: the detector's, 0.5 after training)"
+        )
+    model.add_argument(
+        "--all-events", action="store_true", help="any number of events also in recordings of at most 30 s"
+    )
+    add_threads(machine, "threads that run the detector")
+    live.add_argument("--live", action="store_true", help="listen to the microphone until Ctrl-C; needs the extra live")
+    live.add_argument("--device", metavar="NAME", help="number or name of the microphone (default: the system's)")
+    live.add_argument(
+        "--rate",
+        metavar="HZ",
+        type=int,
+        default=44100,
+        help="sample rate of raw PCM or the microphone (default: %(default)s Hz)",
+    )
+    live.add_argument(
+        "--channels",
+        metavar="N",
+        type=int,
+        default=1,
+        help="channels of raw PCM or the microphone (default: %(default)s channel)",
+    )
+    live.add_argument(
+        "--sample-format",
+        choices=SAMPLE_FORMATS,
+        default="s16le",
+        help="sample format of raw PCM, by ffmpeg's names (default: %(default)s)",
+    )
     arguments = parser.parse_args(argv)
     if arguments.live == bool(arguments.paths):
         parser.error("give either recordings or --live")
     return arguments
 
 
-@exit_on_input_error
+@command
 def main(argv=None):
     """Run the command."""
     arguments = parse_arguments(argv)
@@ -76,13 +106,29 @@ def main(argv=None):
     if (arguments.plot or arguments.overwrite) and not arguments.out:
         raise InputError(f"--{'plot' if arguments.plot else 'overwrite'} needs --out DIR")
     arguments.format = arguments.format or ("csv" if arguments.out else "table")
+    require_extras(arguments)
+    from minirsed.kernels.threads import keep_freed_memory
+
+    keep_freed_memory()
     detector = load_detector(arguments)
     try:
         with named(out=arguments.out):
             (listen if piped or arguments.live else detect_recordings)(arguments, detector)
     except KeyboardInterrupt:
-        print("stopped" + ("; the same command goes on" if arguments.out else ""), file=sys.stderr)
-        sys.exit(130)
+        advice = "; the same command does the rest" if arguments.out else ""
+        raise KeyboardInterrupt(f"stopped{advice}") from None
+
+
+def require_extras(arguments):
+    """Import the libraries that options need; InputError before any work."""
+    if arguments.live:
+        from data_tools.live_sound import import_sounddevice
+
+        import_sounddevice()
+    if arguments.format == "jams":
+        from minirsed.detect.formats import import_jams
+
+        import_jams()
 
 
 def load_detector(arguments):
@@ -105,13 +151,16 @@ def load_detector(arguments):
 
 def detect_recordings(arguments, detector):
     """Run over files and folders, print or write what is found, and name what cannot be used at the end."""
-    from minirsed.detect.formats import FORMATS, body_of, clock, import_jams
+    from minirsed.detect.formats import FORMATS, body_of, clock
     from minirsed.detect.results import file_size, find_recordings, open_results
     from minirsed.kernels.threads import worker_threads
 
-    form, recordings = FORMATS[arguments.format], find_recordings([Path(path) for path in arguments.paths])
-    if arguments.format == "jams":
-        import_jams()  # what is missing is said now rather than after an hour
+    form, passed_over = FORMATS[arguments.format], []
+    recordings = find_recordings(
+        [Path(path) for path in arguments.paths], lambda path, reason: passed_over.append(f"{path}: {reason}")
+    )
+    if passed_over:
+        print(f"passed over {counted(len(passed_over), 'file')}:", *passed_over, sep="\n  ", file=sys.stderr)
     if not (arguments.out or form.shared) and len(recordings) > 1:
         raise InputError(f"--format {arguments.format} is for one recording: give --out DIR for {len(recordings)}")
     failures, found, n_before = [], [], 0

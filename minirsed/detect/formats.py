@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import quote
 
-from data_tools.errors import InputError
+from data_tools.errors import InputError, require_extra
 from minirsed.features import SAMPLE_RATE
 
 
@@ -135,13 +135,8 @@ def _jams_document(detector, name, recording):
 
 
 def import_jams():
-    """The library; InputError says how to get it."""
-    try:
-        import jams
-    except ImportError as error:
-        hint = 'python -m pip install "minirsed[jams]"'
-        raise InputError(f"--format jams needs the library jams ({error}): {hint}") from None
-    return jams
+    """The library. InputError: it is not installed."""
+    return require_extra("jams", "--format jams", "jams")
 
 
 FORMATS = {

@@ -10,78 +10,76 @@ import json
 import textwrap
 from pathlib import Path
 
-from data_tools.errors import exit_on_input_error
-from minirsed.console.options import (
-    WIDTH,
-    Progress,
-    add_place,
-    available_cores,
-    help_formatter,
-    named,
-    require_positive,
-)
+from data_tools.console import WIDTH, Parser, add_jobs, command, require_positive, subset_name
+from minirsed.console.options import Progress, add_place, add_threads, named
 
 
 def parse_arguments(argv=None):
     """Command line → namespace."""
-    parser = argparse.ArgumentParser(
-        prog="python -m minirsed.evaluate",
+    parser = Parser(
+        "minirsed.evaluate",
+        "RUN",
         description="Run the best detector of a run over development or evaluation mixtures: counts, error rate (ER) "
         "and F1 with 95 % intervals, by event-to-background ratio (EBR) and by scene, misses and false alarms by "
         "clip, with the thresholds of the paper and with tuned ones. An event counts as found if its onset is within "
         "0.5 s.",
-        epilog="Left in RUN: figures_SUBSET.json, event lists, thresholds_SUBSET.csv (scores over a grid of both "
+        epilog="Files left in RUN: figures_SUBSET.json, event lists, thresholds_SUBSET.csv (scores over a grid of both "
         "thresholds), det_SUBSET.csv (misses against false alarms per hour), pictures of these, of some clips and of "
         "the ten worst mistakes.",
-        formatter_class=help_formatter,
     )
-    add_mixture_arguments(parser, subset="eval")
-    parser.add_argument(
+    add_mixture_arguments(parser)
+    output = parser.add_argument_group("output")
+    output.add_argument(
         "--tune",
         action=argparse.BooleanOptionalAction,
-        default=True,
-        help="also report thresholds chosen for the lowest ER on the dev mixtures of the same sounds, as many as in "
-        "training (default: --tune)",
+        help="also report the thresholds with the lowest ER on the dev mixtures of the same sounds, as many as in "
+        "training; done unless --no-tune is given",
     )
-    parser.add_argument(
+    output.add_argument(
         "--compare",
         metavar="OTHER_RUN",
         type=Path,
-        help="run of the same class to test against on the same mixtures, paired (default: none)",
+        help="run of the same class to compare with on the same mixtures, by a paired test (default: none)",
     )
-    parser.add_argument("--json", action="store_true", help="print figures_SUBSET.json instead of tables")
+    output.add_argument("--json", action="store_true", help="print figures_SUBSET.json instead of tables")
+    add_machine_arguments(parser)
+    parser.set_defaults(tune=True)  # given to add_argument, Python 3.10 would show it as (default: True)
     return parser.parse_args(argv)
 
 
-def add_mixture_arguments(parser, subset):
-    """Which run, which mixtures, made how; `subset` is the default."""
-    cores = available_cores()
-    parser.add_argument("run", metavar="RUN", type=Path, help="run folder that minirsed.train has written")
-    parser.add_argument(
-        "--subset", choices=("dev", "eval"), default=subset, help=f"mixtures to use (default: {subset})"
+def add_mixture_arguments(parser):
+    """Which run, which mixtures, made how."""
+    data = parser.add_argument_group("data")
+    data.add_argument("run", metavar="RUN", type=Path, help="run folder that minirsed.train has written")
+    data.add_argument(
+        "--subset",
+        choices=("dev", "eval"),
+        type=subset_name,
+        default="eval",
+        help="mixtures to use: dev chose the best epoch, eval has had no part in training (default: %(default)s)",
     )
-    parser.add_argument(
+    data.add_argument(
         "--clips",
         metavar="N",
         type=int,
-        help="mixtures, half of them with an event (default: as in training, --dev-clips)",
+        help="number of mixtures, half of them with an event (default: --dev-clips of the training)",
     )
-    parser.add_argument("--data", metavar="PATH", help="sounds, as for minirsed.train (default: those of the run)")
-    add_place(parser, "--features", help="folder that keeps computed features (default: ./features)")
-    parser.add_argument(
-        "--threads",
-        metavar="N",
-        type=int,
-        default=cores,
-        help=f"threads and worker processes (default: {cores}, one a core)",
-    )
+    data.add_argument("--data", metavar="PATH", help="sounds, as for minirsed.train (default: those of the run)")
 
 
-@exit_on_input_error
+def add_machine_arguments(parser):
+    """Where features are kept, and how much of the machine is used."""
+    machine = parser.add_argument_group("machine")
+    add_place(machine, "--features", help="folder that keeps computed features (default: %(default)s)")
+    add_threads(machine, "threads that run the detector")
+    add_jobs(machine, "processes that prepare mixtures")
+
+
+@command
 def main(argv=None):
     """Run the command."""
     arguments = parse_arguments(argv)
-    require_positive(arguments, "clips", "threads")
+    require_positive(arguments, "clips", "threads", "jobs")
     from minirsed.analysis.files import write_report
 
     figures = write_report(evaluated(arguments, tune=arguments.tune, compare=arguments.compare))
@@ -94,7 +92,7 @@ def evaluated(arguments, **options):
     from minirsed.run.session import Machine, evaluate_run
 
     keep_freed_memory()
-    machine = Machine(arguments.features, arguments.threads, arguments.threads)
+    machine = Machine(arguments.features, arguments.threads, arguments.jobs)
     options |= {"data": arguments.data, "n_clips": arguments.clips, "machine": machine, "progress": Progress}
     with named(features=arguments.features):
         return evaluate_run(arguments.run, arguments.subset, **options)

@@ -3,11 +3,11 @@
 `minirsed.export.graph` builds the graph; here it is checked, run beside our own model, and only then written.
 """
 
-import argparse
 from pathlib import Path
 
-from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console.options import help_formatter, require_writable
+from data_tools.console import Parser, command
+from data_tools.errors import InputError, require_extra
+from minirsed.console.options import require_writable
 
 TOLERANCE = 1e-4  # largest difference of a probability that is accepted; float32 gives some 1e-6
 CHECKED_SHAPES = ((1, 1303), (3, 258), (2, 1))  # (B, T): a clip of 30 s, a batch, a single frame
@@ -15,16 +15,17 @@ CHECKED_SHAPES = ((1, 1303), (3, 258), (2, 1))  # (B, T): a clip of 30 s, a batc
 
 def parse_arguments(argv=None):
     """Command line → namespace."""
-    parser = argparse.ArgumentParser(
-        prog="python -m minirsed.export",
+    parser = Parser(
+        "minirsed.export",
+        "RUN MODEL.onnx",
         description="Write the best detector of a run as an ONNX file, which onnxruntime and others run in Python, "
-        "C++, C#, Java, JavaScript and on phones. Input: lfbe (B, T, 64) float32, log filter-bank energies of B clips "
-        "of T frames, as minirsed.features.lfbe computes them; both B and T may vary. Outputs: probability (B,), that "
-        "the clip holds an event, and frame_probabilities (B, T), that the frame does. Normalisation is part of the "
-        "graph. The file's metadata holds the class, both thresholds and every setting of the features. Before it is "
-        "written, the graph is run by onnxruntime beside minirsed's own model.",
-        epilog='Needs the extra onnx: python -m pip install -e ".[onnx]". The README has an example of its use.',
-        formatter_class=help_formatter,
+        "C++, C#, Java, JavaScript and on phones. Input: lfbe (B, T, D) float32, log filter-bank energies of B clips "
+        "of T frames in D mel bands, as many as the model was trained with (--n-mels, usually 64), computed like "
+        "minirsed.features.lfbe; B and T may vary. Outputs: probability (B,), that the clip holds an event, and "
+        "frame_probabilities (B, T), that the frame does. Normalisation is part of the graph. The file's metadata "
+        "holds the class, both thresholds and every setting of the features. Before the file is written, onnxruntime "
+        "runs the graph beside minirsed's own model.",
+        epilog='Needs the extra onnx: python -m pip install -e ".[onnx]".',
     )
     parser.add_argument(
         "run", metavar="RUN", type=Path, help="run folder that minirsed.train has written, or its best.npz"
@@ -33,7 +34,7 @@ def parse_arguments(argv=None):
     return parser.parse_args(argv)
 
 
-@exit_on_input_error
+@command
 def main(argv=None):
     """Run the command."""
     arguments = parse_arguments(argv)
@@ -71,11 +72,7 @@ def export(detector):
     InputError
         onnx or onnxruntime is not installed; onnxruntime disagrees by more than `TOLERANCE`.
     """
-    try:
-        import onnx
-        import onnxruntime
-    except ImportError as error:
-        raise InputError(f'ONNX needs the library {error.name}: python -m pip install "minirsed[onnx]"') from None
+    onnx, onnxruntime = (require_extra("onnx", "minirsed.export", name) for name in ("onnx", "onnxruntime"))
     import numpy as np
 
     from minirsed.activations import sigmoid

@@ -3,44 +3,46 @@
 Evaluates like `minirsed.evaluate`, by the same code; `minirsed.report.page` makes the page.
 """
 
-import argparse
 import json
 import shlex
 import sys
 
-from data_tools.errors import exit_on_input_error
-from minirsed.console.options import Progress, add_place, help_formatter, require_positive, require_writable
-from minirsed.evaluate.__main__ import add_mixture_arguments, evaluated
+from data_tools.console import Parser, command, require_positive
+from minirsed.console.options import Progress, add_place, require_writable
+from minirsed.evaluate.__main__ import add_machine_arguments, add_mixture_arguments, evaluated
 
 
 def parse_arguments(argv=None):
     """Command line → namespace."""
-    parser = argparse.ArgumentParser(
-        prog="python -m minirsed.report",
-        description="Evaluate the best detector of a run and write one HTML file that any browser shows, offline too: "
+    parser = Parser(
+        "minirsed.report",
+        "RUN",
+        description="Evaluate the best detector of a run and write one HTML file that any browser shows, also offline: "
         "scores with intervals, DET and precision-recall curves, tables by event-to-background ratio and by scene, the "
         "worst mistakes and the best hits with spectrogram, frame probability and sound, training curves, settings. "
-        "The file needs no network and no other file, and holds no script.",
-        formatter_class=help_formatter,
+        "The file needs no network and no other file, and contains no script.",
     )
-    add_mixture_arguments(parser, subset="dev")
-    parser.add_argument(
+    add_mixture_arguments(parser)
+    page = parser.add_argument_group("page")
+    page.add_argument(
         "--examples",
         metavar="N",
         type=int,
         default=3,
-        help="clips to show of each kind: misses, wrong places, false alarms, hits; 0.4 MB a clip of 30 s (default: 3)",
+        help="clips to show of each kind (misses, wrong places, false alarms, hits), 0.4 MB for a clip of 30 s "
+        "(default: %(default)s clips)",
     )
-    add_place(parser, "-o", "--out", metavar="FILE", help="page to write (default: report_SUBSET.html in RUN)")
-    parser.add_argument("--open", action="store_true", help="show it in the browser when it is done (default: no)")
+    add_place(page, "-o", "--out", metavar="FILE", help="page to write (default: report_SUBSET.html in RUN)")
+    page.add_argument("--open", action="store_true", help="show the page in the browser when it is finished")
+    add_machine_arguments(parser)
     return parser.parse_args(argv)
 
 
-@exit_on_input_error
+@command
 def main(argv=None):
     """Run the command."""
     arguments = parse_arguments(argv)
-    require_positive(arguments, "clips", "examples", "threads")
+    require_positive(arguments, "clips", "examples", "threads", "jobs")
     record = read_run(arguments.run, arguments.data)
     out = arguments.out or arguments.run / f"report_{arguments.subset}.html"
     require_writable("--out", out)

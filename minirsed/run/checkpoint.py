@@ -23,7 +23,7 @@ from data_tools.errors import InputError
 from minirsed.adam import Adam
 from minirsed.detector import Detector
 from minirsed.run.metrics import METRICS, UNDEFINED_ALLOWED, best_epoch
-from minirsed.run.settings import TrainSettings
+from minirsed.run.settings import TrainSettings, settings_from_file
 from minirsed.store.archive import read_arrays, write_arrays
 
 FORMAT = "minirsed-checkpoint-2"
@@ -43,7 +43,7 @@ class Position:
     n_batches, n_clips : int
         Done in this epoch.
     sums : (4,) list of float
-        Of loss, clip loss and frame loss over the clips done, and of the gradient norm over the batches done.
+        Of loss, utterance loss and frame loss over the clips done, and of the gradient norm over the batches done.
     seconds : float
         Spent on this epoch so far.
     """
@@ -138,7 +138,7 @@ def _read(path):
 def _state(path, description, arrays):
     """A checked `State`; an error of the kinds that `_read` catches where something is not as it should be."""
     detector = Detector.from_parts(path, description["detector"], arrays)
-    settings = TrainSettings(**description["settings"])
+    settings = settings_from_file(description["settings"])
     n_updates, history = description["n_updates"], description["history"]
     _check(_is_count(n_updates) and n_updates > 0, "n_updates")
     moments = [_like(arrays, f"adam/{moment}/", detector.params) for moment in "mv"]

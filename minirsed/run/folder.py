@@ -11,13 +11,13 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from data_tools.console import available_cores
 from data_tools.errors import InputError
 from data_tools.files import atomic_write, exclusive, remove_temporaries
 from minirsed import __version__
-from minirsed.console.options import available_cores
 from minirsed.run.checkpoint import has_checkpoint, read_checkpoint
 from minirsed.run.log import LOG
-from minirsed.run.settings import TrainSettings
+from minirsed.run.settings import settings_from_file
 
 CONFIG, BEST, LOCK = "config.json", "best.npz", "lock"
 
@@ -155,10 +155,10 @@ def read_settings(folder):
     """
     path = Path(folder) / CONFIG
     try:
-        return TrainSettings(**json.loads(path.read_text(encoding="utf-8"))["settings"])
+        return settings_from_file(json.loads(path.read_text(encoding="utf-8"))["settings"])
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{folder}: no run folder of minirsed's (it has no {CONFIG})") from None
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(f"{path}: damaged, or of another version: {error}") from error
 
 

@@ -14,9 +14,13 @@ DTYPES = ("float32", "float16")
 KIND_NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
-def _setting(default, help_text, *, low=None, high=None, choices=None, unit=None):
+GROUPS = ("data", "model", "training", "augmentation")  # of settings, in the order of `-h`
+RENAMED = {"clip_norm": "max_grad_norm"}  # settings by the names that older runs have written
+
+
+def _setting(group, default, help_text, *, low=None, high=None, choices=None, unit=None):
     """A dataclass field with what `-h` says of it and the range that `TrainSettings` accepts."""
-    about = {"help": help_text, "low": low, "high": high, "choices": choices, "unit": unit}
+    about = {"group": group, "help": help_text, "low": low, "high": high, "choices": choices, "unit": unit}
     return field(default=default, metadata=about)
 
 
@@ -30,47 +34,67 @@ class TrainSettings:
         A value out of range, named with what was expected.
     """
 
-    label: str = _setting("babycry", "class to detect: babycry, glassbreak, gunshot, or a class folder of --data")
-    data: str = _setting("builtin", "builtin, a TUT Rare Sound Events 2017 folder, or a folder of your own sounds")
+    label: str = _setting("data", "babycry", "class to detect: babycry, glassbreak, gunshot, or a class of --data")
+    data: str = _setting(
+        "data", "builtin", "builtin, a TUT Rare Sound Events 2017 folder, or a folder of your own sounds"
+    )
     arch: str = _setting(
+        "model",
         "multires",
-        "recurrent layers of the paper (Sec. 3), or mlp: the network of the DCASE 2017 baseline, which brings its own "
-        "--head frames --n-mels 40 --layers 2 --units 50 --learning-rate 0.001 --clip-norm 0",
+        "recurrent layers of the paper (Sec. 3), or mlp: the network of the DCASE 2017 baseline, which sets --head "
+        "frames --n-mels 40 --layers 2 --units 50 --learning-rate 0.001 --max-grad-norm 0 unless they are given",
         choices=(*ARCHITECTURES, "mlp"),
     )
-    layers: int = _setting(3, "recurrent or dense layers", low=1, unit="layers")
-    units: int = _setting(64, "units of a layer, of each of its directions", low=1, unit="units")
+    layers: int = _setting("model", 3, "recurrent or dense layers", low=1, unit="layers")
+    units: int = _setting("model", 64, "units of a layer, in each direction", low=1, unit="units")
     head: str = _setting(
+        "model",
         "attention",
-        "attention: clip and frame loss, as in the paper; frames: frame loss alone, over all frames of all clips, and "
-        "a clip is as likely to hold an event as the likeliest of its smoothed frames",
+        "attention: utterance and frame loss, as in the paper; frames: frame loss alone, over all frames of all clips, "
+        "and clip probability = maximum of the median-filtered frame probabilities",
         choices=HEADS,
     )
-    n_mels: int = _setting(64, "mel bands of the features", low=1, unit="bands")
-    alpha: float = _setting(1.0, "weight of the frame loss against the clip loss (paper: α)", low=0.0)
-    clips: int = _setting(600, "training mixtures, half of them with an event", low=2, unit="clips")
-    dev_clips: int = _setting(200, "development mixtures, on which the best epoch is chosen", low=2, unit="clips")
-    epochs: int = _setting(12, "passes over the training mixtures", low=1, unit="epochs")
-    batch_size: int = _setting(10, "mixtures per update", low=1, unit="clips")
-    learning_rate: float = _setting(2e-3, "step size of Adam", low=1e-12, high=1.0)
-    clip_norm: float = _setting(1.0, "gradients of a larger joint norm are scaled down to it; 0: never", low=0.0)
-    equaliser_db: float = _setting(
-        4.0, "random equaliser on training clips, standard deviation of its gains; 0: none", low=0.0, unit="dB"
+    n_mels: int = _setting("model", 64, "mel bands of the features", low=1, unit="bands")
+    alpha: float = _setting("training", 1.0, "weight of the frame loss against the utterance loss (paper: α)", low=0.0)
+    clips: int = _setting("data", 600, "training mixtures, half of them with an event", low=2, unit="clips")
+    dev_clips: int = _setting(
+        "data", 200, "development mixtures, on which the best epoch is chosen", low=2, unit="clips"
     )
-    mask_bands: int = _setting(12, "random mask over at most so many mel bands of a training clip", low=0, unit="bands")
+    epochs: int = _setting("training", 12, "passes over the training mixtures", low=1, unit="epochs")
+    batch_size: int = _setting("training", 10, "mixtures per update", low=1, unit="clips")
+    learning_rate: float = _setting("training", 2e-3, "step size of Adam", low=1e-12, high=1.0)
+    max_grad_norm: float = _setting(
+        "training", 1.0, "scale gradients with a larger joint norm down to this norm; 0: never", low=0.0
+    )
+    equaliser_db: float = _setting(
+        "augmentation",
+        4.0,
+        "random equaliser on training clips: standard deviation of its gains; 0: none",
+        low=0.0,
+        unit="dB",
+    )
+    mask_bands: int = _setting(
+        "augmentation", 12, "mask up to this many neighbouring mel bands of a training clip", low=0, unit="bands"
+    )
     ebr_db: tuple = _setting(
+        "data",
         (-6.0, 0.0, 6.0),  # the task's
         "event-to-background ratios that mixtures are drawn with; ready-made mixtures keep their own",
         unit="dB",
     )
-    seed: int = _setting(0, "of the mixtures, the initial weights and the order of the clips", low=0)
+    seed: int = _setting(
+        "training", 0, "random seed of the mixtures, the initial weights and the order of the clips", low=0
+    )
     generator: str = _setting(
+        "data",
         "minirsed",
-        "how training mixtures are drawn: independently (minirsed) or as the challenge did (official)",
+        "how training mixtures are drawn: independently (minirsed) or as in the challenge (official)",
         choices=GENERATORS,
     )
-    redraw: bool = _setting(False, "draw new training mixtures for every epoch; their features are computed each time")
-    feature_dtype: str = _setting("float32", "features on disk; float16 takes half the space", choices=DTYPES)
+    redraw: bool = _setting(
+        "data", False, "draw new training mixtures for every epoch; their features are computed each time"
+    )
+    feature_dtype: str = _setting("data", "float32", "features on disk; float16 takes half the space", choices=DTYPES)
 
     def __post_init__(self):
         """Check ranges and choices."""
@@ -115,13 +139,13 @@ def value_text(value):
 
 
 def option_name(name):
-    """`batch_size` → `--batch-size`; the class is positional and keeps its name."""
-    return name if name == "label" else "--" + name.replace("_", "-")
+    """What the command line calls a setting: `batch_size` → `--batch-size`; the class is positional."""
+    return "CLASS" if name == "label" else "--" + name.replace("_", "-")
 
 
 # The paper's own settings (Sec. 4.1, 4.2); it tells of no clipping of gradients and no augmentation.
 _PAPER = {
-    "units": 256, "learning_rate": 1e-4, "dev_clips": 500, "clip_norm": 0.0, "equaliser_db": 0.0, "mask_bands": 0,
+    "units": 256, "learning_rate": 1e-4, "dev_clips": 500, "max_grad_norm": 0.0, "equaliser_db": 0.0, "mask_bands": 0,
 }  # fmt: skip
 PRESETS = {
     "quick": {},  # the defaults above: minutes on two cores
@@ -137,36 +161,53 @@ PRESETS = {
 # What an architecture has of its own, whatever the preset; options overrule it.
 ARCH_SETTINGS = {
     "mlp": {
-        "head": "frames", "n_mels": 40, "layers": 2, "units": 50, "learning_rate": 1e-3, "clip_norm": 0.0,
+        "head": "frames", "n_mels": 40, "layers": 2, "units": 50, "learning_rate": 1e-3, "max_grad_norm": 0.0,
     },
 }  # fmt: skip
 
 
 def add_arguments(parser, leave_out=()):
-    """Give an `argparse` parser one option for each setting; unset ones stay out of the namespace."""
+    """Give a parser one option for each setting, in groups; unset ones stay out of the namespace.
+
+    Parameters
+    ----------
+    parser : data_tools.console.Parser
+    leave_out : collection of str
+        Names of settings that get no option.
+
+    Returns
+    -------
+    dict of str to argparse group
+        For further options.
+    """
+    groups = {name: parser.add_argument_group(name) for name in GROUPS}
+    for setting in dataclasses.fields(TrainSettings):
+        if setting.name not in leave_out:
+            _add_argument(groups[setting.metadata["group"]], setting)
+    return groups
+
+
+def _add_argument(group, setting):
     import argparse
 
-    for setting in dataclasses.fields(TrainSettings):
-        if setting.name in leave_out:
-            continue
-        about = setting.metadata
-        kind, unit = type(setting.default), f" {about['unit']}" if about["unit"] else ""
-        options = {"help": about["help"], "type": float if kind is tuple else kind}
-        if setting.name == "label":
-            parser.add_argument("label", metavar="CLASS", **options)
-            continue
-        options["help"] += f" (default: {value_text(setting.default)}{unit})"
-        if kind is bool:
-            parser.add_argument(
-                option_name(setting.name), action="store_true", default=argparse.SUPPRESS, help=options["help"]
-            )
-            continue
-        if about["choices"]:
-            options["choices"] = about["choices"]
-        else:
-            options |= {"nargs": "+"} if kind is tuple else {}
-            options["metavar"] = {int: "N", float: "X", str: "PATH", tuple: "DB"}[kind]
-        parser.add_argument(option_name(setting.name), default=argparse.SUPPRESS, **options)
+    from data_tools.console import Several
+
+    about, kind = setting.metadata, type(setting.default)
+    if setting.name == "label":
+        group.add_argument("label", metavar="CLASS", help=about["help"])
+        return
+    options = {"default": argparse.SUPPRESS, "help": about["help"]}
+    if kind is bool:
+        group.add_argument(option_name(setting.name), action="store_true", **options)
+        return
+    unit = f" {about['unit']}" if about["unit"] else ""
+    options["help"] += f" (default: {value_text(setting.default)}{unit})"
+    options |= {"type": float, "action": Several} if kind is tuple else {"type": kind}
+    if about["choices"]:
+        options["choices"] = about["choices"]
+    else:
+        options["metavar"] = {int: "N", float: "X", str: "PATH", tuple: "DB"}[kind]
+    group.add_argument(option_name(setting.name), **options)
 
 
 def from_arguments(namespace, preset):
@@ -188,3 +229,16 @@ def complete(preset, given):
     """`TrainSettings` of a dict of settings, what its architecture has of its own, and a dict that overrules both."""
     arch = given.get("arch", preset.get("arch"))
     return TrainSettings(**{**preset, **ARCH_SETTINGS.get(arch, {}), **given})
+
+
+def settings_from_file(values):
+    """`TrainSettings` of a dict that a run of this or an earlier version has written.
+
+    Raises
+    ------
+    InputError
+        A value out of range.
+    AttributeError, TypeError
+        No dict, or one with an unknown name.
+    """
+    return TrainSettings(**{RENAMED.get(name, name): value for name, value in values.items()})

@@ -1,12 +1,12 @@
-"""The rows of `metrics.csv` as TensorBoard scalars; needs the extra `minirsed[tensorboard]`."""
+"""The rows of `metrics.csv` as TensorBoard scalars; needs the extra `tensorboard`."""
 
 import contextlib
 
-from data_tools.errors import InputError
+from data_tools.errors import require_extra
 
 TAGS = {
     "train_loss": "loss/train",
-    "train_utterance_loss": "loss/train_clip",
+    "train_utterance_loss": "loss/train_utterance",
     "train_frame_loss": "loss/train_frame",
     "dev_loss": "loss/dev",
     "dev_error_rate": "dev/error_rate",
@@ -14,6 +14,11 @@ TAGS = {
     "grad_norm": "train/gradient_norm",
     "seconds": "train/seconds",
 }
+
+
+def import_tensorboard():
+    """The library that writes event files. InputError: it is not installed."""
+    return require_extra("tensorboard", "--tensorboard", "tensorboardX")
 
 
 @contextlib.contextmanager
@@ -32,12 +37,7 @@ def scalar_writer(folder, history):
     InputError
         tensorboardX is not installed.
     """
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError:
-        raise InputError("--tensorboard needs tensorboardX: python -m pip install minirsed[tensorboard]") from None
-
-    with SummaryWriter(str(folder / "tensorboard"), purge_step=1) as writer:
+    with import_tensorboard().SummaryWriter(str(folder / "tensorboard"), purge_step=1) as writer:
 
         def write(row):
             for name, tag in TAGS.items():

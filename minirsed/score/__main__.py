@@ -10,7 +10,8 @@ import json
 import math
 import sys
 
-from data_tools.errors import InputError, exit_on_input_error
+from data_tools.console import Parser, Several, command
+from data_tools.errors import InputError
 
 FIGURES = ("error_rate", "f1", "precision", "recall")
 COUNTS = ("n_ref", "n_sys", "n_tp", "n_fp", "n_fn", "n_subs")
@@ -32,24 +33,39 @@ def _number(kind, low, high=math.inf, *, low_allowed=True):
     return parse
 
 
-def parse_arguments(argv):
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m minirsed.score",
-        usage="%(prog)s [options] REFERENCE.csv ESTIMATED.csv [REFERENCE.csv ESTIMATED.csv ...]",
-        description="Event-based error rate and F1 of event lists (file, onset, offset, label), "
-        "by the rules of DCASE 2017 task 2. Only files of the reference count.",
-        epilog="Several pairs, one a class, also give the task's average: the plain mean over classes.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+def parse_arguments(argv=None):
+    """Command line → namespace."""
+    parser = Parser(
+        "minirsed.score",
+        "REFERENCE ESTIMATED …",
+        description="Event-based error rate and F1 of event lists (file, onset, offset, class), by the rules of DCASE "
+        "2017 task 2. Only files of the reference count.",
+        epilog="Several pairs, one for each class, also give the task's average: the plain mean over classes.",
     )
-    parser.add_argument("lists", nargs="+", metavar="LIST.csv", help="reference list, then estimated list")
-    hit = parser.add_argument_group("what counts as a hit")
+    lists, hit, figures, output = (
+        parser.add_argument_group(name) for name in ("lists", "what counts as a hit", "figures", "output")
+    )
+    lists.add_argument("lists", nargs="+", metavar="LIST", help="the reference, then the estimated events")
+    lists.add_argument(
+        "--class",
+        dest="labels",
+        action=Several,
+        metavar="CLASS",
+        help="score only events of this class, may be repeated; a single one also names the events of a list without "
+        "classes (default: all classes)",
+    )
+    lists.add_argument(
+        "--file-names",
+        choices=("name", "path"),
+        default="name",
+        help="compare files by name, without folders, or by path as written (default: %(default)s)",
+    )
     hit.add_argument(
         "--collar",
         metavar="S",
         type=_number(float, 0, low_allowed=False),
         default=0.5,
-        help="allowed distance of onsets (and offsets), seconds",
+        help="allowed distance of onsets (and offsets) (default: %(default)s seconds)",
     )
     hit.add_argument("--offset", action="store_true", help="the offset must agree too")
     hit.add_argument("--no-onset", action="store_true", help="the onset need not agree (with --offset)")
@@ -58,40 +74,49 @@ def parse_arguments(argv):
         metavar="X",
         type=_number(float, 0, 1),
         default=0.5,
-        help="share (0 to 1) of the reference event's length that widens the collar of its offset",
+        help="share of the reference event's length that widens the collar of its offset, 0 … 1 (default: %(default)s)",
     )
-    hit.add_argument("--matching", choices=("optimal", "greedy"), default="optimal", help="within a file")
-    lists = parser.add_argument_group("reading the lists")
-    lists.add_argument(
-        "--label",
-        action="append",
-        metavar="LABEL",
-        help="score only events of this label (may be repeated); "
-        "a single one also names the events of a list without labels",
-    )
-    lists.add_argument(
-        "--file-names",
-        choices=("name", "path"),
-        default="name",
-        help="compare files by name, without folders, or by path as written",
-    )
-    figures = parser.add_argument_group("figures")
-    figures.add_argument(
-        "--zero-score-empty", action="store_true", help="without any estimate, precision is 0, not undefined"
-    )
-    figures.add_argument("--compare", metavar="OTHER.csv", help="another system's list: paired test of the error rates")
-    figures.add_argument(
-        "--confidence", metavar="X", type=_number(float, 0, 1), default=0.95, help="of the intervals, 0 to 1"
+    hit.add_argument(
+        "--matching",
+        choices=("optimal", "greedy"),
+        default="optimal",
+        help="how estimates are assigned to the reference events of a file: with as many hits as possible, or each "
+        "event to the first estimate that fits (default: %(default)s)",
     )
     figures.add_argument(
-        "--resamples", metavar="N", type=_number(int, 1), default=10_000, help="bootstrap samples of the files"
+        "--zero-score-empty", action="store_true", help="without any estimate, precision is 0 instead of undefined"
     )
-    figures.add_argument("--seed", metavar="N", type=_number(int, 0), default=0, help="of the bootstrap")
-    figures.add_argument("--json", action="store_true", help="print JSON; undefined figures are null")
+    figures.add_argument(
+        "--compare",
+        metavar="OTHER",
+        help="another system's list, for a paired test of the error rates (default: none)",
+    )
+    figures.add_argument(
+        "--confidence",
+        metavar="X",
+        type=_number(float, 0, 1),
+        default=0.95,
+        help="confidence level of the intervals, between 0 and 1 (default: %(default)s)",
+    )
+    figures.add_argument(
+        "--resamples",
+        metavar="N",
+        type=_number(int, 1),
+        default=10_000,
+        help="bootstrap samples of the files, from which the intervals come (default: %(default)s samples)",
+    )
+    figures.add_argument(
+        "--seed",
+        metavar="N",
+        type=_number(int, 0),
+        default=0,
+        help="random seed of the bootstrap (default: %(default)s)",
+    )
+    output.add_argument("--json", action="store_true", help="print JSON; undefined figures are null")
     args = parser.parse_args(argv)
-    args.label = args.label and [label.strip() for label in args.label]
+    args.labels = args.labels and [label.strip() for label in args.labels]
     if len(args.lists) % 2:
-        parser.error(f"{len(args.lists)} list(s); expected pairs of REFERENCE.csv ESTIMATED.csv")
+        parser.error(f"{len(args.lists)} list(s); expected pairs of REFERENCE ESTIMATED")
     if args.compare and len(args.lists) > 2:
         parser.error("--compare takes one pair of lists")
     if args.no_onset and not args.offset:
@@ -101,7 +126,7 @@ def parse_arguments(argv):
     return args
 
 
-@exit_on_input_error
+@command
 def main(argv=None):
     """Entry point of `python -m minirsed.score`."""
     args = parse_arguments(argv)
@@ -130,7 +155,7 @@ def score_pair(args, reference_path, estimated_path):
     from minirsed.scoring import count_events, scores_from_counts
 
     settings = {
-        "labels": args.label,
+        "labels": args.labels,
         "collar_s": args.collar,
         "evaluate_onset": not args.no_onset,
         "evaluate_offset": args.offset,
@@ -173,18 +198,18 @@ def _read(args, path, needs_label=False):
         if name in events:
             raise InputError(f"{path}: {path_of[name]} and {file} have one name; use --file-names path")
         events[name], path_of[name] = of_file, file
-    if args.label:
+    if args.labels:
         named = {file: [_relabel(args, path, event) for event in of_file] for file, of_file in events.items()}
-        events = {file: [event for event in of_file if event[2] in args.label] for file, of_file in named.items()}
+        events = {file: [event for event in of_file if event[2] in args.labels] for file, of_file in named.items()}
         if needs_label and any(named.values()) and not any(events.values()):
-            raise InputError(f"{path}: no event of label {' or '.join(args.label)}")
+            raise InputError(f"{path}: no event of label {' or '.join(args.labels)}")
     return events
 
 
 def _relabel(args, path, event):
-    if len(event) == 2 and len(args.label) > 1:
-        raise InputError(f"{path}: no labels, and --label names {len(args.label)}; expected one to name the events")
-    return event if len(event) == 3 else (*event, args.label[0])
+    if len(event) == 2 and len(args.labels) > 1:
+        raise InputError(f"{path}: no labels, and --class names {len(args.labels)}; expected one to name the events")
+    return event if len(event) == 3 else (*event, args.labels[0])
 
 
 def _read_estimates(args, path, reference, reference_path):
@@ -207,7 +232,7 @@ def _read_estimates(args, path, reference, reference_path):
     lengths = [next((len(e[0]) for e in lists.values() if e), None) for lists in (reference, estimated)]
     if set(lengths) == {2, 3}:
         bare, other = (reference_path, path) if lengths[0] == 2 else (path, reference_path)
-        raise InputError(f"{bare}: no labels, but {other} has; say with --label what its events are")
+        raise InputError(f"{bare}: no labels, but {other} has; say with --class what its events are")
     return estimated, unknown, len(reference) - len(estimated)
 
 

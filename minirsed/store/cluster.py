@@ -6,7 +6,7 @@ The sounds, unless they are built-in, are to be found under the same absolute pa
 sounds, code and libraries are those of the process that asks (their part of the store's fingerprint), which is what
 makes the bytes the same; on another kind of processor the last bits of sums may differ all the same.
 
-    pip install "minirsed[dask]"                                                      on every machine
+    python -m pip install -e ".[dask]"                                                on every machine
     dask scheduler                                                                    on one
     dask worker tcp://HOST:8786 --nthreads 1 --nworkers CORES                         on the others
     python -m minirsed.train babycry --cluster tcp://HOST:8786
@@ -22,7 +22,7 @@ import logging
 import threading
 import time
 
-from data_tools.errors import InputError
+from data_tools.errors import InputError, require_extra
 from minirsed.store import files as store_files
 
 CONNECT_S = 10  # to reach the scheduler, and again for the first worker to turn up
@@ -57,10 +57,7 @@ def results_from_cluster(function, tasks, address, settings):
     Exception
         Whatever `function` raises.
     """
-    try:
-        import distributed
-    except ImportError:
-        raise InputError('a cluster needs the library distributed: pip install "minirsed[dask]"') from None
+    distributed = import_distributed()
     import joblib
 
     try:
@@ -73,6 +70,11 @@ def results_from_cluster(function, tasks, address, settings):
         calls = [joblib.delayed(_on_worker)(function, *task, settings) for task in tasks]
         with joblib.parallel_config(_backend(client, address)):
             yield from joblib.Parallel(return_as="generator_unordered", batch_size=1)(calls)
+
+
+def import_distributed():
+    """Dask's library for clusters. InputError: it is not installed."""
+    return require_extra("dask", "--cluster", "distributed")
 
 
 def _backend(client, address):

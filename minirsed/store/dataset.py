@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from data_tools.errors import InputError
 from data_tools.files import exclusive
 from data_tools.mixing import render
+from data_tools.workers import spared_from_ctrl_c
 from minirsed.features import N_MELS, lfbe
 from minirsed.store import files as store_files
 from minirsed.store.files import CHUNK_CLIPS
@@ -286,7 +287,9 @@ def _run(tasks, n_jobs):
     with joblib.parallel_config("loky", inner_max_num_threads=1):
         parallel = joblib.Parallel(n_jobs, return_as="generator", batch_size=1, max_nbytes=None)
     try:
-        yield from parallel(joblib.delayed(_do_chunk)(*task) for task in tasks)
+        with spared_from_ctrl_c():
+            results = parallel(joblib.delayed(_do_chunk)(*task) for task in tasks)
+        yield from results
     except InputError as error:
         raise error from None  # its message says all; joblib would show the worker's traceback on top
     except TerminatedWorkerError as error:

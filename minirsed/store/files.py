@@ -16,6 +16,7 @@ change, both by an atomic rename.
 import contextlib
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
 import math
 import os

@@ -4,82 +4,66 @@ The tables and the figure of the paper are presets of it.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console.options import (
-    Progress,
-    add_place,
-    available_cores,
-    counted,
-    help_formatter,
-    named,
-    require_positive,
-)
+from data_tools.console import Parser, Several, add_jobs, available_cores, command, require_positive
+from data_tools.errors import InputError
+from minirsed.console.options import Progress, add_place, counted, named
 from minirsed.multires import ARCHITECTURES
 from minirsed.run.settings import HEADS, add_arguments, given_settings, value_text
 from minirsed.sweep.plan import AXES, EVENTS, SWEEPS, plan, size_text
 
-NUMBER_OF = {"label": "events", "arch": "architectures", "head": "heads", "seed": "seeds"}
+NUMBER_OF = {"label": "classes", "arch": "architectures", "head": "heads", "seed": "seeds"}
 
 
 def parse_arguments(argv=None):
     """Command line → namespace; settings that were not given are absent from it."""
-    parser = argparse.ArgumentParser(
-        prog="python -m minirsed.sweep",
-        description="Train a detector for every combination of events, architectures, α, seeds, clips and layers, "
-        "several at a time, and put their scores into tables and figures. Says first what it will cost. Stopped "
-        "in whatever way, the same command goes on where it was.",
-        epilog="Left in the folder --out: table.md, table.csv, figure.png, curves.png, and a run folder for each "
-        "combination, which minirsed.evaluate reads. All other settings are those of minirsed.train and hold for every "
-        "combination; the mlp keeps its own bands, layers, units and step size.",
-        formatter_class=help_formatter,
+    parser = Parser(
+        "minirsed.sweep",
+        description="Train a detector for every combination of classes, architectures, heads, α, seeds, clips and "
+        "layers, several at a time, and put their scores into tables and figures. It first says what this will cost. "
+        "If it is stopped, in whatever way, the same command continues where it was.",
+        epilog="Files left in the folder --out: table.md, table.csv, figure.png, curves.png, and a run folder for each "
+        "combination, which minirsed.evaluate reads. The settings of the groups data, model, training and augmentation "
+        "are those of minirsed.train and the same in every combination; only the mlp keeps its own bands, layers, "
+        "units and step size. Their defaults are those of the preset quick; the other presets are the paper's.",
     )
-    sweep, settings = parser.add_argument_group("sweep"), parser.add_argument_group("settings of all trainings")
-    sweep.add_argument(
+    add_axes(parser.add_argument_group("combinations"))
+    add_arguments(parser, leave_out=AXES)
+    run, machine = parser.add_argument_group("run"), parser.add_argument_group("machine")
+    run.add_argument(
         "--preset",
         default="quick",
         choices=SWEEPS,
         help="table1, figure3, table2: those of the paper (Sec. 4) with its settings; quick: the quick preset of "
-        "minirsed.train; options overrule it (default: quick)",
+        "minirsed.train; options overrule it (default: %(default)s)",
     )
-    sweep.add_argument(
+    run.add_argument(
         "--scale",
         metavar="S",
         type=float,
         default=1.0,
-        help="shrink the preset: S of its clips, √S of its units, ∜S of its epochs, so about S² of the work; S of its "
-        "development clips, but 200 at least; Adam's step grows as the updates grow fewer, to 0.002 at most; gradients "
-        "are clipped at norm 1 "
-        "(default: 1, the preset as it is)",
+        help="shrink the preset to S of its clips, √S of its units, ∜S of its epochs, which is about S² of the work, "
+        "and S of its development clips, but not below 200; Adam's step grows as the updates grow fewer, to 0.002 at "
+        "most; gradients are clipped at norm 1 (default: %(default)g, the preset as it is)",
     )
-    add_axes(sweep)
-    cores = available_cores()
-    add_place(sweep, "--out", help="folder to write (default: sweeps/PRESET)")
-    add_place(sweep, "--features", help="folder that keeps computed features, 0.33 MB a clip (default: ./features)")
-    sweep.add_argument(
-        "--jobs",
-        metavar="N",
-        type=int,
-        default=cores,
-        help=f"trainings at a time; the cores are divided among them (default: {cores}, one a core)",
-    )
-    add_place(
-        sweep,
-        "--cluster",
-        help="Dask scheduler, tcp://HOST:8786, whose workers prepare and train instead, one thread each; they need "
-        "minirsed[dask] and the sounds under the same absolute path. If they see --out and --features under the same "
-        "path too, a worker that dies costs nothing (default: this machine alone)",
-    )
-    sweep.add_argument(
+    run.add_argument(
         "--evaluate",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="score on the evaluation mixtures as well (default: as the preset, table2 does)",
+        help="also score on the evaluation mixtures; if neither is given, only the preset table2 does",
     )
-    sweep.add_argument("--dry-run", action="store_true", help="say what would be done and what it costs, and stop")
-    add_arguments(settings, leave_out=AXES)
+    run.add_argument("--dry-run", action="store_true", help="say what would be done and what it costs, and stop")
+    add_place(run, "--out", help="folder to write (default: sweeps/PRESET)")
+    add_place(machine, "--features", help="folder that keeps computed features, 0.33 MB a clip (default: %(default)s)")
+    add_jobs(machine, "processes that train, one training each; the cores are divided among them")
+    add_place(
+        machine,
+        "--cluster",
+        help="Dask scheduler whose workers prepare and train, tcp://HOST:8786; they need the extra dask, one thread "
+        "each, and the sounds under the same absolute path. If they also see --out and --features under the same "
+        "path, a worker that dies costs nothing (default: none, this machine does everything)",
+    )
     arguments = parser.parse_args(argv)
     arguments.out = (arguments.out or Path("sweeps") / arguments.preset).absolute()
     arguments.features = arguments.features.absolute()
@@ -88,30 +72,34 @@ def parse_arguments(argv=None):
 
 def add_axes(parser):
     """The lists that a sweep goes through."""
+    parser.add_argument("--events", dest="label", action=Several, metavar="CLASS", help=argparse.SUPPRESS)
     axes = [
-        ("label", "--events", "CLASS", str, None, f"classes to detect (default: {' '.join(EVENTS)})"),
+        ("label", "--class", "CLASS", str, None, f"classes to detect (default: {' '.join(EVENTS)})"),
         ("arch", "--arch", None, str, (*ARCHITECTURES, "mlp"), "architectures (default: those of the preset)"),
         ("head", "--head", None, str, HEADS, "heads (default: frames for the mlp, attention for all others)"),
         ("alpha", "--alpha", "X", float, None, "weights of the frame loss (default: those of the preset)"),
-        ("seed", "--seeds", "N", int, None, "seeds (default: 0)"),
-        ("clips", "--clips", "N", int, None, "numbers of training mixtures (default: as the preset)"),
-        ("layers", "--layers", "N", int, None, "numbers of recurrent layers (default: as the preset)"),
+        ("seed", "--seeds", "N", int, None, "random seeds (default: 0)"),
+        ("clips", "--clips", "N", int, None, "numbers of training mixtures (default: that of the preset)"),
+        ("layers", "--layers", "N", int, None, "numbers of recurrent layers (default: that of the preset)"),
     ]
     for name, option, metavar, kind, choices, text in axes:
-        parser.add_argument(option, dest=name, metavar=metavar, type=kind, choices=choices, nargs="+", help=text)
+        parser.add_argument(option, dest=name, metavar=metavar, type=kind, choices=choices, action=Several, help=text)
 
 
-@exit_on_input_error
+@command
 def main(argv=None):
     """Run the command."""
     arguments = parse_arguments(argv)
     require_positive(arguments, "jobs")
+    if arguments.cluster:
+        from minirsed.store.cluster import import_distributed
+
+        import_distributed()
     try:
         with named(features=arguments.features, out=arguments.out):
             sweep(arguments)
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on where it was", file=sys.stderr)
-        sys.exit(130)
+        raise KeyboardInterrupt("stopped; the same command continues where it was") from None
 
 
 def sweep(arguments):

@@ -29,6 +29,7 @@ import numpy as np
 from data_tools.errors import InputError
 from data_tools.files import atomic_write
 from minirsed.analysis.files import write_report
+from minirsed.kernels.threads import keep_freed_memory
 from minirsed.run.checkpoint import has_checkpoint
 from minirsed.run.folder import BEST, CONFIG, read_settings
 from minirsed.run.metrics import METRICS_FILE
@@ -201,6 +202,7 @@ def _job(cell, jobs, sender):
     tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a job that is killed leaves behind
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the sweep too, which ends its jobs
+    keep_freed_memory()
     reason = run_cell(cell, jobs.folder(cell), jobs.features, jobs.n_threads, jobs.evaluate)
     sender.send(reason)
 

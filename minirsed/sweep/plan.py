@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from data_tools.errors import InputError
 from minirsed.console.options import counted
-from minirsed.run.settings import ARCH_SETTINGS, PRESETS, TrainSettings, complete, value_text
+from minirsed.run.settings import ARCH_SETTINGS, PRESETS, TrainSettings, complete, option_name, value_text
 
 EVENTS = ("babycry", "glassbreak", "gunshot")  # Sec. 4
 MIN_DEV_CLIPS = 200  # of a scaled plan: 100 events, steps of 0.01 in ER
@@ -79,7 +79,7 @@ def plan(axes, preset="quick", scale=1.0, **others):
     grid |= {name: tuple(values) for name, values in axes.items() if values is not None}
     for name, values in grid.items():
         if len(set(values)) != len(values):
-            raise InputError(f"{name}: {' '.join(map(str, values))} names a value twice")
+            raise InputError(f"{axis_option(name)} {' '.join(map(str, values))} names a value twice")
     varied = [name for name in AXES if name in grid]
     cells = {}
     for values in itertools.product(*(grid[name] for name in varied)):
@@ -91,6 +91,11 @@ def plan(axes, preset="quick", scale=1.0, **others):
             settings = dataclasses.replace(settings, alpha=1.0)  # there is nothing to weigh the frame loss against
         cells.setdefault(cell_name(settings), Cell(cell_name(settings), settings))
     return list(cells.values())
+
+
+def axis_option(name):
+    """The option that gives the values of an axis."""
+    return {"label": "--class", "seed": "--seeds"}.get(name, option_name(name))
 
 
 def scaled(preset, scale):
@@ -117,7 +122,7 @@ def scaled(preset, scale):
         "units": max(UNITS_STEP, UNITS_STEP * round(full.units * scale**0.5 / UNITS_STEP)),
         "epochs": max(1, round(full.epochs * scale**0.25)),
         "learning_rate": max(full.learning_rate, min(LARGEST_STEP, full.learning_rate / scale**1.25)),
-        "clip_norm": 1.0,
+        "max_grad_norm": 1.0,
     }
 
 

@@ -3,109 +3,97 @@
 Draws mixtures, computes their features once, trains, and leaves a run folder that evaluate and detect read.
 """
 
-import argparse
 import shlex
 import sys
 from functools import partial
 
-from data_tools.errors import InputError, exit_on_input_error
-from minirsed.console.options import (
-    Progress,
-    add_place,
-    available_cores,
-    help_formatter,
-    named,
-    require_positive,
-)
+from data_tools.console import Parser, add_jobs, command, require_positive
+from data_tools.errors import InputError
+from minirsed.console.options import Progress, add_place, add_threads, named
 from minirsed.run.interrupt import StopSignals
-from minirsed.run.settings import PRESETS, add_arguments, from_arguments, given_settings
+from minirsed.run.settings import (
+    PRESETS,
+    add_arguments,
+    complete,
+    from_arguments,
+    given_settings,
+    option_name,
+    value_text,
+)
 
 SAVE_MINUTES = 5.0
 
 
 def parse_arguments(argv=None):
     """Command line → namespace; settings that were not given are absent from it."""
-    parser = argparse.ArgumentParser(
-        prog="python -m minirsed.train",
+    parser = Parser(
+        "minirsed.train",
+        "CLASS",
         description="Train a detector of one class of rare sound events and keep the epoch with the lowest "
         "development error rate. With the built-in sounds and the quick preset this takes minutes on two cores.",
-        formatter_class=help_formatter,
-    )
-    parser.add_argument(
-        "--preset",
-        default="quick",
-        choices=PRESETS,
-        help="settings to start from; options overrule it (default: quick). "
-        + "; ".join(f"{name}: {describe_preset(name)}" for name in PRESETS if PRESETS[name]),
+        epilog="The presets differ in these settings; options overrule them:\n\n" + preset_table(),
     )
     add_arguments(parser)
-    add_place(
-        parser,
-        "--out",
-        help="run folder to write (default: the first free of runs/CLASS, runs/CLASS-2, …)",
+    run, machine = parser.add_argument_group("run"), parser.add_argument_group("machine")
+    run.add_argument(
+        "--preset", default="quick", choices=PRESETS, help="settings to start from, see below (default: %(default)s)"
     )
-    parser.add_argument(
+    add_place(run, "--out", help="run folder to write (default: the first free of runs/CLASS, runs/CLASS-2, …)")
+    run.add_argument(
         "--resume",
         action="store_true",
-        help="go on with the run in --out (default: the newest of runs/CLASS…), with its own settings, to the same "
-        "bytes as if it had not been stopped; of the settings only --epochs may be given anew",
+        help="continue the run in --out or, without --out, the newest of runs/CLASS, runs/CLASS-2, … with its own "
+        "settings, of which only --epochs may be changed. It ends with the same bytes as if it had never been stopped",
     )
-    parser.add_argument(
+    run.add_argument(
         "--save-minutes",
         metavar="X",
         type=float,
         default=SAVE_MINUTES,
-        help="time between checkpoints inside an epoch: the most that a kill costs; 0: after every update. Ctrl-C, "
-        f"SIGTERM and the end of an epoch save as well (default: {SAVE_MINUTES:g} minutes)",
+        help="time between checkpoints within an epoch, the most that a kill costs; 0: save after every update. "
+        "Ctrl-C, SIGTERM and the end of an epoch save as well (default: %(default)g minutes)",
     )
-    parser.add_argument(
+    run.add_argument(
         "--tensorboard",
         action="store_true",
-        help="write the columns of metrics.csv as TensorBoard scalars too, into the run folder's tensorboard; needs "
-        "minirsed[tensorboard] (default: False)",
+        help="also write the columns of metrics.csv as TensorBoard scalars, into the folder tensorboard of the run; "
+        "needs the extra tensorboard",
     )
     add_place(
-        parser,
+        machine,
         "--features",
-        help="folder that keeps computed features for the next run: 0.33 MB a clip (default: ./features)",
+        help="folder that keeps computed features for the next run, 0.33 MB a clip (default: %(default)s)",
     )
-    cores = available_cores()
-    parser.add_argument(
-        "--threads",
-        metavar="N",
-        type=int,
-        default=cores,
-        help=f"training threads; the result does not depend on them (default: {cores} threads, one a core)",
-    )
-    parser.add_argument(
-        "--workers",
-        metavar="N",
-        type=int,
-        default=cores,
-        help=f"processes that prepare mixtures; likewise (default: {cores} processes, one a core)",
-    )
+    add_threads(machine, "threads that train; the result does not depend on their number")
+    add_jobs(machine, "processes that prepare mixtures; the result does not depend on their number")
     add_place(
-        parser,
+        machine,
         "--cluster",
-        help="Dask scheduler whose workers prepare the mixtures instead, tcp://HOST:8786; they need minirsed[dask], "
-        "one thread each, and the sounds under the same absolute path (default: this machine alone)",
+        help="Dask scheduler whose workers prepare the mixtures, tcp://HOST:8786; they need the extra dask, one thread "
+        "each, and the sounds under the same absolute path (default: none, this machine prepares them)",
     )
     return parser.parse_args(argv)
 
 
-def describe_preset(name):
-    """`clips 5000, epochs 15, …`."""
-    shown = {key: f"{value:g}" if isinstance(value, (int, float)) else value for key, value in PRESETS[name].items()}
-    return ", ".join(f"{key.replace('_', '-')} {value}" for key, value in shown.items())
+def preset_table():
+    """The settings in which presets differ, a column for each preset."""
+    settings = {name: complete(PRESETS[name], {}) for name in PRESETS}
+    rows = [["", *PRESETS]]
+    for name in vars(settings["quick"]):
+        values = [value_text(getattr(of_preset, name)) for of_preset in settings.values()]
+        if len(set(values)) > 1:
+            rows.append([option_name(name), *values])
+    return "\n".join("".join(f"  {cell:16}" if not i else f"{cell:>12}" for i, cell in enumerate(row)) for row in rows)
 
 
-@exit_on_input_error
+@command
 def main(argv=None):
     """Run the command."""
     arguments = parse_arguments(argv)
-    require_positive(arguments, "threads", "workers")
+    require_positive(arguments, "threads", "jobs")
     if not 0 <= arguments.save_minutes < float("inf"):
         raise InputError(f"--save-minutes is {arguments.save_minutes:g}: expected 0 or more minutes")
+    require_extras(arguments)
     from minirsed.kernels.threads import keep_freed_memory
     from minirsed.run.folder import newest_run
     from minirsed.run.session import Machine, resumed_settings, train
@@ -122,7 +110,7 @@ def main(argv=None):
             train(
                 settings,
                 folder,
-                machine=Machine(arguments.features, arguments.threads, arguments.workers, arguments.cluster),
+                machine=Machine(arguments.features, arguments.threads, arguments.jobs, arguments.cluster),
                 resume=arguments.resume,
                 stop=signals,
                 save_every_s=60 * arguments.save_minutes,
@@ -144,6 +132,18 @@ def how_to_resume(folder, words):
     words = words + ([] if "--resume" in words else ["--resume"])
     words += [] if any(word.split("=")[0] == "--out" for word in words) else ["--out", str(folder)]
     return f"resume with: python -m minirsed.train {shlex.join(words)}"
+
+
+def require_extras(arguments):
+    """Import the libraries that options need; InputError before any work."""
+    if arguments.tensorboard:
+        from minirsed.run.tensorboard import import_tensorboard
+
+        import_tensorboard()
+    if arguments.cluster:
+        from minirsed.store.cluster import import_distributed
+
+        import_distributed()
 
 
 if __name__ == "__main__":
