@@ -5,96 +5,23 @@ every stage of the FFT is vector arithmetic without any shuffling. All is float6
 strongest bin, 1e-7 of its amplitude, would drown what a pure tone leaves in far bands, and the logarithm would
 show it.
 
-The vectors are explicit, as a small Numba type of their own: loops over lanes also become vector code, but a
-radix-4 butterfly writes eight rows, and the checks that no two of them overlap cost as much as the butterfly
-(measured: FFT of a 30 s clip 2.4 ms against 1.3). LLVM splits the vectors where registers are narrower.
+The vectors are explicit (`minirsed.kernels.vectors`). Loops over lanes also become vector code, but a radix-4
+butterfly writes eight rows, and the checks that no two of them overlap cost as much as the butterfly (measured: FFT of
+a 30 s clip 2.4 ms against 1.3).
 """
 
-import operator
-
 import numpy as np
-from llvmlite import ir
-from numba import config, types
-from numba.core.datamodel.models import PrimitiveModel
-from numba.extending import intrinsic, lower_builtin, register_model, type_callable
+from numba import config, njit
 
 from minirsed.kernels.compiling import compiled
+from minirsed.kernels.vectors import loader, store
 
 COMPILED = not config.DISABLE_JIT  # with NUMBA_DISABLE_JIT=1 there are no vectors, and nothing here can run
 LANES = 8  # frames at a time: one AVX-512 vector
-VECTOR = ir.VectorType(ir.DoubleType(), LANES)
+load = loader(8 * LANES)
 
 
-class Lanes(types.Type):
-    """Numba's name for a vector of LANES float64, known only inside compiled code; has +, − and ×."""
-
-    def __init__(self):
-        super().__init__(name=f"Lanes({LANES})")
-
-
-lanes = Lanes()
-
-
-@register_model(Lanes)
-class _LanesModel(PrimitiveModel):
-    def __init__(self, manager, numba_type):
-        super().__init__(manager, numba_type, VECTOR)
-
-
-def _pointer(context, builder, array_type, array, i):
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.gep(builder.bitcast(data, VECTOR.as_pointer()), [i])
-
-
-@intrinsic
-def load(typing_context, array, i):
-    """Vector i of a C-contiguous float64 array, numbered through all its dimensions."""
-
-    def codegen(context, builder, signature, args):
-        return builder.load(_pointer(context, builder, signature.args[0], *args), align=8)
-
-    return lanes(array, types.intp), codegen
-
-
-@intrinsic
-def store(typing_context, array, i, value):
-    """Set vector i of a C-contiguous float64 array."""
-
-    def codegen(context, builder, signature, args):
-        builder.store(args[2], _pointer(context, builder, signature.args[0], *args[:2]), align=8)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, lanes), codegen
-
-
-def _spread(builder, scalar):
-    """A vector with the same number in all lanes."""
-    undefined, positions = ir.Constant(VECTOR, ir.Undefined), ir.VectorType(ir.IntType(32), LANES)
-    first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(first, undefined, ir.Constant(positions, [0] * LANES))
-
-
-def _define(operation, instruction):
-    """Compile `lanes ∘ lanes` and `lanes ∘ float` to one vector instruction, free to fuse (`contract`)."""
-
-    @type_callable(operation)
-    def result_type(context):
-        return lambda a, b: lanes if a == lanes and b in (lanes, types.float64) else None
-
-    def codegen(context, builder, signature, args):
-        a, b = args
-        b = b if signature.args[1] == lanes else _spread(builder, b)
-        return getattr(builder, instruction)(a, b, flags=("contract",))
-
-    for second in (lanes, types.float64):
-        lower_builtin(operation, lanes, second)(codegen)
-
-
-for _operation, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")):
-    _define(_operation, _instruction)
-
-
-@compiled()
+@njit(error_model="numpy")
 def fft_in_place(z, cosine, sine):
     """Z_k = Σ_n z_n exp(−2πi·kn / M) of each lane, for z (M, 2, LANES), [real | imaginary], M a power of two.
 
@@ -142,7 +69,7 @@ def fft_in_place(z, cosine, sine):
                 store(z, part + 2, first - second)
 
 
-@compiled()
+@njit(error_model="numpy")
 def load_frames(y, hop, window, z):
     """Put the windowed frames of y into lanes, z_n = s_{2n} + i s_{2n+1}, with zeros after the window."""
     half = window.shape[0] // 2
@@ -159,7 +86,7 @@ def load_frames(y, hop, window, z):
             z[half, 0, lane] = y[lane * hop + 2 * half] * window[2 * half]
 
 
-@compiled()
+@njit(error_model="numpy")
 def power_spectrum(z, row_of_bin, cosine, sine, power):
     """|X_k|² of the 2M real samples that went into `load_frames`: (M + 1, LANES).
 
@@ -187,7 +114,7 @@ def band_energies(y, hop, window, bank, first_bin, last_bin, row_of_bin, cosine,
     """Fill `energies` (T, n_mels) from y, T a multiple of LANES.
 
     `bank` (n_mels, M + 1) is zero outside bins first_bin … last_bin − 1 of each band, `cosine`, `sine` (2M,) are
-    those of 2πk / 2M.
+    those of 2πk / 2M. `source` is for Numba's cache, see `minirsed.kernels.vectors`.
     """
     n_rows = row_of_bin.shape[0]
     n_frames, n_mels = energies.shape

@@ -4,13 +4,13 @@ A time step needs, for every clip r, the products h_r U: a few rows times a matr
 reaches a third of what the processor can do, because it repacks its operands each time. So the product is a loop
 of its own, blocked for two things:
 
-*Registers.* U is packed once per call into panels (columns / width, k, width) of `VECTORS` vectors, zeros beyond its
-last column. `_add_tile` multiplies `ROWS` = 5 rows by a panel: its 5 × 4 vectors of sums (AVX-512: 5 × 64 float32)
-stay in registers over the whole loop over k, where every step loads 4 vectors of weights and 5 single states for 20
-fused multiply-adds. That is what the arithmetic units can take, and 25 of the 32 registers; where there are 16
-registers of half that length the panel is two vectors wide. Plain loops, vectorised by the compiler, load and store
-the sums at every step and are much slower (the tile: 110 GFLOP/s on a Zen 4 core, its sgemm: 101), so the tile is
-written out as LLVM instructions. All else here is plain loops.
+*Registers.* U is packed once per call into panels (columns / width, k, width), zeros beyond its last column.
+`add_tile` multiplies `ROWS` = 5 rows by a panel. A line of a panel is one vector (`minirsed.kernels.vectors`) as long
+as four AVX-512 registers: 64 float32. The 5 × 4 registers of sums stay where they are over the whole loop over k,
+where every step loads 4 registers of weights and 5 single states for 20 fused multiply-adds. That is what the
+arithmetic units can take, and 25 of the 32 registers; elsewhere a line is 64 bytes, for AVX has 16 registers of half
+that length. Loops over plain numbers, vectorised by the compiler, load and store the sums at every step and reach
+half of that or less.
 
 *L2.* U of one direction at the paper's size (256 × 768 × 4 B = 786 kB) stays in the cache from step to step. A
 group of five clips shares each pass over it; several groups run on several threads without waiting for each other
@@ -19,34 +19,34 @@ long stretches of memory.
 
 The backward loop multiplies by Uᵀ; its caller packs the transpose, so that the same product serves.
 
-The products may use fused multiply-add (`contract`), which rounds once instead of twice. No other fast-math flag
-is set: those would remove NaN tests and reorder sums. exp is written out because a call to the C library's,
-element by element, would cost more than the whole product at small sizes.
+Loops may use fused multiply-add (`contract`) and no other fast-math flag: those would remove NaN tests and reorder
+sums. exp is written out because a call to the C library's, element by element, would cost more than the whole product
+at small sizes.
 """
 
 import numpy as np
-from llvmlite import binding, ir
-from numba import config, types
-from numba.extending import intrinsic, overload
+from llvmlite import binding
+from numba import config, njit
+from numba.extending import overload
 
 from minirsed.kernels.compiling import compiled
+from minirsed.kernels.vectors import loader, store
 
 COMPILED = not config.DISABLE_JIT  # with NUMBA_DISABLE_JIT=1 the loops below run as Python, without vectors
 _FEATURES = config.CPU_FEATURES or (binding.get_host_cpu_features().flatten() if COMPILED else "")
-_AVX512 = "+avx512f" in _FEATURES
-_X86 = COMPILED and "x86_64" in binding.get_process_triple()
-VECTOR_BYTES = 64 if _AVX512 else 32 if _X86 else 16
-VECTORS = 2 if _X86 and not _AVX512 else 4  # in a panel: ROWS × VECTORS sums must fit the registers
+PANEL_BYTES = 256 if "+avx512f" in _FEATURES else 64  # a line of a panel; ROWS times that must fit the registers
 ROWS = 5  # in a tile; also the clips of a group, `minirsed.model.GROUP_CLIPS`
 LOG2_E = 1.4426950408889634
 LN2_HIGH = 0.693359375  # ln 2 in two parts, the first exact in nine bits, so that n · LN2_HIGH is exact
 LN2_LOW = -2.12194440054690583e-4
 
+load = loader(PANEL_BYTES)
+
 
 def pack(U):
     """(K, N) → panels (⌈N / width⌉, K, width), zeros beyond column N; starts at a multiple of a cache line."""
     n_sums, n_columns = U.shape
-    width = VECTORS * VECTOR_BYTES // U.itemsize
+    width = PANEL_BYTES // U.itemsize
     panels = aligned_zeros((-(-n_columns // width), n_sums, width), U.dtype)
     for panel, start in zip(panels, range(0, n_columns, width), strict=True):
         columns = U[:, start : start + width]
@@ -62,86 +62,55 @@ def aligned_zeros(shape, dtype):
     return raw[start : start + n_bytes].view(dtype).reshape(shape)
 
 
-@intrinsic(prefer_literal=True)
-def _add_tile(typing_context, n_rows, a, first_row, panels, p, out):
-    """Add a panel of the product to `out`, in `n_rows` (a literal) rows from `first_row`; last axes contiguous."""
-    rows, item = n_rows.literal_value, a.dtype.bitwidth // 8
-    scalar = ir.FloatType() if item == 4 else ir.DoubleType()
-    lanes, width = VECTOR_BYTES // item, VECTORS * VECTOR_BYTES // item
-    vector = ir.VectorType(scalar, lanes)
+@njit(forceinline=True, error_model="numpy")
+def add_tile(n_rows, a, row, panels, p, out):
+    """Add panel p of the product to `n_rows` ≤ 5 rows of `out`, the first of them `row`.
 
-    def codegen(context, builder, signature, args):
-        def array(i):
-            return context.make_array(signature.args[i])(context, builder, args[i])
-
-        def number(value):
-            return ir.Constant(ir.IntType(64), value)
-
-        def row_pointers(struct, shift):
-            base = builder.ptrtoint(struct.data, ir.IntType(64))
-            stride = builder.extract_value(struct.strides, 0)
-            starts = [builder.mul(builder.add(args[2], number(r)), stride) for r in range(rows)]
-            return [builder.inttoptr(builder.add(builder.add(base, s), shift), scalar.as_pointer()) for s in starts]
-
-        def as_vector(pointer, v):
-            return builder.bitcast(builder.gep(pointer, [number(v * lanes)]), vector.as_pointer())
-
-        def spread(value):
-            undefined, positions = ir.Constant(vector, ir.Undefined), ir.VectorType(ir.IntType(32), lanes)
-            one = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
-            return builder.shuffle_vector(one, undefined, ir.Constant(positions, [0] * lanes))
-
-        n_sums = builder.extract_value(array(3).shape, 1)
-        panel = builder.gep(array(3).data, [builder.mul(args[4], builder.mul(n_sums, number(width)))])
-        a_rows = row_pointers(array(1), number(0))
-        out_rows = row_pointers(array(5), builder.mul(args[4], number(width * item)))
-        tile = [(r, v) for r in range(rows) for v in range(VECTORS)]
-        start = [builder.load(as_vector(out_rows[r], v), align=item) for r, v in tile]
-
-        before, head = builder.block, builder.append_basic_block("tile.head")
-        body, end = builder.append_basic_block("tile.body"), builder.append_basic_block("tile.end")
-        builder.branch(head)
-        builder.position_at_end(head)
-        k = builder.phi(ir.IntType(64))
-        k.add_incoming(number(0), before)
-        sums = [builder.phi(vector) for _ in tile]
-        for total, value in zip(sums, start, strict=True):
-            total.add_incoming(value, before)
-        builder.cbranch(builder.icmp_signed("<", k, n_sums), body, end)
-        builder.position_at_end(body)
-        line = builder.gep(panel, [builder.mul(k, number(width))])
-        weights = [builder.load(as_vector(line, v), align=VECTOR_BYTES) for v in range(VECTORS)]
-        states = [spread(builder.load(builder.gep(row, [k]))) for row in a_rows]
-        for total, (r, v) in zip(sums, tile, strict=True):
-            product = builder.fmul(states[r], weights[v], flags=("contract",))
-            total.add_incoming(builder.fadd(total, product, flags=("contract",)), body)
-        k.add_incoming(builder.add(k, number(1)), body)
-        builder.branch(head)
-        builder.position_at_end(end)
-        for total, (r, v) in zip(sums, tile, strict=True):
-            builder.store(total, as_vector(out_rows[r], v), align=item)
-        return context.get_dummy_value()
-
-    return types.void(n_rows, a, first_row, panels, p, out), codegen
+    Callers write `n_rows` as a number. Inlined into them (`forceinline`), the loop is compiled for that number: no `if`
+    is left in it, and rows that are not there cost nothing.
+    """
+    n_panels, n_sums = panels.shape[:2]
+    i = row * n_panels + p  # the line of `out`, counted in vectors
+    s0 = load(out, i)
+    s1 = load(out, i + n_panels) if n_rows > 1 else s0
+    s2 = load(out, i + 2 * n_panels) if n_rows > 2 else s0
+    s3 = load(out, i + 3 * n_panels) if n_rows > 3 else s0
+    s4 = load(out, i + 4 * n_panels) if n_rows > 4 else s0
+    for k in range(n_sums):
+        weights = load(panels, p * n_sums + k)
+        s0 = s0 + weights * a[row, k]
+        s1 = s1 + weights * a[row + 1, k] if n_rows > 1 else s1
+        s2 = s2 + weights * a[row + 2, k] if n_rows > 2 else s2
+        s3 = s3 + weights * a[row + 3, k] if n_rows > 3 else s3
+        s4 = s4 + weights * a[row + 4, k] if n_rows > 4 else s4
+    store(out, i, s0)
+    if n_rows > 1:
+        store(out, i + n_panels, s1)
+    if n_rows > 2:
+        store(out, i + 2 * n_panels, s2)
+    if n_rows > 3:
+        store(out, i + 3 * n_panels, s3)
+    if n_rows > 4:
+        store(out, i + 4 * n_panels, s4)
 
 
-@compiled()
+@njit(error_model="numpy")
 def _add_product_tiles(a, panels, out):
     """Add a U to `out`, for a (R, K), `panels` of U (K, N) from `pack`, out (R, N rounded up to whole panels)."""
     n_rows = a.shape[0]
-    whole = n_rows - n_rows % ROWS
-    rest = n_rows - whole
+    rest = n_rows % ROWS
+    whole = n_rows - rest
     for p in range(panels.shape[0]):
         for row in range(0, whole, ROWS):
-            _add_tile(5, a, row, panels, p, out)
+            add_tile(5, a, row, panels, p, out)
         if rest == 1:
-            _add_tile(1, a, whole, panels, p, out)
+            add_tile(1, a, whole, panels, p, out)
         elif rest == 2:
-            _add_tile(2, a, whole, panels, p, out)
+            add_tile(2, a, whole, panels, p, out)
         elif rest == 3:
-            _add_tile(3, a, whole, panels, p, out)
+            add_tile(3, a, whole, panels, p, out)
         elif rest == 4:
-            _add_tile(4, a, whole, panels, p, out)
+            add_tile(4, a, whole, panels, p, out)
 
 
 def _add_product_numpy(a, panels, out):
@@ -182,31 +151,31 @@ def _exp_overload(x):
     return exp_float32
 
 
-@compiled(inline="always")
+@njit(inline="always")
 def sigmoid(x, one):
     """1 / (1 + e⁻ˣ); `one` is a 1 of the type of x, for a literal would widen float32."""
     return one / (one + exp(-x))
 
 
-@compiled(inline="always")
+@njit(inline="always")
 def tanh(x, one):
     """2 σ(2x) − 1."""
     return (one + one) / (one + exp(-(x + x))) - one
 
 
-@compiled(fastmath={"contract"})
+@njit(fastmath={"contract"}, error_model="numpy")
 def _add_rows(a, b, out):
     for j in range(out.shape[0]):
         out[j] = a[j] + b[j]
 
 
-@compiled(fastmath={"contract"})
+@njit(fastmath={"contract"}, error_model="numpy")
 def _sigmoids(a, out, one):
     for j in range(out.shape[0]):
         out[j] = sigmoid(a[j], one)
 
 
-@compiled(fastmath={"contract"})
+@njit(fastmath={"contract"}, error_model="numpy")
 def _next_state(a_c, z, c, state, h, one):
     for j in range(c.shape[0]):
         c[j] = tanh(a_c[j], one)
@@ -216,7 +185,7 @@ def _next_state(a_c, z, c, state, h, one):
         h[j] = state[j]
 
 
-@compiled(fastmath={"contract"})
+@njit(fastmath={"contract"}, error_model="numpy")
 def _multiply(a, b, out):
     for j in range(out.shape[0]):
         out[j] = a[j] * b[j]
@@ -227,7 +196,7 @@ def forward(gates, b, panels_zr, panels_c, h0, reverse, h):
     """Run the recurrence; fills `h` (T, R, H).
 
     `gates` (T, R, 3H) holds x W on entry and [z | r | c] on return; `b` is (3H,), `h0` (R, H), the panels are
-    `pack(U_zr)` and `pack(U_c)`. All are C-contiguous.
+    `pack(U_zr)` and `pack(U_c)`. All are C-contiguous. `source` is for Numba's cache, see `minirsed.kernels.vectors`.
     """
     n_frames, n_rows, n_units = h.shape
     one = b.dtype.type(1)
@@ -252,7 +221,7 @@ def forward(gates, b, panels_zr, panels_c, h0, reverse, h):
             _next_state(a_c[row], gate[:n_units], gate[2 * n_units :], state[row], h[t, row], one)
 
 
-@compiled(fastmath={"contract"})
+@njit(fastmath={"contract"}, error_model="numpy")
 def _through_update(z, c, h_prev, dh_out, dh, da_z, da_c, one):
     for j in range(dh.shape[0]):
         dh[j] += dh_out[j]
@@ -264,7 +233,7 @@ def _through_update(z, c, h_prev, dh_out, dh, da_z, da_c, one):
         dh[j] *= z[j]
 
 
-@compiled(fastmath={"contract"})
+@njit(fastmath={"contract"}, error_model="numpy")
 def _through_reset(r, h_prev, dreset, dh, da_r, one):
     for j in range(dh.shape[0]):
         da_r[j] = dreset[j] * h_prev[j] * r[j] * (one - r[j])
@@ -276,7 +245,7 @@ def _through_reset(r, h_prev, dreset, dh, da_r, one):
 def backward(dh_out, gates, h, panels_zr, panels_c, h0, reverse, da, reset, dh0):
     """Back-propagate through time; fills `da` (T, R, 3H), `reset` (T, R, H) with r_t ⊙ h_{t-1}, and `dh0` (R, H).
 
-    The panels are `pack(U_zrᵀ)` and `pack(U_cᵀ)`. All arrays are C-contiguous.
+    The panels are `pack(U_zrᵀ)` and `pack(U_cᵀ)`. All arrays are C-contiguous. `source` is as in `forward`.
     """
     n_frames, n_rows, n_units = h.shape
     one = h0.dtype.type(1)
