@@ -4,6 +4,8 @@
 with those that the notebooks draw; the default run executes the `QUICK` ones.
 """
 
+import ast
+import html
 import importlib
 import io
 import re
@@ -14,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tutorials import build
+from minirsed.uncertainty import compare
+from tutorials import build, verdicts
 from tutorials.checks import NotFilledIn, WrongAnswer, check, exercises
 
 ROOT = Path(__file__).parents[1]
@@ -124,6 +127,89 @@ def test_its_formulas_become_mathml(path):
     for block, inline in formulas:
         made = build.mathml(block or inline, "block" if block else "inline")
         assert "\\" not in re.sub(r"&#x0*5C;", "\\\\", made), block or inline
+
+
+def formulas(text):
+    """LaTeX of all formulas, in order, spaces made equal; code is left out."""
+    text = re.sub(r"```.*?```|`[^`]*`|<pre>.*?</pre>|<code>.*?</code>", " ", text, flags=re.S)
+    return [" ".join((a or b).split()) for a, b in re.findall(r"\$\$(.+?)\$\$|\$([^$]+)\$", text, re.S)]
+
+
+def as_a_code_host_shows_it(text):
+    """Markdown → HTML by CommonMark with tables, which is what code hosts do *before* anything looks for formulas."""
+    from markdown_it import MarkdownIt
+
+    return html.unescape(MarkdownIt("commonmark").enable("table").render(text))
+
+
+def eaten(text):
+    r"""Formulas that Markdown changes, (meant, shown); a line break `\\` at the end of a line is known to work."""
+    shown = formulas(as_a_code_host_shows_it(text))
+    meant = formulas(re.sub(r"\\\\$", r"\\", text, flags=re.M))
+    assert len(shown) == len(meant)
+    return [pair for pair in zip(meant, shown, strict=True) if pair[0] != pair[1]]
+
+
+@each_notebook
+def test_a_code_host_leaves_its_formulas_as_they_are(path):
+    r"""Markdown takes `\,` `\;` `\{` for escapes and pairs of `_` for emphasis; and GitHub refuses `\operatorname`."""
+    for text in sources(path, "markdown"):
+        assert not eaten(text)
+        assert "\\operatorname" not in text
+
+
+@pytest.mark.parametrize("bad", [r"$a\,b$", r"$\{0, 1\}$", r"$\mathrm{a}_m + n_\mathrm{b}$", r"$$a \;=\; b$$"])
+def test_an_eaten_formula_is_seen(bad):
+    assert eaten(f"Text with {bad} in it.") and not eaten(r"Text with $a_{t,m} \cdot b$, and $$x_1 = x_2$$")
+
+
+VERDICTS = re.compile(
+    rf"{verdicts.LOWER}|{verdicts.HIGHER}|{verdicts.OPEN}|nothing is decided|significant|is (the )?(better|worse|best) "
+    r"(than|of)|(beats|outperforms|wins)\b|do(es)? not differ\b|told apart"
+)
+
+
+def hard_coded_verdicts(code):
+    """Verdicts in a cell's texts that are printed whatever comes out: under no `if`, in no table of choices."""
+    found = []
+
+    def visit(node, is_chosen):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and not is_chosen:
+            found.extend(match.group() for match in VERDICTS.finditer(node.value))
+        chooses = isinstance(node, ast.IfExp | ast.If | ast.Dict | ast.Subscript)
+        for child in ast.iter_child_nodes(node):
+            visit(child, is_chosen or chooses)
+
+    visit(ast.parse(code), False)
+    return found
+
+
+@each_notebook
+def test_no_verdict_is_hard_coded(path):
+    """What a cell prints about two detectors comes from an interval, by `tutorials.verdicts` or by an `if`."""
+    assert not [verdict for code in sources(path, "code") for verdict in hard_coded_verdicts(code)]
+
+
+def test_a_hard_coded_verdict_is_seen():
+    assert hard_coded_verdicts('Markdown(f"{a:.2f} is better than {b:.2f}")')
+    assert hard_coded_verdicts('print("with so few clips nothing is decided")')
+    assert not hard_coded_verdicts('print("nothing is decided" if low < 0 < high else "it wins")')
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_verdict_says_what_the_interval_says(seed):
+    """Whatever the counts: it names a winner exactly if the interval leaves out zero, and the other one if swapped."""
+    rng = np.random.default_rng(seed)
+    has_event = np.arange(80) % 2
+    right = [has_event & (rng.random(80) < share) for share in (0.7, rng.uniform(0.4, 1.0))]
+    a, b = (np.stack([has_event, has_event, hit, 0 * hit], axis=1) for hit in right)
+    found, swapped = (compare(*pair, np.random.default_rng(0)) for pair in ((a, b), (b, a)))
+    low, high = found.interval
+    says = verdicts.verdict(found, "A", "B")
+    assert (verdicts.OPEN in says) == (low <= 0 <= high)
+    assert (verdicts.LOWER in says) == (high < 0) == (verdicts.HIGHER in verdicts.verdict(swapped, "A", "B"))
+    assert f"{low:+.2f} … {high:+.2f}" in says
+    assert verdicts.OPEN in verdicts.verdict(compare(a, a, rng), "A", "A")
 
 
 @each_notebook
