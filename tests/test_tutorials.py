@@ -1,6 +1,6 @@
 """The tutorials: what a notebook must have, that exercises judge rightly, and that all of it runs.
 
-`-m slow` executes every notebook (all nine: under 15 minutes on two cores) and compares the pictures that lie in git
+`-m slow` executes every notebook (all ten: under 15 minutes on two cores) and compares the pictures that lie in git
 with those that the notebooks draw; the default run executes the `QUICK` ones.
 """
 
@@ -64,7 +64,7 @@ each_exercise = pytest.mark.parametrize(("path", "name", "function"), EXERCISES,
 
 
 def test_notebooks_are_numbered_without_a_gap():
-    assert [number_of(path) for path in NOTEBOOKS] == [f"{i:02}" for i in range(1, len(NOTEBOOKS) + 1)]
+    assert [number_of(path) for path in NOTEBOOKS] == [f"{i:02}" for i in range(len(NOTEBOOKS))]
     assert set(QUICK) <= {number_of(path) for path in NOTEBOOKS}
 
 
@@ -114,7 +114,7 @@ def test_its_links_lead_somewhere(path):
     for target in re.findall(r"\]\(([^)#\s]+)", text):
         if not re.match(r"https?:", target):
             assert (path.parent / target).exists(), target
-    following = NOTEBOOKS[int(number_of(path)) :]
+    following = NOTEBOOKS[int(number_of(path)) + 1 :]
     assert not following or f"]({following[0].name})" in sources(path, "markdown")[-1]  # it ends by naming the next
 
 
