@@ -213,6 +213,15 @@ def test_a_verdict_says_what_the_interval_says(seed):
 
 
 @each_notebook
+def test_each_picture_says_what_it_shows(path):
+    """To whoever does not see it: `alt="…"` of the cell, or, where the picture is in git too, the text of that link."""
+    for cell in build.read(path).cells:
+        if cell.cell_type == "code" and re.search(r"^plt\.show\(\)|\bImage\(root|^draw_flow\(", cell.source, re.M):
+            said = "image" in cell.metadata or len(cell.metadata.get("alt", "")) > 20
+            assert said, cell.source
+
+
+@each_notebook
 def test_readme_promises_it(path):
     assert re.search(rf"\[[^\]]+\]\(tutorials/{path.name}\)[^\n]*\w", README)
 
@@ -283,6 +292,8 @@ def executed(path, folder):
     notebook = build.execute(build.read(path))
     page = build.to_html(notebook, folder)
     assert not re.search(r'<(script|img|link|audio|source)\b[^>]*(src|href)="(?!data:)', page)
+    assert "url(data:font/woff2" in page and 'href="index.html"' in page
+    assert not re.search(r'alt="(a picture|No description[^"]*)"', page)
     made = build.pictures(notebook)
     shown = re.findall(r"\(images/(.+?)\.png\)", path.read_text(encoding="utf-8"))
     assert shown == list(made)
@@ -339,7 +350,10 @@ def run_build(monkeypatch, tmp_path, *arguments, path=None):
 def test_build_command_writes_the_pages_asked_for(tmp_path, monkeypatch, capsys):
     run_build(monkeypatch, tmp_path, "3", "tutorials/04")
     pages = sorted((tmp_path / "pages").iterdir())
-    assert [page.stem[:2] for page in pages] == ["03", "04"]
+    assert [page.stem[:2] for page in pages] == ["03", "04", "in"]
+    assert re.findall(r'href="(\d\d)_\w+\.html"', pages[2].read_text(encoding="utf-8")) == [
+        number_of(path) for path in NOTEBOOKS
+    ]
     page = pages[1].read_text(encoding="utf-8")
     assert "<math" in page and 'href="03_gru_forward.html"' in page and "<title>4. Back-prop" in page
     solution = re.search(r'href="([^"]*solutions/04[^"]*)"', page)[1]
@@ -350,7 +364,7 @@ def test_build_command_writes_the_pages_asked_for(tmp_path, monkeypatch, capsys)
 def test_build_command_refuses_an_unknown_tutorial(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         run_build(monkeypatch, tmp_path, "99")
-    assert "no tutorial '99'; there are 01_sound_to_lfbe, " in capsys.readouterr().err
+    assert "no tutorial '99'; there are 00_hear_it_first, " in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
