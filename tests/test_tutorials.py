@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from minirsed.uncertainty import compare
-from tutorials import build, verdicts
+from tutorials import build, gradients, verdicts
 from tutorials.checks import NotFilledIn, WrongAnswer, check, exercises
 
 ROOT = Path(__file__).parents[1]
@@ -350,8 +350,8 @@ def run_build(monkeypatch, tmp_path, *arguments, path=None):
 def test_build_command_writes_the_pages_asked_for(tmp_path, monkeypatch, capsys):
     run_build(monkeypatch, tmp_path, "3", "tutorials/04")
     pages = sorted((tmp_path / "pages").iterdir())
-    assert [page.stem[:2] for page in pages] == ["03", "04", "in"]
-    assert re.findall(r'href="(\d\d)_\w+\.html"', pages[2].read_text(encoding="utf-8")) == [
+    assert [page.stem[:2] for page in pages] == ["03", "04", "gr", "in"]
+    assert re.findall(r'href="(\d\d)_\w+\.html"', pages[3].read_text(encoding="utf-8")) == [
         number_of(path) for path in NOTEBOOKS
     ]
     page = pages[1].read_text(encoding="utf-8")
@@ -359,6 +359,22 @@ def test_build_command_writes_the_pages_asked_for(tmp_path, monkeypatch, capsys)
     solution = re.search(r'href="([^"]*solutions/04[^"]*)"', page)[1]
     assert (tmp_path / "pages" / solution).resolve() == ROOT / "tutorials/solutions/04_backpropagation_through_time.py"
     assert capsys.readouterr().out.count(" s, ") == 2
+
+
+@pytest.mark.parametrize("part", gradients.PARTS, ids=lambda part: part.name)
+def test_gradients_of_the_page_agree_with_finite_differences(part):
+    assert part.check() < 1e-6
+    assert (ROOT / "tutorials" / f"{part.notebook}.md").exists()
+    for forward, back, _ in part.rows:
+        for formula in (forward, *back):
+            assert "\\" not in re.sub(r"&#x0*5C;", "\\\\", build.mathml(formula))
+
+
+def test_page_of_gradients_names_lines_and_errors():
+    page = gradients.page(build.mathml, build.STYLE)
+    for path, line in re.findall(r"<code>([\w/]+\.py):(\d+)</code>", page):
+        assert (ROOT / path).read_text(encoding="utf-8").splitlines()[int(line) - 1].startswith("def ")
+    assert len(re.findall(r"<td rowspan=\"\d\">\de-\d\d</td>", page)) == len(gradients.PARTS)
 
 
 def test_build_command_refuses_an_unknown_tutorial(tmp_path, monkeypatch, capsys):

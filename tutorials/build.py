@@ -22,6 +22,7 @@ import numpy as np
 
 from data_tools.errors import InputError, exit_on_input_error
 from data_tools.files import atomic_write
+from tutorials import gradients
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent
@@ -157,7 +158,8 @@ def contents():
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Tutorials</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"{STYLE}<style>body {{ font-family: sans-serif; line-height: 1.5; }}</style></head><body>\n"
-        "<h1>Detection of rare sound events, from scratch</h1>\n" + "\n".join(entries) + "\n</body></html>\n"
+        "<h1>Detection of rare sound events, from scratch</h1>\n"
+        '<p><a href="gradients.html">All gradients on one page</a></p>\n' + "\n".join(entries) + "\n</body></html>\n"
     )
 
 
@@ -207,7 +209,7 @@ def to_html(notebook, folder, name=""):
     return page.replace("</head>", f"{STYLE}\n</head>", 1)
 
 
-def mathml(tex, display):
+def mathml(tex, display="inline"):
     """A formula as MathML; `aligned` columns keep their alignment by `STYLE`."""
     from latex2mathml.converter import convert
 
@@ -281,8 +283,9 @@ def main(argv=None):
         with atomic_write(page) as file:
             file.write(to_html(notebook, page.parent, path.stem).encode())
         changed = write_pictures(pictures(notebook)) if args.images else []
-        with atomic_write(page.parent / "index.html") as file:
-            file.write(contents().encode())
+        for name, text in (("index", contents()), ("gradients", gradients.page(mathml, STYLE))):
+            with atomic_write(page.parent / f"{name}.html") as file:
+                file.write(text.encode())
         print(f"{time.perf_counter() - start:.0f} s, {page}", *(f"new images/{name}" for name in changed), sep=", ")
 
 
