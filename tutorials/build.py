@@ -22,7 +22,7 @@ import numpy as np
 
 from data_tools.errors import InputError, exit_on_input_error
 from data_tools.files import atomic_write
-from tutorials import gradients
+from tutorials import gradients, playground
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent
@@ -86,7 +86,11 @@ def pictures(notebook):
     for cell in notebook.cells:
         if "image" in cell.metadata:
             png = [o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {})][-1]
-            picture = Image.open(io.BytesIO(b64decode(png))).convert("RGB").quantize(COLOURS)
+            picture = Image.open(io.BytesIO(b64decode(png)))
+            if getattr(picture, "is_animated", False):
+                found[cell.metadata["image"]] = b64decode(png)
+                continue
+            picture = picture.convert("RGB").quantize(COLOURS)
             file = io.BytesIO()
             picture.save(file, "PNG", optimize=True)
             found[cell.metadata["image"]] = file.getvalue()
@@ -159,7 +163,9 @@ def contents():
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"{STYLE}<style>body {{ font-family: sans-serif; line-height: 1.5; }}</style></head><body>\n"
         "<h1>Detection of rare sound events, from scratch</h1>\n"
-        '<p><a href="gradients.html">All gradients on one page</a></p>\n' + "\n".join(entries) + "\n</body></html>\n"
+        '<p><a href="gradients.html">All gradients on one page</a> · <a href="playground.html">Playground</a></p>\n'
+        + "\n".join(entries)
+        + "\n</body></html>\n"
     )
 
 
@@ -220,7 +226,7 @@ def mathml(tex, display="inline"):
 
 def link_from(url, folder):
     """A link of a notebook as the page in `folder` needs it: to pages of notebooks, to other files where they are."""
-    if re.match(r"[a-z]+:|#", url):
+    if re.match(r"[a-z]+:|#", url) or url.endswith(".html"):  # elsewhere, or another page of this build
         return url
     if re.fullmatch(r"\d\d_\w+\.md(#.*)?", url):
         return url.replace(".md", ".html")
@@ -283,7 +289,9 @@ def main(argv=None):
         with atomic_write(page) as file:
             file.write(to_html(notebook, page.parent, path.stem).encode())
         changed = write_pictures(pictures(notebook)) if args.images else []
-        for name, text in (("index", contents()), ("gradients", gradients.page(mathml, STYLE))):
+        runs = playground.handed_over(notebook)
+        others = {"index": contents(), "gradients": gradients.page(mathml, STYLE)}
+        for name, text in (others | ({"playground": playground.page(runs)} if runs else {})).items():
             with atomic_write(page.parent / f"{name}.html") as file:
                 file.write(text.encode())
         print(f"{time.perf_counter() - start:.0f} s, {page}", *(f"new images/{name}" for name in changed), sep=", ")
