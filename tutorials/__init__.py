@@ -1,1 +1,1 @@
-"""Nine notebooks that teach what minirsed does; `python -m tutorials.build` executes them into web pages."""
+"""Ten notebooks that teach what minirsed does; `python -m tutorials.build` executes them into web pages."""

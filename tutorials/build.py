@@ -1,20 +1,22 @@
 """Command: execute the tutorials and write them as web pages, with their pictures and sounds.
 
-    tutorials/NN_name.md → an executed notebook → tutorials/html/NN_name.html
+    tutorials/NN_name.md → an executed notebook → tutorials/html/NN_name.html, and index.html, the contents
 
-The pages need no network: formulas become MathML, which browsers draw themselves, pictures and sounds lie within.
+The pages need no network: formulas become MathML, which browsers draw themselves with a font that lies within, and so
+do pictures and sounds. Code that only draws is folded away.
 A picture that the Markdown itself shows (`![…](images/NN_what.png)`, for code hosts, which execute nothing) is the
 output of the cell marked `image="NN_what"`; `--images` redraws those that differ.
 """
 
 import asyncio
+import html
 import io
 import os
 import re
 import signal
 import sys
 import time
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from pathlib import Path
 
 import numpy as np
@@ -22,20 +24,26 @@ import numpy as np
 from data_tools.console import Parser, command
 from data_tools.errors import InputError, require_extra
 from data_tools.files import atomic_write
+from tutorials import gradients, playground
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent
 TIMEOUT_S = 600  # of one cell; a whole notebook takes less than two minutes
 COLOURS = 64  # of a picture in git: a fraction of the bytes, and no difference to the eye
 SAME_PICTURE = 4.0  # grey levels, of 255: other fonts and libraries stay below, another curve does not
+LONG_DRAWING = 10  # lines of a cell that draws; longer ones are folded
+MATH_FONT = FOLDER / "fonts" / "math.woff2"  # made by fonttools, see OFL.txt beside it
 STYLE = """<style>
-body { max-width: 64rem; margin: 0 auto; }
-math { font-size: 1.08em; }
+@font-face { font-family: "tutorial math"; src: url(data:font/woff2;base64,FONT) format("woff2"); }
+body { max-width: 64rem; margin: 0 auto; padding: 0 1rem; }
+math { font-family: "tutorial math", math; font-size: 1.08em; }
+nav.pages { display: flex; justify-content: space-between; gap: 1rem; padding: 0.8rem 0; font-family: sans-serif; }
+details.drawing { margin: 0.3rem 0; } details.drawing summary { color: #666; font: 0.8rem sans-serif; cursor: pointer; }
 math[display="block"] { margin: 0.8em 0; }
 mtd { padding: 0.25em 0.3em; }
 mtable.aligned mtd:nth-child(odd) { text-align: right; }
 mtable.aligned mtd:nth-child(even) { text-align: left; }
-</style>"""
+</style>""".replace("FONT", b64encode(MATH_FONT.read_bytes()).decode())
 
 
 def notebooks():
@@ -101,7 +109,11 @@ def pictures(notebook):
     for cell in notebook.cells:
         if "image" in cell.metadata:
             png = [o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {})][-1]
-            picture = Image.open(io.BytesIO(b64decode(png))).convert("RGB").quantize(COLOURS)
+            picture = Image.open(io.BytesIO(b64decode(png)))
+            if getattr(picture, "is_animated", False):
+                found[cell.metadata["image"]] = b64decode(png)
+                continue
+            picture = picture.convert("RGB").quantize(COLOURS)
             file = io.BytesIO()
             picture.save(file, "PNG", optimize=True)
             found[cell.metadata["image"]] = file.getvalue()
@@ -123,8 +135,65 @@ def difference(png, other):
     return float(np.sqrt(np.mean((grey[0] - grey[1]) ** 2)))
 
 
-def to_html(notebook, folder):
-    """The page of an executed notebook, to be written into `folder`."""
+def title_of(notebook):
+    """The heading of a notebook, "3. A gated recurrent unit, forward"."""
+    return re.search(r"^# (.*)", notebook.cells[0].source, re.M)[1]
+
+
+def alt_texts(notebook):
+    """What each picture shows, in order: a cell's `alt="…"`, or the text of the Markdown picture below an `image`."""
+    texts = []
+    for cell, following in zip(notebook.cells, [*notebook.cells[1:], None], strict=True):
+        text = cell.metadata.get("alt", "a picture")
+        if "image" in cell.metadata:
+            text = re.match(r"!\[([^\]]*)\]", following.source)[1]
+        outputs = cell.get("outputs", [])
+        texts += [text] * sum(any(kind.startswith("image/") for kind in o.get("data", {})) for o in outputs)
+    return texts
+
+
+def fold_drawings(notebook):
+    """Tag the cells whose code does little but draw."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and "plt.show()" in cell.source and len(cell.source.splitlines()) > LONG_DRAWING:
+            cell.metadata["tags"] = [*cell.metadata.get("tags", []), "fold"]
+
+
+def navigation(name):
+    """Links to the page before, the contents, and the page after that of the notebook `name`."""
+    names = [path.stem for path in notebooks()]
+    here = names.index(name) if name in names else None
+    places = ("← before", here - 1 if here else None), ("after →", here + 1 if here is not None else None)
+    before, after = (
+        f'<a href="{names[i]}.html">{text}</a>' if i is not None and i < len(names) else "<span></span>"
+        for text, i in places
+    )
+    return f'<nav class="pages">{before}<a href="index.html">contents</a>{after}</nav>'
+
+
+def contents():
+    """The page that lists all notebooks, with what one does in each."""
+    entries = []
+    for path in notebooks():
+        notebook = read(path)
+        does = re.search(r"\*\*What you will do\*\*\n\n(.*?)\n\n", notebook.cells[0].source, re.S)[1]
+        items = "".join(f"<li>{html.escape(' '.join(item.split()))}</li>" for item in does[2:].split("\n- "))
+        items = re.sub(r"`([^`]*)`", r"<code>\1</code>", re.sub(r"\*([^*]*)\*", r"<em>\1</em>", items))
+        items = re.sub(r"\$([^$]+)\$", lambda formula: mathml(html.unescape(formula[1]), "inline"), items)
+        entries.append(f'<h2><a href="{path.stem}.html">{html.escape(title_of(notebook))}</a></h2><ul>{items}</ul>')
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Tutorials</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"{STYLE}<style>body {{ font-family: sans-serif; line-height: 1.5; }}</style></head><body>\n"
+        "<h1>Detection of rare sound events, from scratch</h1>\n"
+        '<p><a href="gradients.html">All gradients on one page</a> · <a href="playground.html">Playground</a></p>\n'
+        + "\n".join(entries)
+        + "\n</body></html>\n"
+    )
+
+
+def to_html(notebook, folder, name=""):
+    """The page of an executed notebook, to be written into `folder`; `name` is that of its file, for its links."""
     from jinja2 import pass_context
     from nbconvert import HTMLExporter
     from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
@@ -152,13 +221,24 @@ def to_html(notebook, folder):
             yield ("markdown2html", self.markdown2html)
 
     exporter = Exporter(exclude_input_prompt=True, exclude_output_prompt=True, anchor_link_text="")
-    title = re.search(r"^# (.*)", notebook.cells[0].source, re.M)[1]
-    page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
+    fold_drawings(notebook)
+    page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title_of(notebook)}})
     page = re.sub(r"<script\b[^>]*>.*?</script>", "", page, flags=re.S)  # fetched libraries, of which nothing is used
+    page = re.sub(
+        r'(celltag_fold(?:(?!celltag_fold).)*?)(<div class="jp-Cell-inputWrapper".*?)'
+        r'(<div class="jp-Cell-outputWrapper")',
+        r'\1<details class="drawing"><summary>code of the picture</summary>\2</details>\3',
+        page,
+        flags=re.S,
+    )
+    texts = iter(alt_texts(notebook))
+    page = re.sub(r'alt="No description has been provided[^"]*"', lambda _: f'alt="{html.escape(next(texts))}"', page)
+    links = navigation(name)
+    page = re.sub(r"(<body\b[^>]*>)", rf"\1\n{links}", page, count=1).replace("</body>", f"{links}\n</body>", 1)
     return page.replace("</head>", f"{STYLE}\n</head>", 1)
 
 
-def mathml(tex, display):
+def mathml(tex, display="inline"):
     """A formula as MathML; `aligned` columns keep their alignment by `STYLE`."""
     from latex2mathml.converter import convert
 
@@ -169,7 +249,7 @@ def mathml(tex, display):
 
 def link_from(url, folder):
     """A link of a notebook as the page in `folder` needs it: to pages of notebooks, to other files where they are."""
-    if re.match(r"[a-z]+:|#", url):
+    if re.match(r"[a-z]+:|#", url) or url.endswith(".html"):  # elsewhere, or another page of this build
         return url
     if re.fullmatch(r"\d\d_\w+\.md(#.*)?", url):
         return url.replace(".md", ".html")
@@ -238,8 +318,13 @@ def main(argv=None):
         args.out.mkdir(parents=True, exist_ok=True)
         page = args.out.resolve() / f"{path.stem}.html"
         with atomic_write(page) as file:
-            file.write(to_html(notebook, page.parent).encode())
+            file.write(to_html(notebook, page.parent, path.stem).encode())
         changed = write_pictures(pictures(notebook)) if args.images else []
+        runs = playground.handed_over(notebook)
+        others = {"index": contents(), "gradients": gradients.page(mathml, STYLE)}
+        for name, text in (others | ({"playground": playground.page(runs)} if runs else {})).items():
+            with atomic_write(page.parent / f"{name}.html") as file:
+                file.write(text.encode())
         print(f"{time.perf_counter() - start:.0f} s, {page}", *(f"new images/{name}" for name in changed), sep=", ")
 
 

@@ -37,6 +37,21 @@ def z_upside_down(*arrays):
     return _after(*arrays, lambda a, u, r, b: a + r * (u + b), lambda z, h, c: (1 - z) * h + z * c)
 
 
+def pytorch_order(x, h, W, U, b, b_after):
+    H = len(U)
+    order = np.r_[H : 2 * H, :H, 2 * H : 3 * H]
+    return _after(x, h, W[:, order], U[:, order], b[order], b_after, lambda a, u, r, b: a + r * (u + b), _keep)
+
+
+def transposed(x, h, W, U, b, b_after):
+    blocks = np.concatenate([block.T for block in np.split(U, 3, axis=1)], axis=1)
+    return _after(x, h, W, blocks, b, b_after, lambda a, u, r, b: a + r * (u + b), _keep)
+
+
+def bias_forgotten(x, h, W, U, b, b_after):
+    return _after(x, h, W, U, 0 * b, b_after, lambda a, u, r, b: a + r * (u + b), _keep)
+
+
 def no_mixing(*arrays):
     return _after(*arrays, lambda a, u, r, b: a + r * (u + b), lambda z, h, c: c)
 
@@ -58,10 +73,14 @@ WRONG = {
         (reset_of_everything, "not what comes from x"),
         (z_upside_down, "share of the *old* state"),
         (no_mixing, "only the third changes"),
+        (pytorch_order, "PyTorch's order"),
+        (transposed, "no transpose"),
+        (bias_forgotten, "b has no effect"),
     ],
     "03.last_signal": [
         (_weights(8.0, 0.0, 4.0, -4.0), "must the gate not open"),
         (_weights(3.0, -16.0, 4.0, -4.0), "near enough to 1 at rest"),
         (_weights(8.0, -16.0, 4.0, 0.0), "what does the candidate say there"),
+        (_weights(8.0, -16.0, 1.0, -1.0), "is the candidate near enough to 1"),
     ],
 }

@@ -19,12 +19,12 @@ def _overflowing_influence(x):
         return a * (1 + x - a @ x)
 
 
-def _two_vectors(dclip, value, weight, w, h):
+def _two_vectors(dclip, value, weight, w, h, slope=True, centred=True):
     """With `value` and `weight` for the vectors that should both occur."""
     p = 1 / (1 + np.exp(-(h @ w)))
     a = p / p.sum()
     e_t = h @ weight
-    return dclip * (np.outer(a, value) + np.outer(a * (1 - p) * (e_t - a @ e_t), w))
+    return dclip * (np.outer(a, value) + np.outer(a * (1 - p) ** slope * (e_t - centred * (a @ e_t)), w))
 
 
 WRONG = {
@@ -47,5 +47,7 @@ WRONG = {
         (lambda d, w, v, h: _two_vectors(1.0, v, v, w, h), "dclip is missing"),
         (lambda d, w, v, h: _two_vectors(d, v, 0 * v, w, h), "depends on h_t as well"),
         (lambda d, w, v, h: 2 * _two_vectors(d, v, v, w, h), "Two ways lead"),
+        (lambda d, w, v, h: _two_vectors(d, v, v, w, h, slope=False), "derivative of σ is missing"),
+        (lambda d, w, v, h: _two_vectors(d, v, v, w, h, centred=False), "counts against e"),
     ],
 }

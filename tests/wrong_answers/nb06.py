@@ -27,6 +27,12 @@ def _layers(seconds, z, hop, shift=0, rounded=math.ceil):
     return rounded(1 + math.log2(seconds / (hop * math.log(0.5) / math.log(z))) - 1e-12) + shift
 
 
+def _layers_by_sum(seconds, z, hop):
+    """As if the half-lives of all layers came one after the other."""
+    steps = seconds / (hop * math.log(0.5) / math.log(z))
+    return max(1, math.ceil(math.log2(steps + 1)))
+
+
 WRONG = {
     "06.frames_behind": [
         (lambda t, level, T: (t, t + 2**level), "blocks lie on a grid"),
@@ -45,6 +51,8 @@ WRONG = {
     ],
     "06.layers_needed": [
         (lambda *a: _layers(*a, shift=-1), "one layer is missing"),
+        (lambda *a: _layers(*a, rounded=lambda n: math.floor(n + 2e-12)), "round up, not down"),
+        (_layers_by_sum, "do not add up"),
         (lambda *a: _layers(*a, rounded=float), "layers come whole"),
         (_layers, "there is always one layer"),
         (lambda *a: max(1, _layers(*a, shift=2)), "not the smallest"),

@@ -39,6 +39,7 @@ WRONG = {
         (lambda g, limit: min(1.0, limit / max(_norms(g))), "one long vector"),
         (lambda g, limit: min(1.0, limit**2 / sum((x**2).sum() for x in g)), "where is the root"),
         (lambda g, limit: 0.5, "it is not 0.5"),
+        (lambda g, limit: max(1.0, np.sqrt(sum((x**2).sum() for x in g)) / limit), "Upside down"),
     ],
     "07.best_epoch": [
         (lambda history: _best(history, key=lambda row: row["dev_loss"]), "whatever the loss"),
@@ -46,5 +47,6 @@ WRONG = {
         (_best, "leave it out"),
         (lambda history: _best(history, kept=lambda row: row["dev_error_rate"] is not None), "0 was asked for"),
         (_best_nonzero, "An error rate of zero"),
+        (lambda history: int(np.argmin([row["dev_error_rate"] for row in history])), "a place in the list"),
     ],
 }

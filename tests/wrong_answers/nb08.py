@@ -49,6 +49,7 @@ WRONG = {
         (lambda *a: _interval(*a, replace=False), "is anything resampled"),
         (lambda *a: _interval(*a, tails=(0.05, 0.95)), "at *each* end"),
         (lambda a, b, rng, n: (0.2, 0.4), "percentiles"),
+        (lambda *a: tuple(edge / 2 for edge in _interval(*a)), "errors per clip"),
     ],
     "08.clips_needed": [
         (lambda q, width: _clips(q, width, 1), "a quarter of it"),

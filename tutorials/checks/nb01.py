@@ -15,6 +15,9 @@ def louder(answer):
     truth = lfbe(10 ** (6 / 20) * y)
     expect_equal(answer(log_mel.copy(), 0.0), log_mel, "With 0 dB nothing may change.", 1e-6)
     shift = np.mean(np.asarray(got) - log_mel) if np.shape(got) == log_mel.shape else np.nan
+    expect(
+        not np.isclose(shift, -6.0 / 10 * np.log(10), atol=0.01), "The size is right, the sign is not: louder is more."
+    )
     expect(not np.isclose(shift, 6.0, atol=0.01), "The features are natural logarithms, not decibels.")
     expect(
         not np.isclose(shift, 6.0 / 20 * np.log(10), atol=0.01),
@@ -39,12 +42,23 @@ def hearing(answer):
 
 @exercise("01.label")
 def label(answer):
-    """`answer(onset_s, offset_s, T)` against `frame_labels`, an onset exactly on a centre included."""
-    on_centre_s = (40 * 1014 + 2029 / 2) / 44100
-    for onset_s, offset_s in ((1.0, 1.2), (0.0, 0.5), (0.8, 99.0), (on_centre_s, 1.3)):
-        got = answer(onset_s, offset_s, 80)
-        truth = frame_labels(onset_s, offset_s, 80)
-        ones = np.asarray(got, np.float64) if np.shape(got) == (80,) else np.zeros(80)
+    """`answer(onset_s, offset_s, T)` against `frame_labels`; onsets and offsets exactly on a centre, and late ones."""
+
+    def centre_s(t):
+        return (t * 1014 + 2029 / 2) / 44100
+
+    late_s = centre_s(1200.4)
+    for onset_s, offset_s, T in (
+        *((1.0, 1.2, 80), (0.0, 0.5, 80), (0.8, 99.0, 80), (centre_s(40), 1.3, 80)),
+        *((0.5, centre_s(40), 80), (late_s, late_s + 0.5, 1300)),
+    ):
+        got = answer(onset_s, offset_s, T)
+        truth = frame_labels(onset_s, offset_s, T)
+        ones = np.asarray(got, np.float64) if np.shape(got) == (T,) else np.zeros(T)
+        expect(
+            T == 80 or not ones.any() or np.array_equal(ones, truth),
+            f"Right near the beginning, wrong at {onset_s:.1f} s: a hop is 1014 samples, which is not exactly 23 ms.",
+        )
         late = np.flatnonzero(truth)[0] - (np.flatnonzero(ones)[0] if ones.any() else 0)
         expect(
             late == 0 or not ones.any(),

@@ -34,10 +34,15 @@ def step_after(answer):
     p = init_gru(D, H, rng, np.float64)
     x, h, b_after = rng.standard_normal((B, D)), rng.standard_normal((B, H)), rng.standard_normal(H)
 
-    def truth(h, b_after):
-        a, u = x @ p["W"] + p["b"], h @ p["U"]
-        z, r = (sigmoid(a[:, s] + u[:, s]) for s in (slice(0, H), slice(H, 2 * H)))
-        c = np.tanh(a[:, 2 * H :] + r * (u[:, 2 * H :] + b_after))
+    p["b"] = p["b"] + rng.standard_normal(3 * H)
+
+    def truth(h, b_after, order=(0, 1, 2), transposed=False, bias=1.0):
+        """The definition, or one with a mistake in it."""
+        blocks = np.split(p["U"], 3, axis=1)
+        u = [h @ (block.T if transposed else block) for block in blocks]
+        a = np.split(x @ p["W"] + bias * p["b"], 3, axis=1)
+        z, r = (sigmoid(a[i] + u[i]) for i in order[:2])
+        c = np.tanh(a[2] + r * (u[2] + b_after))
         return z * h + (1 - z) * c, z, r, c
 
     got = answer(x, h, p["W"], p["U"], p["b"], b_after)
@@ -54,6 +59,9 @@ def step_after(answer):
             (z * h + (1 - z) * outside, "`b_after` belongs inside the bracket: r multiplies it, too."),
             (z * h + (1 - z) * all_inside, "r multiplies what comes from the state, not what comes from x."),
             ((1 - z) * h + z * c, "z is the share of the *old* state."),
+            (truth(h, b_after, order=(1, 0, 2))[0], "Columns are [z | r | c] here; [r | z | c] is PyTorch's order."),
+            (truth(h, b_after, transposed=True)[0], "A state is a row here, so it is h U, not U h: no transpose."),
+            (truth(h, b_after, bias=0.0)[0], "b has no effect: it is added to all three gates."),
         ):
             expect(not np.allclose(got, mistake), hint)
     expect_equal(
@@ -76,8 +84,14 @@ def last_signal(answer):
         x[0, frame, row] = 1
         wanted[frame:] = 1 - 2 * row
     h = gru_forward({"W": W, "U": U, "b": b}, x)[0][0, :, 0]
+    z_up = sigmoid(W[0, 0] + h[19] * U[0, 0] + b[0])
     expect(
-        abs(h[20] - 1) < 0.2, f"At an *up* the state comes to {h[20]:.2f}: must the gate not open (z near 0) for it?"
+        abs(h[20] - 1) < 0.2 or z_up < 0.1,
+        f"At an *up* the state comes to {h[20]:.2f}, since z is {z_up:.2f}: must the gate not open (z near 0) for it?",
+    )
+    expect(
+        abs(h[20] - 1) < 0.2,
+        f"At an *up* the gate opens, but what is written is {h[20]:.2f}: is the candidate near enough to 1?",
     )
     expect(abs(h[219] - 1) < 0.2, f"200 frames after an *up* the state is {h[219]:.2f}: is z near enough to 1 at rest?")
     expect(abs(h[220] + 1) < 0.2, f"At a *down* the state comes to {h[220]:.2f}: what does the candidate say there?")

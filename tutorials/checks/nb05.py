@@ -55,12 +55,22 @@ def two_vectors(answer):
     centred = h @ v - a @ h @ v
     through_weight = dclip * np.outer(a * (1 - p) * centred, w)
     one_vector = attention_backward(np.zeros((1, 11)), np.array([dclip]), cache)[0][0]
+    without_p = dclip * np.outer(a * centred, w)
+    not_centred = dclip * np.outer(a * (1 - p) * (h @ v), w)
     got, truth = answer(dclip, w, v, h), through_value + through_weight
     if np.shape(got) == truth.shape:
         expect(not np.allclose(got, through_value), "The attention depends on h_t as well, through w.")
         expect(not np.allclose(got, through_weight), "h_t is also one of the vectors that are averaged.")
         expect(not np.allclose(got, one_vector), "That is the gradient for e = wᵀh; where does v come in?")
         expect(not np.allclose(got, truth / dclip), "dclip is missing.")
+        expect(
+            not np.allclose(got, through_value + without_p),
+            "The derivative of σ is missing in the way through the weights: p_t (1 − p_t), of which p_t is in a_t.",
+        )
+        expect(
+            not np.allclose(got, through_value + not_centred),
+            "a_s has p_t in its denominator, too: what a frame wins, others lose, so vᵀh_t counts against e.",
+        )
     hint = "Two ways lead from h_t to e. One gives a multiple of v, the other a multiple of w. "
     if np.shape(got) == truth.shape and np.allclose(answer(dclip, w, w, h), one_vector):
         hint += "With v = w yours is right: which of its w should be a v, and which e_t a vᵀh_t?"

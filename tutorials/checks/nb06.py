@@ -60,15 +60,20 @@ def _max_hint(answer, ds, x):
     return "Which of the two does the output change with, if you change it a little?"
 
 
+OTHERS = ((0.2, 0.73, 0.023), (0.05, 0.73, 0.023), (1.0, 0.5, 0.02), (3.0, 0.9, 0.01), (0.01, 0.9, 1.0))
+
+
 @exercise("06.layers_needed")
 def layers_needed(answer):
     """`answer(seconds, z, hop)` against a search."""
-    for seconds, z, hop in (
-        (0.2, 0.73, 0.023),
-        (0.05, 0.73, 0.023),
-        (1.0, 0.5, 0.02),
-        (3.0, 0.9, 0.01),
-        (0.01, 0.9, 1.0),
+    missing = "one layer is missing: a step of layer l spans 2^(l − 1) frames, not 2^l."
+    down = "that many layers fall short of it: round up, not down."
+    summed = "that many fall short: the slowest layer alone must do it, memories of layers do not add up."
+    for seconds, z, hop, hint in (
+        (2.0, 0.5, 0.5, missing),  # exactly 4 steps
+        (1.75, 0.5, 0.5, down),  # 3.5 steps, for which memories added up would ask the right number
+        (1.25, 0.5, 0.5, summed),  # 2.5 steps
+        *((*case, missing) for case in OTHERS),
     ):
         L = 1
         while np.log(0.5) / np.log(z) * 2 ** (L - 1) * hop < seconds * (1 - 1e-12):
@@ -76,7 +81,7 @@ def layers_needed(answer):
         got = answer(seconds, z, hop)
         example = f"For {seconds} s, z = {z}, hop = {hop} s "
         if np.shape(got) == () and isinstance(got, int | float | np.number):
-            expect(got != L - 1, f"{example}one layer is missing: a step of layer l spans 2^(l − 1) frames, not 2^l.")
+            expect(got != L - 1, f"{example}{hint}")
             expect(got >= 1, f"{example}it says {got}; there is always one layer.")
             expect(got == int(got), f"{example}it says {got}; layers come whole.")
         expect_equal(got, L, f"{example}{got} is not the smallest number that does. Count steps first, then seconds.")

@@ -43,7 +43,14 @@ def clip_factor(answer):
         got = answer([g.copy() for g in grads.values()], max_norm)
         if np.shape(got) == () and isinstance(got, int | float | np.number):
             norms = [np.linalg.norm(g) for g in grads.values()]
-            expect(got <= 1, f"The joint norm {norm:.3f} is within {max_norm}, and yet gradients become larger.")
+            expect(
+                norm <= max_norm or not np.isclose(got, norm / max_norm),
+                f"Upside down: the joint norm {norm:.3f} is above {max_norm}, and the gradients become larger still.",
+            )
+            expect(
+                got <= 1 or norm > max_norm,
+                f"The joint norm {norm:.3f} is within {max_norm}, and yet gradients become larger.",
+            )
             for wrong in (max_norm / sum(norms), max_norm / max(norms), max_norm / np.mean(norms)):
                 expect(
                     not np.isclose(got, min(1, wrong)) or np.isclose(got, truth),
@@ -53,6 +60,12 @@ def clip_factor(answer):
         expect_equal(got, truth, f"For a joint norm of {norm:.3f} and a limit of {max_norm} it is not {got}.")
 
 
+def _number(answer, history):
+    """What `answer` returns if that is one number, else None."""
+    got = answer([dict(row) for row in history])
+    return got if isinstance(got, int | np.integer) else None
+
+
 @exercise("07.best_epoch")
 def best_epoch(answer):
     """`answer(history)` on histories with ties, with None, and without anything."""
@@ -60,7 +73,11 @@ def best_epoch(answer):
     def rows(*pairs):
         return [{"epoch": i, "dev_error_rate": er, "dev_loss": loss} for i, (er, loss) in enumerate(pairs, 1)]
 
+    late = [{**row, "epoch": row["epoch"] + 10} for row in rows((0.5, 0.4), (0.3, 0.2), (0.4, 0.3))]
+    index = "That is a place in the list. The number of the epoch stands in its row."
+    wrong_kind = "The lowest error rate wins, whatever the loss."
     cases = (
+        (late, 12, index if _number(answer, late) in (0, 1, 2) else wrong_kind),
         (rows((0.5, 0.4), (0.3, 0.5), (0.4, 0.2)), 2, "The lowest error rate wins, whatever the loss."),
         (rows((0.5, 0.4), (0.3, 0.5), (0.3, 0.2), (0.3, 0.3)), 3, "Of equal error rates the lowest loss wins."),
         (rows((None, 0.1), (0.9, 0.8), (None, 0.2)), 2, "An undefined error rate is no error rate: leave it out."),

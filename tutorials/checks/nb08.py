@@ -48,6 +48,7 @@ def difference_interval(answer):
         n_sys, n_tp = np.where(has_event, ~wrong, wrong), has_event & ~wrong
         sheets.append(np.stack([has_event, n_sys, n_tp, np.zeros(n_clips)], axis=1).astype(np.int64))
     truth = compare(*sheets, np.random.default_rng(0)).interval
+    per_clip = np.array(truth) * has_event.mean()
     got = answer(*sheets, np.random.default_rng(2), 3000)
     hint = "The interval is not that of the percentiles 2.5 and 97.5 of the resampled difference."
     if np.shape(got) == (2,):
@@ -55,6 +56,8 @@ def difference_interval(answer):
         width, right_width = high - low, truth[1] - truth[0]
         if abs(low + truth[1]) < 0.03 and abs(high + truth[0]) < 0.03:
             hint = "That is B − A."
+        elif abs(low - per_clip[0]) < 0.012 and abs(high - per_clip[1]) < 0.012:
+            hint = "That is errors per clip. The error rate counts them per true event, of which there are fewer."
         elif width > 1.5 * right_width:
             hint = "Too wide: both systems must be scored on the *same* resampled clips, one draw for both."
         elif width < 0.2 * right_width:

@@ -22,6 +22,7 @@ def tile_intensity(rows, lines):
     """Two operations for each of rows · lines; `lines` loads of U, `rows` loads and `rows` stores of sums.
 
     2 · rows · lines / (4 · lines + 8 · rows) grows with both. The registers set the end: rows · lines + rows + lines
-    of them are in use, so with 32 the best is 3 × 7 (31 in use): 42 / 52 = 0.81, against 40 / 56 = 0.71 for 5 × 4.
+    of them are in use, so with 32 the best is 3 × 7 (31 in use): 42 / 52 = 0.81, against 40 / 56 = 0.71 for 5 × 4. With
+    16 it is 2 × 4 (14 in use): 16 / 32 = 0.50; 3 × 3 (15 in use) has 18 / 36, the same.
     """
     return 2 * rows * lines / (4 * lines + 4 * rows + 4 * rows)
