@@ -5,7 +5,7 @@
 The pages need no network: formulas become MathML, which browsers draw themselves with a font that lies within, and so
 do pictures and sounds. Code that only draws is folded away.
 A picture that the Markdown itself shows (`![…](images/NN_what.png)`, for code hosts, which execute nothing) is the
-output of the cell marked `image="NN_what"`; `--images` makes those anew.
+output of the cell marked `image="NN_what"`; `--images` makes those.
 """
 
 import argparse
@@ -261,7 +261,7 @@ def _parser():
     parser = argparse.ArgumentParser(prog="python -m tutorials.build", description=__doc__.splitlines()[0])
     parser.add_argument("tutorial", nargs="*", help="number or name, e.g. 03 (default: all)")
     parser.add_argument("--out", type=Path, default=FOLDER / "html", help="folder for the pages (default: %(default)s)")
-    parser.add_argument("--images", action="store_true", help="also make tutorials/images anew, where they differ")
+    parser.add_argument("--images", action="store_true", help="also write tutorials/images, where they differ")
     return parser
 
 
