@@ -1,6 +1,6 @@
 """The tutorials: what a notebook must have, that exercises judge rightly, and that all of it runs.
 
-`-m slow` executes every notebook (all ten: under 15 minutes on two cores) and compares the pictures that lie in git
+`-m slow` executes every notebook (all eleven: under 15 minutes on two cores) and compares the pictures that lie in git
 with those that the notebooks draw; the default run executes the `QUICK` ones.
 """
 
@@ -18,6 +18,7 @@ import pytest
 
 from minirsed.analysis.uncertainty import compare
 from tutorials import build, gradients, verdicts
+from tutorials.animation import animation
 from tutorials.checks import NotFilledIn, WrongAnswer, check, exercises
 
 ROOT = Path(__file__).parents[1]
@@ -233,7 +234,7 @@ def test_readme_lists_them_in_order():
 @each_notebook
 def test_each_check_belongs_to_an_exercise(path):
     assert skeletons(path).keys() == exercises(number_of(path)).keys()
-    assert 1 <= len(skeletons(path)) <= 3
+    assert 1 <= len(skeletons(path)) <= 4
 
 
 @each_exercise
@@ -336,6 +337,28 @@ def test_another_curve_is_another_picture():
 
     assert build.difference(picture(0, 10), picture(0, 10.5)) <= build.SAME_PICTURE
     assert build.difference(picture(0, 10), picture(1, 10)) > build.SAME_PICTURE
+
+
+def test_a_film_keeps_moving_through_the_build():
+    """Its frames, and their order, are what was drawn; a film is not cut down to its first picture."""
+    from base64 import b64encode
+
+    import nbformat
+    from PIL import Image
+
+    drawn = np.full((5, 40, 60, 4), 255, np.uint8)
+    for i, picture in enumerate(drawn):
+        picture[:, 10 * i : 10 * i + 10] = (200, 80, 10, 255)
+    film = animation(list(drawn), seconds_each=0.5, last=2.0)
+    output = nbformat.v4.new_output("display_data", {"image/png": b64encode(film).decode()})
+    cell = nbformat.v4.new_code_cell("draw()", metadata={"image": "film"}, outputs=[output])
+    (kept,) = build.pictures(nbformat.v4.new_notebook(cells=[cell])).values()
+    moving = Image.open(io.BytesIO(kept))
+    assert moving.n_frames == 5
+    for i in range(5):
+        moving.seek(i)
+        assert np.abs(np.asarray(moving.convert("RGB"), int) - drawn[i, :, :, :3]).mean() < 3
+    assert build.difference(kept, kept) == 0
 
 
 def run_build(monkeypatch, tmp_path, *arguments, path=None):

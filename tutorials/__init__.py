@@ -1,1 +1,1 @@
-"""Ten notebooks that teach what minirsed does; `python -m tutorials.build` executes them into web pages."""
+"""Eleven notebooks that teach what minirsed does; `python -m tutorials.build` executes them into web pages."""

@@ -83,6 +83,7 @@ function line(context, values, color, low, high, fill) {
   context.beginPath();
   values.forEach((value, i) => context.lineTo((i + 0.5) / values.length * width, y(value)));
   context.strokeStyle = context.fillStyle = color;
+  context.lineWidth = 1.5;
   if (fill) {
     context.lineTo(width, y(0));
     context.lineTo(0, y(0));
@@ -119,7 +120,9 @@ function drawClip() {
   line(context, a.map(x => x / largestA), COLORS.a, -1.05, 1.05, true);
   line(context, logits.map(sigmoid), COLORS.p, -1.05, 1.05);
   line(context, d.map(x => -x / largestD), COLORS.d, -1.05, 1.05);
-  const sound = $("sound"), at = pointed === null ? (sound.duration ? sound.currentTime / sound.duration * DATA.frames : 0) : pointed;
+  const sound = $("sound"), heard = sound.duration ? sound.currentTime / sound.duration * DATA.frames : 0;
+  const rest = Math.floor((Math.max(labels.indexOf(1), 0) + Math.max(labels.lastIndexOf(1), 0)) / 2);  // the cry's middle
+  const at = pointed !== null ? pointed : heard || rest;
   context.fillStyle = "#000";
   context.fillRect(at / DATA.frames * canvas.width, 0, 1, canvas.height);
   $("numbers").textContent = `after epoch ${epoch}: p = ${sigmoid(e).toFixed(3)}, largest a = ${largestA.toFixed(4)}, ` +
@@ -137,13 +140,14 @@ function drawReach(at) {
 }
 
 function drawSurface(point, track) {
-  const canvas = $("surface"), context = canvas.getContext("2d"), n = 60, alpha = alphaNow();
+  const canvas = $("surface"), context = canvas.getContext("2d"), n = 120, alpha = alphaNow();
   const range = i => -7 + 14 * i / n, cell = canvas.width / n;
+  const says = (i, j) => surface(range(j + 0.5), range(i + 0.5), alpha).e > 0;
   for (let i = 0; i < n; i++)
     for (let j = 0; j < n; j++) {
-      const {loss, e} = surface(range(j + 0.5), range(i + 0.5), alpha);
+      const {loss} = surface(range(j + 0.5), range(i + 0.5), alpha), here = says(i, j);
       const grey = Math.max(0, Math.min(255, 140 + 60 * Math.log10(loss)));
-      context.fillStyle = Math.abs(e) < 0.15 ? COLORS.truth : `rgb(${grey}, ${grey}, ${grey})`;
+      context.fillStyle = here !== says(i + 1, j) || here !== says(i, j + 1) ? COLORS.truth : `rgb(${grey}, ${grey}, ${grey})`;
       context.fillRect(i * cell, canvas.height - (j + 1) * cell, cell + 1, cell + 1);
     }
   const place = ([u, v]) => [(v + 7) / 14 * canvas.width, canvas.height - (u + 7) / 14 * canvas.height];

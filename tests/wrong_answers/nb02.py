@@ -53,7 +53,7 @@ WRONG = {
         (lambda db, times: db / times, "by what factor"),
     ],
     "02.subset_of": [
-        (lambda name: _subset(hash(name.split("_")[0]) % 1000 / 1000), "salted anew"),
+        (lambda name: _subset(hash(name.split("_")[0]) % 1000 / 1000), "salted differently"),
         (lambda name: _subset(np.random.default_rng().random()), "answers otherwise"),
         (lambda name: _subset(_share(name)), "in two subsets"),
         (lambda name: _subset(0.7 * _share(name.split("_")[0])), "gets a share of"),

@@ -83,4 +83,13 @@ WRONG = {
         (in_place, "changes the arrays"),
         (lambda grads, limit: {name: np.clip(g, -limit, limit) for name, g in grads.items()}, "cut at the limit"),
     ],
+    "04.where_to_look": [
+        (lambda errors: "handed on", "what rounding leaves"),
+        (
+            lambda errors: max(errors, key=errors.get) if max(errors.values()) > 1e-6 else "nothing",
+            "every array is wrong",
+        ),
+        (lambda errors: "handed on" if max(errors.values()) > 1e-6 else "nothing", "W alone is wrong"),
+        (lambda errors: "the third line", "asked for is one of"),
+    ],
 }

@@ -24,6 +24,13 @@ def _best_nonzero(history):
     return _best(history, kept=lambda row: row["dev_error_rate"]) if any(r["dev_error_rate"] for r in history) else 0
 
 
+def _diagnosed(train, dev, jumps=0.05, turned=0.2):
+    """The right rule with other limits."""
+    if np.mean(train[-3:]) < 0.7:
+        return "overfitting" if np.mean(dev[-3:]) > min(dev) + turned else "fine"
+    return "too large" if np.abs(np.diff(train)).mean() > jumps else "too small"
+
+
 WRONG = {
     "07.running_means": [
         (lambda g, beta: _means(g, beta, lambda b, n: 1.0), "before the correction"),
@@ -48,5 +55,13 @@ WRONG = {
         (lambda history: _best(history, kept=lambda row: row["dev_error_rate"] is not None), "0 was asked for"),
         (_best_nonzero, "An error rate of zero"),
         (lambda history: int(np.argmin([row["dev_error_rate"] for row in history])), "a place in the list"),
+    ],
+    "07.diagnose": [
+        (lambda train, dev: "fine", "the development loss turns"),
+        (lambda train, dev: "fine" if train[-1] < 0.7 else "too small", "the development loss turns"),
+        (lambda train, dev: _diagnosed(train, dev, jumps=9.0), "both jump about"),
+        (lambda train, dev: _diagnosed(train, dev, jumps=0.0), "but smoothly"),
+        (lambda train, dev: _diagnosed(train, dev, turned=-1.0), "stay together"),
+        (lambda train, dev: "unclear", "asked for is one of"),
     ],
 }

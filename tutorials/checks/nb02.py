@@ -61,7 +61,7 @@ def subset_of(answer):
     """`answer(file_name)` on 1000 recordings of three pieces; Python's own `hash` is not allowed, see the hint."""
 
     def forbidden(_):
-        raise WrongAnswer("`hash` of a text is salted anew in every process; hashlib is the same everywhere.")
+        raise WrongAnswer("`hash` of a text is salted differently in every process; hashlib is the same everywhere.")
 
     recordings = [f"day{i:02}" for i in range(500)] + [f"night{i}" for i in range(500)]
     with mock.patch.object(builtins, "hash", forbidden):

@@ -44,7 +44,7 @@ def running_mean_backward(answer):
     wrong = _wrong_parts(loss, (dx, dz), ("x", "z"), {"x": x, "z": z})
     expect(
         not np.allclose(dx, (1 - z) * G),
-        "dx lacks what later states hand back: h_t is used by the loss and by h_{t+1}.",
+        "In dx, what later states hand back is missing: h_t is used by the loss and by h_{t+1}.",
     )
     expect(
         "x" not in wrong, "dx is wrong: start at the last frame, and let dh of frame t be G_t plus z times the next dh."
@@ -110,3 +110,26 @@ def clip(answer):
         expect_equal(
             long[name], g * (2.0 / norm), "The norm is over all arrays together: the root of the sum of all squares."
         )
+
+
+@exercise("04.where_to_look")
+def where_to_look(answer):
+    """`answer(errors)` on the reports of a right pass, of mistakes in one sum, and of one in what is handed on."""
+    names, words = ("x", "h0", "W", "U", "b"), ("nothing", "W", "U", "b", "x", "handed on")
+    reports = {"nothing": (), "handed on": names, **{name: (name,) for name in ("W", "U", "b", "x")}}
+    hints = {
+        "nothing": "1e-10 is what rounding leaves when everything is right",
+        "handed on": "every array is wrong: all of them are computed from what is handed on",
+        "x": "x alone is wrong: it is computed last and used by nothing else here",
+    }
+    for size in (1e-4, 0.3, 1.0):
+        for truth, wrong in reports.items():
+            errors = {name: size if name in wrong else 2e-10 for name in names}
+            got = answer(dict(errors))
+            expect(got is not None, "It returns None: does it end with `return`?")
+            expect(np.shape(got) == (), f"It returns shape {np.shape(got)}; asked for is one word.")
+            expect(got in words, f"It returns {type(got).__name__}, {got!r}; asked for is one of {words}.")
+            hint = hints.get(
+                truth, f"{truth} alone is wrong: whatever is handed on must be right, or all would be wrong"
+            )
+            expect(got == truth, f"It says {got!r} for {errors}: {hint}.")

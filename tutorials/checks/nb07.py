@@ -92,3 +92,35 @@ def best_epoch(answer):
         except (TypeError, ValueError, IndexError) as error:
             expect(False, f"{hint} (It stopped with {type(error).__name__}: {error}.)")
         expect_equal(got, truth, hint)
+
+
+@exercise("07.diagnose")
+def diagnose(answer):
+    """`answer(train_loss, dev_loss)` on curves of the four kinds, with some noise."""
+    rng, nothing = np.random.default_rng(0), 1.5 * np.log(2)
+    words = ("fine", "overfitting", "too large", "too small")
+    for _ in range(5):
+        n = int(rng.integers(12, 30))
+        falling = np.exp(-np.linspace(0, 3, n))
+
+        def noise(size, n=n):
+            return size * rng.standard_normal(n)
+
+        curves = {
+            "fine": (nothing * falling + 0.1 + noise(0.02), nothing * falling + 0.15 + noise(0.03)),
+            "overfitting": (nothing * falling**2 + noise(0.01), 0.7 + 0.3 * falling + 0.5 * np.linspace(0, 1, n) ** 2),
+            "too large": (nothing + noise(0.15), nothing + noise(0.2)),
+            "too small": (nothing - 0.04 * np.linspace(0, 1, n) + noise(0.004), nothing - 0.05 * np.linspace(0, 1, n)),
+        }
+        for truth, (train_loss, dev_loss) in curves.items():
+            got = answer(train_loss.copy(), dev_loss.copy())
+            expect(got is not None, "It returns None: does it end with `return`?")
+            expect(np.shape(got) == (), f"It returns shape {np.shape(got)}; asked for is one word.")
+            expect(got in words, f"It returns {type(got).__name__}, {got!r}; asked for is one of {words}.")
+            hints = {
+                "fine": "both curves come down and stay together",
+                "overfitting": "the training loss comes down and the development loss turns",
+                "too large": "neither comes down, and both jump about",
+                "too small": "neither comes down by much, but smoothly",
+            }
+            expect(got == truth, f"It says {got!r} where {hints[truth]}.")

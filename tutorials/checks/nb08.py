@@ -61,7 +61,7 @@ def difference_interval(answer):
         elif width > 1.5 * right_width:
             hint = "Too wide: both systems must be scored on the *same* resampled clips, one draw for both."
         elif width < 0.2 * right_width:
-            hint = "Too narrow: is anything resampled? As many clips as there are, with replacement, each time anew."
+            hint = "Too narrow: is anything resampled? As many clips as there are, with replacement, each time."
         elif width < 0.95 * right_width:
             hint = "A little too narrow: 95 % leave two and a half at *each* end; clips are drawn *with* replacement."
     expect_equal(got, truth, hint, tolerance=0.012 / max(np.abs(truth)))

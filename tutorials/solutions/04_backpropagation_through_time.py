@@ -29,3 +29,11 @@ def clip(grads, limit):
     norm = np.sqrt(sum((g**2).sum() for g in grads.values()))
     factor = min(1.0, limit / norm) if norm else 1.0
     return {name: factor * g for name, g in grads.items()}
+
+
+def where_to_look(errors):
+    """One array wrong: its own line. All of them: the line that they share."""
+    wrong = [name for name, error in errors.items() if error >= 1e-6]
+    if not wrong:
+        return "nothing"
+    return wrong[0] if len(wrong) == 1 else "handed on"

@@ -24,3 +24,11 @@ def best_epoch(history):
     if not defined:
         return 0
     return min(defined, key=lambda row: (row["dev_error_rate"], row["dev_loss"]))["epoch"]
+
+
+def diagnose(train_loss, dev_loss):
+    """Has the training loss come down? If so, has the development loss turned? If not, does it jump?"""
+    start = 1.5 * np.log(2)
+    if np.mean(train_loss[-3:]) < 0.7 * start:
+        return "overfitting" if np.mean(dev_loss[-3:]) > min(dev_loss) + 0.2 else "fine"
+    return "too large" if np.abs(np.diff(train_loss)).mean() > 0.05 else "too small"
