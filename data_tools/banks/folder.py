@@ -98,8 +98,8 @@ def split_by_hash(names, listed=()):
     """Assign files to subsets by their names alone, so that a file keeps its subset when others are added or removed.
 
     The first 8 bytes of the MD5 of the name, divided by their range, give u: the file is in train if u < 0.70, in dev
-    if u < 0.85, else in eval. If a subset stays empty, a file that `listed` does not fix is moved to it: to train that of
-    the lowest u; to dev, with two files or more, that of the highest u among the others; to eval, with three or more,
+    if u < 0.85, else in eval. If a subset stays empty, a file that `listed` does not fix is moved to it: to train the
+    one of lowest u; to dev, with two files or more, the one of highest u among the others; to eval, with three or more,
     the next. The only file of a subset is never taken away.
 
     Parameters
