@@ -39,7 +39,7 @@ class Recipe:
 
     @property
     def has_event(self):
-        """Whether the mixture holds an event."""
+        """Whether the mixture has an event."""
         return self.label is not None
 
     @property

@@ -93,9 +93,7 @@ def draw_recipes(
         An argument is out of its range.
     """
     check_subset(subset)
-    _check_draw(n, seed, generator, ebr_db, event_presence_prob, duration_s)
-    if first and (generator != "minirsed" or first < 0):
-        raise ValueError(f"first must be 0 or, with the minirsed generator, more; not {first}")
+    _check_draw(n, seed, generator, ebr_db, event_presence_prob, duration_s, first)
     if label not in bank.classes:
         bank.events(label, subset)  # raises, naming the known classes
     ready = bank.ready_mixtures(label, subset)
@@ -200,7 +198,7 @@ def _check_fits(clip, duration_s):
         raise InputError(f"{clip.key}: event of {clip.length_s:.3f} s is longer than a clip of {duration_s:g} s")
 
 
-def _check_draw(n, seed, generator, ebr_db, event_presence_prob, duration_s):
+def _check_draw(n, seed, generator, ebr_db, event_presence_prob, duration_s, first):
     if n < 0 or seed < 0:
         raise ValueError(f"n and seed must not be negative, not {n} and {seed}")
     if generator not in GENERATORS:
@@ -208,6 +206,8 @@ def _check_draw(n, seed, generator, ebr_db, event_presence_prob, duration_s):
     if not 0 <= event_presence_prob <= 1:
         raise ValueError(f"event_presence_prob must lie in [0, 1], not {event_presence_prob}")
     if len(ebr_db) == 0 or not np.isfinite(ebr_db).all():
-        raise ValueError(f"ebr_db must hold finite numbers of decibels, not {ebr_db}")
+        raise ValueError(f"ebr_db must be finite numbers of decibels, not {ebr_db}")
     if not duration_s > 0 or (generator == "official" and duration_s != CLIP_S):
         raise ValueError(f"duration_s must be positive, and 30 for the official generator, not {duration_s}")
+    if first < 0 or (first and generator == "official"):
+        raise ValueError(f"first must be 0 or, with the minirsed generator, more; not {first}")

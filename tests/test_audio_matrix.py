@@ -144,5 +144,5 @@ def test_links_are_followed_but_not_round_and_round(tmp_path):
     keys = {piece.key for subset in ("train", "dev", "eval") for piece in bank.backgrounds(subset)}
     assert "linked/rain.wav" in keys and len(keys) == 5
     (tmp_path / "elsewhere" / "back").symlink_to(root / "backgrounds")
-    with pytest.raises(InputError, match=r"linked/back: is a link to a folder that holds it$"):
+    with pytest.raises(InputError, match=r"linked/back: is a link to a folder that contains it$"):
         SoundBank.from_folder(root)

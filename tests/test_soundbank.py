@@ -263,8 +263,6 @@ def test_banks_are_small_to_send_and_sounds_read_only(sounds):
 def test_builtin_bank():
     bank = open_bank("builtin")
     assert bank.classes == ("babycry", "glassbreak", "gunshot")
-    keys = [{b.key for b in bank.backgrounds(subset)} for subset in ("train", "dev", "eval")]
-    assert not keys[0] & keys[1] and not keys[0] & keys[2] and not keys[1] & keys[2]
     clip = bank.events("gunshot", "eval")[3]
     assert clip.onset_s == 0 and round(clip.offset_s * SAMPLE_RATE) == len(bank.event_audio(clip.key))
     assert bank.fingerprint() == SoundBank.builtin(0).fingerprint() != SoundBank.builtin(1).fingerprint()

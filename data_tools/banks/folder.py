@@ -98,9 +98,9 @@ def split_by_hash(names, listed=()):
     """Assign files to subsets by their names alone, so that a file keeps its subset when others are added or removed.
 
     The first 8 bytes of the MD5 of the name, divided by their range, give u: the file is in train if u < 0.70, in dev
-    if u < 0.85, else in eval. Small groups may lack a subset. Then a file that `listed` does not fix is moved: the one
-    of lowest u to train; with two files or more, the one of highest u among the others to dev; with three or more, the
-    next to eval. The only file of a subset is never taken away.
+    if u < 0.85, else in eval. If a subset stays empty, a file that `listed` does not fix is moved to it: to train the
+    one of lowest u; to dev, with two files or more, the one of highest u among the others; to eval, with three or more,
+    the next. The only file of a subset is never taken away.
 
     Parameters
     ----------
@@ -165,12 +165,10 @@ def _check_layout(root):
         raise InputError(f"{root}: no such folder")
     if not root.is_dir():
         raise InputError(f"{root}: not a folder")
-    events, backgrounds = root / "events", root / "backgrounds"
-    if not events.is_dir():
-        raise InputError(f"{root}: no events folder in it; a sound folder has events/CLASS/ and backgrounds/")
-    if not backgrounds.is_dir():
-        raise InputError(f"{root}: no backgrounds folder in it; a sound folder has events/CLASS/ and backgrounds/")
-    return events, backgrounds
+    for name in ("events", "backgrounds"):
+        if not (root / name).is_dir():
+            raise InputError(f"{root}: no {name} folder in it; a sound folder has events/CLASS/ and backgrounds/")
+    return root / "events", root / "backgrounds"
 
 
 def _class_folders(event_root):
@@ -202,7 +200,7 @@ def _paths_below(root):
             path = Path(folder, name)
             above = (path.parent, *path.parent.parents)
             if path.is_symlink() and any(up.resolve().is_relative_to(path.resolve()) for up in above):
-                raise InputError(f"{path}: is a link to a folder that holds it")
+                raise InputError(f"{path}: is a link to a folder that contains it")
         yield from (Path(folder, name) for name in [*folders, *files])
 
 
@@ -253,7 +251,7 @@ def _read_active_parts(event_root, files):
         if key not in known:
             raise InputError(f"{where}: no such file, or not the suffix of a sound file: {event_root / key}")
         if key in parts:
-            raise InputError(f"{where}: {key} is listed twice; a file holds one event")
+            raise InputError(f"{where}: {key} is listed twice; a file has one event")
         onset_s, offset_s = (_seconds(row[column], column, where) for column in ("onset_s", "offset_s"))
         if onset_s < 0:
             raise InputError(f"{where}: negative onset, {onset_s} s")

@@ -11,43 +11,22 @@ BASE_URL = "https://zenodo.org/record"  # files are at BASE_URL/RECORD/files/NAM
 
 @dataclass(frozen=True)
 class Package:
-    """One file of a Zenodo record.
-
-    Attributes
-    ----------
-    name : str
-    n_bytes : int or None
-        None: the size is not recorded, so that only the sum can be checked.
-    md5 : str
-        32 hexadecimal digits.
-    """
+    """One file of a Zenodo record."""
 
     name: str
-    n_bytes: int | None
-    md5: str
+    n_bytes: int | None  # None: the size is not recorded, so that only the sum can be checked
+    md5: str  # 32 hexadecimal digits
 
 
 @dataclass(frozen=True)
 class Collection:
-    """One of the two data sets. All its packages are unpacked into one folder.
+    """One of the two data sets. All its packages are unpacked into one folder."""
 
-    Attributes
-    ----------
-    subset : {"development", "evaluation"}
-    folder : str
-        Its name; packages may or may not have it as their first level.
-    record : int
-        Its number on Zenodo.
-    packages : tuple of Package
-    content : tuple of str
-        Folders that must be there once all is unpacked: what `data_tools.banks.tut2017` reads.
-    """
-
-    subset: str
-    folder: str
-    record: int
+    subset: str  # development or evaluation
+    folder: str  # its name; packages may or may not have it as their first level
+    record: int  # its number on Zenodo
     packages: tuple[Package, ...]
-    content: tuple[str, ...]
+    content: tuple[str, ...]  # folders that must be there once all is unpacked: what `data_tools.banks.tut2017` reads
 
 
 def _packages(prefix, *rows):
