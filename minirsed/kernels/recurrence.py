@@ -66,7 +66,7 @@ def aligned_zeros(shape, dtype):
 def add_tile(n_rows, a, row, panels, p, out):
     """Add panel p of the product to `n_rows` ≤ 5 rows of `out`, the first of them `row`.
 
-    Callers write `n_rows` as a number. Inlined into them (`forceinline`), the loop is compiled for that number: no `if`
+    Inlined (`forceinline`) into a caller that gives `n_rows` as a number, the loop is compiled for that number: no `if`
     is left in it, and rows that are not there cost nothing.
     """
     n_panels, n_sums = panels.shape[:2]
@@ -103,14 +103,10 @@ def _add_product_tiles(a, panels, out):
     for p in range(panels.shape[0]):
         for row in range(0, whole, ROWS):
             add_tile(5, a, row, panels, p, out)
-        if rest == 1:
+        if rest == 1:  # a single clip, as when a microphone is listened to
             add_tile(1, a, whole, panels, p, out)
-        elif rest == 2:
-            add_tile(2, a, whole, panels, p, out)
-        elif rest == 3:
-            add_tile(3, a, whole, panels, p, out)
-        elif rest == 4:
-            add_tile(4, a, whole, panels, p, out)
+        elif rest:
+            add_tile(rest, a, whole, panels, p, out)
 
 
 def _add_product_numpy(a, panels, out):
