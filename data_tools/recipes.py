@@ -66,13 +66,12 @@ def draw_recipes(
         Event class.
     subset : {"train", "dev", "eval"}
     n : int
-        Number of mixtures. There may be fewer after screening (official generator). If the mixtures of the subset came
-        rendered, its first `n` are returned, whatever the seed and the generator.
-    seed : int, 0 or more
+        Number of mixtures; fewer after screening (official generator). If the mixtures of the subset came rendered, its
+        first `n` are returned, whatever the seed and the generator.
+    seed : int
     generator : {"minirsed", "official"}
         "minirsed": recipe i depends only on (seed, subset, label, i); background, event, onset and ratio are uniform
-        and independent. Events are spread evenly (systematic sampling): of the first m recipes,
-        m · event_presence_prob have one, to within one. Reads no audio.
+        and independent. Of the first m recipes, m · event_presence_prob have an event, to within one. Reads no audio.
         "official": the recipes of the official program, byte for byte. Reads audio, to measure scaling factors.
     ebr_db : sequence of float
         Event-to-background ratios to choose from, dB.

@@ -68,6 +68,19 @@ def parse_arguments(argv=None):
         action="store_true",
         help="TUT: keep mixtures whose background itself contains the class (left out since the patch of June 2017)",
     )
+    _add_drawing_options(draw)
+    output.add_argument(
+        "--recipes", action=Several, metavar="FILE", type=Path, help="render these recipe files (default: draw recipes)"
+    )
+    output.add_argument("--out", required=True, metavar="DIR", type=Path, help="folder to write, made if missing")
+    add_jobs(machine, "processes that render")
+    args = parser.parse_args(argv)
+    if bool(args.recipes) == bool(args.classes):
+        parser.error("give either --recipes FILE … or --class CLASS …")
+    return args
+
+
+def _add_drawing_options(draw):
     draw.add_argument("--class", dest="classes", action=Several, metavar="CLASS", help="classes of the events")
     draw.add_argument(
         "--subset",
@@ -105,15 +118,6 @@ def parse_arguments(argv=None):
         metavar="P",
         help="share of mixtures with an event, 0 … 1 (default: %(default)s)",
     )
-    output.add_argument(
-        "--recipes", action=Several, metavar="FILE", type=Path, help="render these recipe files (default: draw recipes)"
-    )
-    output.add_argument("--out", required=True, metavar="DIR", type=Path, help="folder to write, made if missing")
-    add_jobs(machine, "processes that render")
-    args = parser.parse_args(argv)
-    if bool(args.recipes) == bool(args.classes):
-        parser.error("give either --recipes FILE … or --class CLASS …")
-    return args
 
 
 @command

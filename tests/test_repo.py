@@ -327,3 +327,16 @@ def test_examples_in_docstrings_run(module, tmp_path, monkeypatch):
 
     result = doctest.testmod(importlib.import_module(module))
     assert result.attempted and not result.failed
+
+
+def test_the_chapters_are_short():
+    """The files at the top of minirsed, which are the paper: 1,150 lines of code together."""
+    chapters = [path for path in (ROOT / "minirsed").glob("*.py") if not path.stem.startswith("__")]
+    assert sum(map(code_lines, chapters)) <= 1150
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_function_is_longer_than_a_page(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno - node.lineno < 60, node.name

@@ -65,6 +65,14 @@ def parse_arguments(argv=None):
         "--all-events", action="store_true", help="any number of events also in recordings of at most 30 s"
     )
     add_threads(machine, "threads that run the detector")
+    _add_live_options(live)
+    arguments = parser.parse_args(argv)
+    if arguments.live == bool(arguments.paths):
+        parser.error("give either recordings or --live")
+    return arguments
+
+
+def _add_live_options(live):
     live.add_argument("--live", action="store_true", help="listen to the microphone until Ctrl-C; needs the extra live")
     live.add_argument("--device", metavar="NAME", help="number or name of the microphone (default: the system's)")
     live.add_argument(
@@ -87,10 +95,6 @@ def parse_arguments(argv=None):
         default="s16le",
         help="sample format of raw PCM, by ffmpeg's names (default: %(default)s)",
     )
-    arguments = parser.parse_args(argv)
-    if arguments.live == bool(arguments.paths):
-        parser.error("give either recordings or --live")
-    return arguments
 
 
 @command

@@ -93,7 +93,7 @@ def train(
     ----------
     settings : minirsed.run.settings.TrainSettings
     folder : str or Path, optional
-        Run folder to write; by default the first free of runs/CLASS, runs/CLASS-2, …
+        By default the first free of runs/CLASS, runs/CLASS-2, …
     machine : Machine
     resume : bool
         Continue the run in `folder`, whose own settings `settings` must be (see `resumed_settings`).
@@ -104,7 +104,7 @@ def train(
     tensorboard : bool
         Write TensorBoard scalars as well.
     command : list of str, optional
-        What `config.json` says the run was made by; by default the command line of this process.
+        For `config.json`; by default the command line of this process.
     say : callable
         `say(text)`, what is worth knowing as it happens.
     progress : callable
@@ -132,14 +132,7 @@ def train(
         log.info("%s", shlex.join(["python", *sys.orig_argv[1:]] if command is None else command))
         log.info("%s", settings)
         job = _Job(settings, bank, machine, stop, saying(say), progress)
-        job.say(f"{settings.label}, {settings.arch}, {settings.layers} × {settings.units} units, run folder {folder}")
-        try:
-            stores = [job.prepared(subset, recipes[subset]) for subset in ("train", "dev")]
-            return job.train(folder, *stores, resume, save_every_s, tensorboard)
-        except KeyboardInterrupt as error:
-            stopped = Stopped(str(error) or "stopped")
-            stopped.folder = folder if has_checkpoint(folder) else None
-            raise stopped from None
+        return job.run(folder, recipes, resume, save_every_s, tensorboard)
 
 
 def _bank(settings, machine):
@@ -162,6 +155,18 @@ class _Job:
     stop: object
     say: object
     progress: object
+
+    def run(self, folder, recipes, resume, save_every_s, tensorboard):
+        """All of it; what stops it also says which folder can be resumed."""
+        s = self.settings
+        self.say(f"{s.label}, {s.arch}, {s.layers} × {s.units} units, run folder {folder}")
+        try:
+            stores = [self.prepared(subset, recipes[subset]) for subset in ("train", "dev")]
+            return self.train(folder, *stores, resume, save_every_s, tensorboard)
+        except KeyboardInterrupt as error:
+            stopped = Stopped(str(error) or "stopped")
+            stopped.folder = folder if has_checkpoint(folder) else None
+            raise stopped from None
 
     def prepared(self, subset, recipes):
         """The feature store of a subset, computed or found."""
@@ -321,7 +326,7 @@ def evaluate_run(
     data : str or Path, optional
         Sounds; by default those of the run.
     n_clips : int, optional
-        Mixtures; by default as many as in training, `dev_clips`.
+        Mixtures; by default `dev_clips` of the training.
     tune : bool
         Also choose the thresholds with the lowest error rate on the development mixtures.
     compare : str or Path, optional
@@ -331,12 +336,11 @@ def evaluate_run(
     Returns
     -------
     minirsed.analysis.files.Results
-        `minirsed.analysis.files.write_report` leaves it in the run folder.
 
     Raises
     ------
     InputError
-        A folder, detector or sound cannot be used; the other run is of another class.
+        A folder, detector or sound cannot be used, or the other run is of another class.
     """
     settings, detector = read_settings(folder), Detector.load(folder)
     other = Detector.load(compare) if compare else None

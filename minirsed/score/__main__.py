@@ -60,6 +60,23 @@ def parse_arguments(argv=None):
         default="name",
         help="compare files by name, without folders, or by path as written (default: %(default)s)",
     )
+    _add_conditions(hit)
+    _add_figures(figures)
+    output.add_argument("--json", action="store_true", help="print JSON; undefined figures are null")
+    args = parser.parse_args(argv)
+    args.labels = args.labels and [label.strip() for label in args.labels]
+    if len(args.lists) % 2:
+        parser.error(f"{len(args.lists)} list(s); expected pairs of REFERENCE ESTIMATED")
+    if args.compare and len(args.lists) > 2:
+        parser.error("--compare takes one pair of lists")
+    if args.no_onset and not args.offset:
+        parser.error("--no-onset without --offset leaves no condition")
+    if args.confidence in (0, 1):
+        parser.error("--confidence must lie between 0 and 1")
+    return args
+
+
+def _add_conditions(hit):
     hit.add_argument(
         "--collar",
         metavar="S",
@@ -83,6 +100,9 @@ def parse_arguments(argv=None):
         help="how estimates are assigned to the reference events of a file: with as many hits as possible, or each "
         "event to the first estimate that fits (default: %(default)s)",
     )
+
+
+def _add_figures(figures):
     figures.add_argument(
         "--zero-score-empty", action="store_true", help="without any estimate, precision is 0 instead of undefined"
     )
@@ -112,18 +132,6 @@ def parse_arguments(argv=None):
         default=0,
         help="random seed of the bootstrap (default: %(default)s)",
     )
-    output.add_argument("--json", action="store_true", help="print JSON; undefined figures are null")
-    args = parser.parse_args(argv)
-    args.labels = args.labels and [label.strip() for label in args.labels]
-    if len(args.lists) % 2:
-        parser.error(f"{len(args.lists)} list(s); expected pairs of REFERENCE ESTIMATED")
-    if args.compare and len(args.lists) > 2:
-        parser.error("--compare takes one pair of lists")
-    if args.no_onset and not args.offset:
-        parser.error("--no-onset without --offset leaves no condition")
-    if args.confidence in (0, 1):
-        parser.error("--confidence must lie between 0 and 1")
-    return args
 
 
 @command
