@@ -20,6 +20,7 @@ import soundfile
 from data_tools.errors import InputError
 from data_tools.recipes import draw_recipes
 from data_tools.soundbank import SoundBank
+from minirsed.run import session
 from minirsed.store import cluster, dataset
 from minirsed.store import files as store_files
 from minirsed.store.dataset import prepare
@@ -337,7 +338,7 @@ def test_train_prepares_on_the_cluster(tmp_path, dask, monkeypatch):
     stores = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(dataset, "_run", lambda *_: pytest.fail("chunks are to be done by the cluster"))
-    monkeypatch.setattr(train, "train_epochs", lambda arguments, settings, folder, *given: stores.extend(given[:2]))
+    monkeypatch.setattr(session._Job, "train", lambda job, folder, *given: stores.extend(given[:2]))
     train.main(["glassbreak", "--cluster", dask.address, "--clips", "6", "--dev-clips", "4"])
     monkeypatch.undo()
     for store, n_clips in zip(stores, (6, 4), strict=True):

@@ -272,14 +272,14 @@ def interrupted(*arguments, **options):
 @pytest.mark.parametrize(
     ("command_name", "target", "words"),
     [
-        ("minirsed.evaluate.__main__", "minirsed.evaluate.__main__.run_detectors", ["RUN"]),
+        ("minirsed.evaluate.__main__", "minirsed.run.session.evaluate_run", ["RUN"]),
         ("minirsed.score.__main__", "minirsed.score.__main__.score_pair", ["a.csv", "b.csv"]),
         ("minirsed.bench.__main__", "minirsed.bench.__main__.measure", []),
         ("minirsed.export.__main__", "minirsed.export.__main__.require_writable", ["RUN", "m.onnx"]),
         ("minirsed.report.__main__", "minirsed.report.__main__.read_run", ["RUN"]),
         ("minirsed.sweep.__main__", "minirsed.sweep.__main__.describe", []),
         ("data_tools.synthesize", "data_tools.soundbank.open_bank", ["--class", "babycry", "--out", "o"]),
-        ("data_tools.download", "data_tools.install.plan", ["DIR"]),
+        ("data_tools.download.__main__", "data_tools.download.install.plan", ["DIR"]),
         ("tutorials.build", "tutorials.build.execute", ["01"]),
     ],
 )

@@ -19,6 +19,7 @@ from data_tools.files import exclusive
 from minirsed import training
 from minirsed.detector import Detector
 from minirsed.kernels.threads import worker_threads
+from minirsed.run import resumable
 from minirsed.run.checkpoint import DAMAGED, FORMAT, NEWEST, PREVIOUS
 from minirsed.run.interrupt import StopSignals
 from minirsed.run.resumable import Stopped, Training
@@ -103,7 +104,7 @@ def test_dropout_goes_on_where_it_was(line_stores, tmp_path):
 def test_a_checkpoint_every_so_often(line_stores, tmp_path, monkeypatch):
     """With a clock that goes forward 1 s at each look, and a look after each update: every 2 s is every second."""
     now = iter(range(10**6))
-    monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=lambda: next(now)))
+    monkeypatch.setattr(resumable, "time", SimpleNamespace(perf_counter=lambda: next(now)))
     saved = []
     monkeypatch.setattr(Training, "save", lambda run: saved.append(run.position and run.position.n_batches))
     run = Training.start(tmp_path, TrainSettings(**TINY | {"epochs": 1}), line_stores[0])
@@ -294,8 +295,8 @@ def test_features_that_are_not_finite(value, subset, line_stores, tmp_path):
     stores = list(line_stores)
     number = ("train", "dev").index(subset)
     stores[number] = with_value(stores[number], value, 7, 30, 5)
-    where = r" in epoch 2, update \d+" if subset == "train" else ""
-    with pytest.raises(InputError, match=rf"features are not finite{where}, mixtures {subset}_007\.wav$"):
+    where = r" \(in epoch 2, update \d+\)" if subset == "train" else ""
+    with pytest.raises(InputError, match=rf"features are not finite, mixtures {subset}_007\.wav{where}$"):
         train(tmp_path, stores)
     assert kept == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 

@@ -135,46 +135,47 @@ def write_report(results):
         The run folder cannot be written.
     """
     subset, store, evaluation, label = results.subset, results.store, results.evaluation, results.detector.label
-    folder = _Folder(results.run)
-    write_event_list(folder / f"events_{subset}.csv", evaluation.estimated)
+    files = _Files(results.run)
+    write_event_list(files.add(f"events_{subset}.csv"), evaluation.estimated)
     if results.tuned_thresholds:
-        write_event_list(folder / f"events_{subset}_tuned.csv", results.tuned.estimated)
-    write_event_list(folder / f"reference_{subset}.csv", evaluation.reference)
+        write_event_list(files.add(f"events_{subset}_tuned.csv"), results.tuned.estimated)
+    write_event_list(files.add(f"reference_{subset}.csv"), evaluation.reference)
     rows = plots.telling_clips(store, evaluation)
     title = f"{label}: {len(rows)} clips of {subset}"
-    plots.examples(store, evaluation, folder / f"examples_{subset}.png", title, rows)
+    plots.examples(store, evaluation, files.add(f"examples_{subset}.png"), title, rows)
     wrong = breakdown.mistakes(store, evaluation)
     if wrong:
         shown = breakdown.distinct(store, wrong)[:N_WORST]
         title = f"{label}, {subset}: the worst {len(shown)} of {len(wrong)} mistakes in {len(store)} clips"
-        plots.mistakes(store, evaluation, folder / f"mistakes_{subset}.png", title, shown)
+        plots.mistakes(store, evaluation, files.add(f"mistakes_{subset}.png"), title, shown)
     else:
         results.notes.append(f"no mistakes_{subset}.png: no mistakes")
-    _write_thresholds(results, folder)
-    _write_det(results, folder)
-    folder.written.append(f"figures_{subset}.json")
-    figures = figures_of(results) | {"files": folder.written}
-    with atomic_write(results.run / folder.written[-1], "w") as file:
+    _write_thresholds(results, files)
+    _write_det(results, files)
+    path = files.add(f"figures_{subset}.json")
+    figures = figures_of(results) | {"files": files.names}
+    with atomic_write(path, "w") as file:
         json.dump(figures, file, indent=2)
         file.write("\n")
     for name in ("events_{}_tuned.csv", "mistakes_{}.png", "thresholds_{}.png", "det_{}.png", "det_{}.csv"):
-        if name.format(subset) not in folder.written:
+        if name.format(subset) not in files.names:
             (results.run / name.format(subset)).unlink(missing_ok=True)
     return figures
 
 
-class _Folder:
-    """A folder that remembers what is put into it."""
+class _Files:
+    """Files that are written into a folder, and a list of their names."""
 
-    def __init__(self, path):
-        self.path, self.written = Path(path), []
+    def __init__(self, folder):
+        self.folder, self.names = Path(folder), []
 
-    def __truediv__(self, name):
-        self.written.append(name)
-        return self.path / name
+    def add(self, name):
+        """Put a name onto the list; its path."""
+        self.names.append(name)
+        return self.folder / name
 
 
-def _write_thresholds(results, folder):
+def _write_thresholds(results, files):
     """The grids as CSV and as one picture: dev first, where the thresholds are chosen, then the subset itself."""
     grids = {results.subset: grid_of(results.detector, results.store, results.evaluation)}
     if results.dev_store is not None:
@@ -187,17 +188,17 @@ def _write_thresholds(results, folder):
             if grid.n_ref == 0:
                 row["error_rate"] = math.nan
             rows.append([grid.thres0[i], grid.thres1[j], *("" if v != v else v for v in row.values())])  # NaN: empty
-        _write_csv(folder / f"thresholds_{subset}.csv", ("thres0", "thres1", *GRID_COLUMNS), rows)
+        _write_csv(files.add(f"thresholds_{subset}.csv"), ("thres0", "thres1", *GRID_COLUMNS), rows)
     if all(grid.n_ref for grid in grids.values()):
         roles = {"dev": " (tuned on these)"} if results.tuned_thresholds else {}
         named = [(f"{subset}, {grid.n_ref} events{roles.get(subset, '')}", grid) for subset, grid in grids.items()]
         title = f"{results.detector.label}: error rate by threshold"
-        plots.threshold_map(named, results.points(), folder / f"thresholds_{results.subset}.png", title)
+        plots.threshold_map(named, results.points(), files.add(f"thresholds_{results.subset}.png"), title)
     else:
         results.notes.append(f"no thresholds_{results.subset}.png: no mixture has an event")
 
 
-def _write_det(results, folder):
+def _write_det(results, files):
     """The curve as CSV, and with the other run's and the operating points as a picture."""
     subset, store = results.subset, results.store
     clips = store.has_event, clip_s(store)
@@ -206,7 +207,7 @@ def _write_det(results, folder):
         results.notes.append(f"no det_{subset}.png: no mixture {missing} an event")
         return
     curve = det_curve(probabilities(results.evaluation), *clips)
-    _write_csv(folder / f"det_{subset}.csv", curve._fields, zip(*curve, strict=True))
+    _write_csv(files.add(f"det_{subset}.csv"), curve._fields, zip(*curve, strict=True))
     curves = [(str(results.run), curve)]
     if results.other:
         curves.append((str(results.other_run), det_curve(probabilities(results.other), *clips)))
@@ -214,7 +215,7 @@ def _write_det(results, folder):
         (name, clip_rates(probabilities(results.evaluation), *clips, thres0)) for name, (thres0, _) in results.points()
     ]
     title = f"{results.detector.label}, {subset}: is there an event in the clip?"
-    plots.det(curves, points, folder / f"det_{subset}.png", title)
+    plots.det(curves, points, files.add(f"det_{subset}.png"), title)
 
 
 def _write_csv(path, columns, rows):

@@ -9,6 +9,7 @@ import math
 import mmap
 import shutil
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -239,26 +240,41 @@ def feature_stats(features):
     return mean, np.maximum(np.sqrt(squares / count), MIN_STD)
 
 
+class _Chunk(NamedTuple):
+    """Some rows of a store that are still to be computed, with everything that a worker needs for them."""
+
+    store: Path
+    number: int  # of the chunk's byte in `chunks.done`
+    rows: list  # of `features.npy`
+    recipes: list  # one for each row
+    bank: Any  # data_tools.soundbank.SoundBank
+    n_mels: int
+
+
 def _fill(store, bank, recipes, settings, n_jobs, cluster, progress):
-    """Create the store or take it up where it was left, and do the chunks that lack."""
-    chunks = store_files.chunk_rows(recipes)
+    """Create the store, or resume one that was left unfinished, and compute the missing chunks."""
+    rows_of_chunks = store_files.chunk_rows(recipes)
     index = store_files.read_index(store)
     n_mels = settings["lfbe"]["n_mels"]
     is_begun = index and all((store / name).exists() for name in ("features.npy", "recipes.json", "chunks.done"))
     if is_begun:
         store_files.open_features(store, index)  # raises if damaged
-        done = store_files.read_marks(store, len(chunks))
+        done = store_files.read_marks(store, len(rows_of_chunks))
     else:
         shape = [len(recipes), *_features(recipes[0], bank, n_mels).shape]
         index = settings | {"shape": shape, "done": False}
-        done = np.zeros(len(chunks), bool)
-    tasks = [(store, c, rows, [recipes[i] for i in rows], bank, n_mels) for c, rows in enumerate(chunks) if not done[c]]
-    n_left = sum(len(task[2]) for task in tasks)
+        done = np.zeros(len(rows_of_chunks), bool)
+    missing = [
+        _Chunk(store, number, rows, [recipes[row] for row in rows], bank, n_mels)
+        for number, rows in enumerate(rows_of_chunks)
+        if not done[number]
+    ]
+    n_left = sum(len(chunk.rows) for chunk in missing)
     _check_disk(store, n_left, index)
     if not is_begun:
         store_files.create_files(store, recipes, index)
     progress(len(recipes) - n_left, len(recipes))
-    for n_clips in _run(tasks, n_jobs) if cluster is None else _run_on_cluster(tasks, cluster, index["dtype"]):
+    for n_clips in _run(missing, n_jobs) if cluster is None else _run_on_cluster(missing, cluster, index["dtype"]):
         n_left -= n_clips
         progress(len(recipes) - n_left, len(recipes))
     stats = [part.tolist() for part in feature_stats(store_files.open_features(store, index))]
@@ -275,59 +291,59 @@ def _check_disk(store, n_clips, index):
         )
 
 
-def _run(tasks, n_jobs):
-    """Do the chunks in this process or in workers; yield the number of clips of each."""
+def _run(chunks, n_jobs):
+    """Compute the chunks in this process or in workers; yield the number of clips of each."""
     import joblib  # here, so that opening a store that is done stays quick
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    n_jobs = min(n_jobs or joblib.cpu_count(), len(tasks))
+    n_jobs = min(n_jobs or joblib.cpu_count(), len(chunks))
     if n_jobs <= 1:  # spares the second that workers take to start
-        yield from (_do_chunk(*task) for task in tasks)
+        yield from map(_do_chunk, chunks)
         return
     with joblib.parallel_config("loky", inner_max_num_threads=1):
         parallel = joblib.Parallel(n_jobs, return_as="generator", batch_size=1, max_nbytes=None)
     try:
         with spared_from_ctrl_c():
-            results = parallel(joblib.delayed(_do_chunk)(*task) for task in tasks)
+            results = parallel(joblib.delayed(_do_chunk)(chunk) for chunk in chunks)
         yield from results
     except InputError as error:
         raise error from None  # its message says all; joblib would show the worker's traceback on top
     except TerminatedWorkerError as error:
         reason = "a worker was killed, most likely for lack of memory; fewer (n_jobs) need less, finished chunks stay"
-        raise InputError(f"{tasks[0][0]}: {reason}") from error
+        raise InputError(f"{chunks[0].store}: {reason}") from error
 
 
-def _run_on_cluster(tasks, address, dtype):
+def _run_on_cluster(chunks, address, dtype):
     """Have the chunks computed elsewhere, write them here; yield the number of clips of each."""
     from minirsed.store.cluster import results_from_cluster
 
-    if not tasks:
+    if not chunks:
         return
-    store, _, _, _, bank, n_mels = tasks[0]
-    rows_of = {chunk: rows for _, chunk, rows, _, _, _ in tasks}
-    calls = [(chunk, recipes, bank) for _, chunk, _, recipes, _, _ in tasks]
-    settings = store_files.store_settings(bank, [], dtype, n_mels)
-    compute = functools.partial(_compute_chunk, n_mels=n_mels)
-    for chunk, features in results_from_cluster(compute, calls, address, settings):
-        with store_files.chunk_writer(store, chunk) as write:
-            for row, clip in zip(rows_of[chunk], features, strict=True):
+    by_number = {chunk.number: chunk for chunk in chunks}
+    calls = [(chunk.number, chunk.recipes, chunk.bank) for chunk in chunks]
+    settings = store_files.store_settings(chunks[0].bank, [], dtype, chunks[0].n_mels)
+    compute = functools.partial(_compute_chunk, n_mels=chunks[0].n_mels)
+    for number, features in results_from_cluster(compute, calls, address, settings):
+        chunk = by_number[number]
+        with store_files.chunk_writer(chunk.store, number) as write:
+            for row, clip in zip(chunk.rows, features, strict=True):
                 write(row, clip)
         yield len(features)
 
 
 def _compute_chunk(recipes, bank, n_mels):
-    """List of (T, n_mels) float32; with one thread, for the last bits of a matrix product may depend on it."""
+    """List of (T, n_mels) float32; with one thread, because the last bits of a matrix product may depend on it."""
     with threadpool_limits(1):
         return [_features(recipe, bank, n_mels) for recipe in recipes]
 
 
-def _do_chunk(store, chunk, rows, recipes, bank, n_mels):
+def _do_chunk(chunk):
     """Render some recipes into their rows; return the number of clips."""
     # One thread each: the last bits of a matrix product may depend on their number.
-    with threadpool_limits(1), store_files.chunk_writer(store, chunk) as write:
-        for row, recipe in zip(rows, recipes, strict=True):
-            write(row, _features(recipe, bank, n_mels))
-    return len(rows)
+    with threadpool_limits(1), store_files.chunk_writer(chunk.store, chunk.number) as write:
+        for row, recipe in zip(chunk.rows, chunk.recipes, strict=True):
+            write(row, _features(recipe, chunk.bank, chunk.n_mels))
+    return len(chunk.rows)
 
 
 def _features(recipe, bank, n_mels):

@@ -97,7 +97,7 @@ def check_cells(cells, jobs):
             other = [name for name, value in dataclasses.asdict(wanted).items() if getattr(found, name) != value]
             if other:
                 what = ", ".join(
-                    f"{name} {value_text(getattr(found, name))}, not {value_text(getattr(wanted, name))}"
+                    f"{option_name(name)} {value_text(getattr(found, name))}, not {value_text(getattr(wanted, name))}"
                     for name in other
                 )
                 raise InputError(f"{folder}: holds a run with {what}; choose another --out")

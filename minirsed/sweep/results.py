@@ -93,15 +93,14 @@ def system_labels(systems):
     """Names for tables and legends, with α, clips and layers where they differ among systems of one name."""
     labels = {}
     for system in systems:
-        name, alpha, clips, layers = system
-        alike = [other for other in systems if other[0] == name]
-        words = [name]
-        if alpha is not None and len({other[1] for other in alike}) > 1:
-            words.append(f"α = {alpha:g}")
-        if len({other[2] for other in alike}) > 1:
-            words.append(f"{clips} clips")
-        if len({other[3] for other in alike}) > 1:
-            words.append(f"{layers} layers")
+        namesakes = [other for other in systems if other.name == system.name]
+        words = [system.name]
+        if system.alpha is not None and len({other.alpha for other in namesakes}) > 1:
+            words.append(f"α = {system.alpha:g}")
+        if len({other.clips for other in namesakes}) > 1:
+            words.append(f"{system.clips} clips")
+        if len({other.layers for other in namesakes}) > 1:
+            words.append(f"{system.layers} layers")
         labels[system] = ", ".join(words)
     return labels
 
@@ -193,9 +192,7 @@ def figure_panels(rows, subset):
     panels = {}
     for row in rows:
         if (subset, "error_rate") in row.scores:
-            name, alpha, clips, layers = row.system
-            lines = panels.setdefault(row.settings.label, {})
-            lines.setdefault((name, None, clips, layers), []).append((alpha, row.scores[subset, "error_rate"]))
-    every = list(dict.fromkeys(key for lines in panels.values() for key in lines))
-    names = system_labels(every)
-    return {event: {names[key]: points for key, points in lines.items()} for event, lines in panels.items()}
+            line, lines = row.system._replace(alpha=None), panels.setdefault(row.settings.label, {})
+            lines.setdefault(line, []).append((row.system.alpha, row.scores[subset, "error_rate"]))
+    names = system_labels(list(dict.fromkeys(line for lines in panels.values() for line in lines)))
+    return {event: {names[line]: points for line, points in lines.items()} for event, lines in panels.items()}

@@ -41,6 +41,15 @@ def over_seeds(values, interval=(np.nan, np.nan)):
     return Figure(float(values.mean()), float(sd), *interval, tuple(values.tolist()))
 
 
+class System(NamedTuple):
+    """What names a row of a table: everything that a sweep varies except event and seed."""
+
+    name: str  # as in `plan.system_name`
+    alpha: float | None  # None where there is no utterance loss, against which the frame loss could be weighed
+    clips: int
+    layers: int
+
+
 class Row(NamedTuple):
     """Cells that differ in their seed alone."""
 
@@ -52,13 +61,13 @@ class Row(NamedTuple):
 
     @property
     def system(self):
-        """What of it names a row of a table: everything that a sweep varies but event and seed."""
+        """The `System` of its settings."""
         return system_of(self.settings)
 
 
 def system_of(s):
-    """`Row.system` of the settings of a cell."""
-    return system_name(s), s.alpha if s.head == "attention" else None, s.clips, s.layers
+    """The `System` of the settings of a cell."""
+    return System(system_name(s), s.alpha if s.head == "attention" else None, s.clips, s.layers)
 
 
 def rows_of(results):
@@ -127,35 +136,36 @@ def differences(rows, subset):
 
     Returns
     -------
-    lowest : tuple or None
-        `Row.system` of the lowest average over events. None if there are no two systems that were scored on all
-        events with the seeds of the first row.
-    found : dict
-        Of each other system one Figure an event, in the order of the rows, and one of the average. The latter has an
-        interval if the events have equally many references, so that it is that of all mixtures together.
+    lowest : System or None
+        The one with the lowest average over events. None unless at least two systems were scored on all events with
+        the seeds of the first row.
+    found : dict of System to list of Figure
+        For each other system, one Figure per event, in the order of the rows, and then that of the average. The latter
+        has an interval if all events have the same number of references, because it is then that of all mixtures
+        together.
     """
     events, systems = events_of(rows), {}
     for row in rows:
         if subset in row.counts and row.seeds == rows[0].seeds:
             systems.setdefault(row.system, {})[row.settings.label] = row
-    complete = {name: [own[event] for event in events] for name, own in systems.items() if len(own) == len(events)}
+    complete = {system: [own[event] for event in events] for system, own in systems.items() if len(own) == len(events)}
     if len(complete) < 2:
         return None, {}
     by_seed = {  # (events, seeds)
-        name: np.array([row.scores[subset, "error_rate"].by_seed for row in own]) for name, own in complete.items()
+        system: np.array([row.scores[subset, "error_rate"].by_seed for row in own]) for system, own in complete.items()
     }
     counts = {  # by event, (N, 4) each, summed over seeds
-        name: [row.counts[subset].sum(axis=0) for row in own] for name, own in complete.items()
+        system: [row.counts[subset].sum(axis=0) for row in own] for system, own in complete.items()
     }
-    lowest = min(complete, key=lambda name: by_seed[name].mean())
+    lowest = min(complete, key=lambda system: by_seed[system].mean())
     equal = len({own[:, 0].sum() for own in counts[lowest]}) == 1  # so many references in each event
     found = {}
-    for name in [name for name in complete if name != lowest]:
-        gaps = by_seed[name] - by_seed[lowest]
-        pairs = zip(counts[name], counts[lowest], strict=True)
-        found[name] = [over_seeds(gap, gap_interval(*pair)) for gap, pair in zip(gaps, pairs, strict=True)]
-        whole = [gap_interval(np.concatenate(counts[name]), np.concatenate(counts[lowest]))] if equal else []
-        found[name].append(over_seeds(gaps.mean(axis=0), *whole))
+    for system in [system for system in complete if system != lowest]:
+        gaps = by_seed[system] - by_seed[lowest]
+        pairs = zip(counts[system], counts[lowest], strict=True)
+        found[system] = [over_seeds(gap, gap_interval(*pair)) for gap, pair in zip(gaps, pairs, strict=True)]
+        whole = [gap_interval(np.concatenate(counts[system]), np.concatenate(counts[lowest]))] if equal else []
+        found[system].append(over_seeds(gaps.mean(axis=0), *whole))
     return lowest, found
 
 
