@@ -306,6 +306,17 @@ def test_no_scheduler(bank, tmp_path, monkeypatch):
             prepare(bank, RECIPES[:2], tmp_path, cluster=address)
 
 
+def test_a_scheduler_too_busy_to_answer(bank, tmp_path, monkeypatch):
+    """What its client raises then is an OSError from Python 3.11 on alone."""
+
+    def client(*_, **__):
+        raise distributed.TimeoutError
+
+    monkeypatch.setattr(distributed, "Client", client)
+    with pytest.raises(InputError, match="^tcp://127.0.0.1:1: no Dask scheduler answers there"):
+        prepare(bank, RECIPES[:2], tmp_path, cluster="tcp://127.0.0.1:1")
+
+
 WITHOUT_MINIRSED = "import sys; sys.modules['minirsed'] = None; from distributed.cli.dask_worker import main; main()"
 
 

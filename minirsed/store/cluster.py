@@ -62,7 +62,7 @@ def results_from_cluster(function, tasks, address, settings):
 
     try:
         client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, distributed.TimeoutError) as error:  # no OSError before Python 3.11
         raise InputError(f"{address}: no Dask scheduler answers there ({error})") from error
     settings = settings | {"code": store_files.code_digest()}
     with _quiet(), client, _explained(address, distributed):
