@@ -60,7 +60,7 @@ def page(results, figures, record, cards, command):
         "Scores": scores(figures),
         "Thresholds": thresholds(results),
         "By loudness and scene": groups(figures),
-        "Clips to look at and listen to": clips(figures, cards),
+        "Clips to look at and listen to": clips(figures, cards, results.detector.config.n_inputs),
         "Training": training(record),
         "Configuration": configuration(results, record),
     }
@@ -231,12 +231,12 @@ def clip_card(results, row, audio):
     )
 
 
-def clips(figures, cards):
+def clips(figures, cards, n_mels):
     """The cards by kind, with how many there are in all."""
     totals = figures["mistakes"] | {"hit": figures["n_tp"]}
     parts = [
         paragraph(
-            "Above, what the model sees: 64 mel bands, the true event between dashed lines. Below, its frame "
+            f"Above, what the model sees: {n_mels} mel bands, the true event between dashed lines. Below, its frame "
             "probability p_t with the threshold (dotted), the true event (green) and the detected one (orange). Sounds "
             "are compressed and brought to one level. Of mistakes on one and the same sound the worst is shown."
         )
@@ -253,7 +253,7 @@ def training(record):
     if not record.history:
         return paragraph("The run folder has no metrics.csv, so there are no curves.")
     captions = (
-        "Loss of a clip: training (violet; dashed its frame part, dotted its clip part) and development (in the "
+        "Loss of a clip: training (violet; dashed its frame part, dotted its utterance part) and development (in the "
         "colour of the text).",
         "Error rate and F1 on the development mixtures; the dot is the lowest error rate.",
     )

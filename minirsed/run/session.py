@@ -201,7 +201,7 @@ class _Job:
             run = self.opened(folder, train_store, resume)
             self.say("compiling kernels (once after installation) …")
             log.info("kernels compiled or loaded in %.1f s", warm_up(run.detector))
-            self.say("epoch  train loss (clip + α·frame)  dev loss  dev ER  dev F1  seconds")
+            self.say("epoch  train loss (utterance + α·frame)  dev loss  dev ER  dev F1  seconds")
             options = {"stop": self.stop, "save_every_s": save_every_s}
             with _scalars(tensorboard, run) as write_scalars, self.deferred():
                 for row in run.epochs(train_store, dev_store, executor, progress, redraw, **options):
@@ -278,7 +278,7 @@ def epoch_line(row, alpha, best_epoch):
     parts = f"({row['train_utterance_loss']:.3f} + {alpha:g}·{row['train_frame_loss']:.3f})"
     best = "  best so far" if best_epoch == row["epoch"] else ""
     return (
-        f"{row['epoch']:5}  {row['train_loss']:7.3f} {parts:>20}  {row['dev_loss']:8.3f}  {er:>6}  {f1:>6}  "
+        f"{row['epoch']:5}  {row['train_loss']:7.3f} {parts:>24}  {row['dev_loss']:8.3f}  {er:>6}  {f1:>6}  "
         f"{row['seconds']:7.1f}{best}"
     )
 
