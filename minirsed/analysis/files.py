@@ -187,7 +187,8 @@ def _write_thresholds(results, files):
             row = {name: getattr(scores, name) for name in GRID_COLUMNS}
             if grid.n_ref == 0:
                 row["error_rate"] = math.nan
-            rows.append([grid.thres0[i], grid.thres1[j], *("" if math.isnan(value) else value for value in row.values())])
+            values = ["" if math.isnan(value) else value for value in row.values()]
+            rows.append([grid.thres0[i], grid.thres1[j], *values])
         _write_csv(files.add(f"thresholds_{subset}.csv"), ("thres0", "thres1", *GRID_COLUMNS), rows)
     if all(grid.n_ref for grid in grids.values()):
         roles = {"dev": " (tuned on these)"} if results.tuned_thresholds else {}

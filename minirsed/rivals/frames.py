@@ -9,7 +9,8 @@ commutes with thresholds, so it may be taken of the probabilities:
     e_t  = wᵀ h_t + b,   p_t = σ(e_t)      L = L_frame over all frames of all clips (`minirsed.model.losses`)
     p    = max_t median(p_{t−11} … p_{t+11})
 
-and `minirsed.decode` sees the smoothed p_t. The head has a bias here: without an utterance loss nothing else sets the level.
+and `minirsed.decode` sees the smoothed p_t. The head has a bias here: without an utterance loss nothing else sets the
+level.
 """
 
 import numpy as np
