@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -17,9 +18,9 @@ TINY = ["--clips", "8", "--dev-clips", "6", "--epochs", "2", "--units", "4", "--
 SR = 44100
 
 
-def run(module, *arguments, cwd):
+def run(module, *arguments, cwd, **environment):
     """A command in a folder of its own; its return code, standard output and standard error."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     command = [sys.executable, "-m", f"minirsed.{module}", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
 
@@ -86,6 +87,22 @@ def test_a_second_run_leaves_the_first_alone_and_reads_its_features(finished, so
     assert (folder / "runs" / "glide-2" / "best.npz").exists()
     assert {path.name: path.read_bytes() for path in (folder / "runs" / "glide").iterdir()} == before
     assert sorted(path.name for path in (folder / "features").iterdir()) == stores
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="of processors with SSE and AVX")
+def test_another_processor_is_announced(finished, sounds, tmp_path):
+    """Kernels without AVX and another kernel of BLAS round differently: terminal, log and config say so."""
+    features = finished[0] / "features"
+    first = run("train", "glide", "--data", sounds, *TINY, "--epochs", "1", "--features", features, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    other = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "+sse,+sse2", "OPENBLAS_CORETYPE": "Prescott"}
+    second = run("train", "glide", "--resume", "--epochs", "2", "--features", features, cwd=tmp_path, **other)
+    assert second.returncode == 0, second.stderr
+    (line,) = (line for line in second.stderr.splitlines() if "its last bits may differ" in line)
+    assert re.search(r"kernels .*fma.* → no vectors", line) and re.search(r"blas openblas .* → openblas ", line)
+    assert line in (tmp_path / "runs" / "glide" / "train.log").read_text()
+    config = json.loads((tmp_path / "runs" / "glide" / "config.json").read_text())
+    assert config["resumed"][0]["versions"]["kernels"] == "no vectors" != config["versions"]["kernels"]
 
 
 def test_resume_goes_on_to_the_same_end(finished, sounds, tmp_path):

@@ -11,7 +11,8 @@ import hashlib
 import logging
 from pathlib import Path
 
-from numba import njit
+from llvmlite import binding
+from numba import config, njit
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 from data_tools.files import atomic_write
@@ -34,6 +35,20 @@ def compiled(**options):
         return kernel
 
     return decorate
+
+
+def processor():
+    """What of the processor the last bits of a result depend on: a dict of the vectors of the kernels and of BLAS."""
+    from threadpoolctl import threadpool_info
+
+    features = config.CPU_FEATURES or binding.get_host_cpu_features().flatten()
+    has = [name for name in ("avx512f", "avx2", "avx", "fma", "neon") if f"+{name}" in features.split(",")]
+    libraries = [
+        f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')}".strip()
+        for pool in threadpool_info()
+        if pool["user_api"] == "blas"
+    ]
+    return {"kernels": " ".join(has) or "no vectors", "blas": ", ".join(sorted(set(libraries))) or "unknown"}
 
 
 class _Cache(FunctionCache):

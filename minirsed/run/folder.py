@@ -176,8 +176,13 @@ def provenance(command=None):
 
 
 def versions():
-    """Versions of all that has a say in the bits of the result; `git` where minirsed runs from a git repository."""
-    found = {"minirsed": __version__, "python": platform.python_version()}
+    """All that has a say in the bits of a result: versions, vectors of the processor, BLAS and its kernel.
+
+    `git` is among them where minirsed runs from a git repository.
+    """
+    from minirsed.kernels.compiling import processor  # loads Numba
+
+    found = {"minirsed": __version__, "python": platform.python_version(), **processor()}
     for package in ("numpy", "numba", "scipy", "soxr", "soundfile"):
         with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)

@@ -217,10 +217,10 @@ class _Job:
         place = f" and {run.position.n_batches} updates of the next" if run.position else ""
         self.say(f"resuming after epoch {len(run.history)}{place} of {self.settings.epochs}")
         now = versions()
-        changed = sorted(name for name in run.versions | now if run.versions.get(name) != now.get(name))
+        changed = sorted(name for name in run.versions if run.versions[name] != now.get(name))  # as far as it knows
         if changed:
             then = ", ".join(f"{name} {run.versions.get(name)} → {now.get(name)}" for name in changed)
-            log.warning("not the versions that the run started with, so its last bits may differ: %s", then)
+            log.warning("not what the run started with, so its last bits may differ: %s", then)
         return run
 
     def report(self, run, dev_store, executor):
