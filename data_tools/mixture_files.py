@@ -1,5 +1,6 @@
 """Write mixtures as 24-bit WAV files under the official names, as the DCASE 2017 synthesizer stores them."""
 
+import io
 from pathlib import Path
 
 from data_tools.audio import SAMPLE_RATE
@@ -30,7 +31,9 @@ def write_mixtures(bank, recipes, folder, n_jobs=1):
     Raises
     ------
     InputError
-        A sound cannot be used, two recipes have the same name, or a name is not a plain file name.
+        A sound cannot be used, two recipes have one name, a name is not a plain file name, or a process was killed.
+    OSError
+        The disk is full or the folder cannot be written.
     """
     folder = Path(folder)
     names = set()
@@ -42,21 +45,30 @@ def write_mixtures(bank, recipes, folder, n_jobs=1):
         names.add(recipe.name)
 
     import joblib
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     chunks = [recipes[i : i + CHUNK] for i in range(0, len(recipes), CHUNK)]
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
     with spared_from_ctrl_c():
         results = parallel(joblib.delayed(_write_chunk)(bank, chunk, folder) for chunk in chunks)
-    for written in results:
-        yield from written
+    try:
+        for written in results:
+            yield from written
+    except (InputError, OSError) as error:
+        raise error from None  # joblib would show the traceback of the process on top
+    except TerminatedWorkerError as error:
+        reason = "a process was killed, most likely because memory ran out; fewer --jobs need less, whole files stay"
+        raise InputError(f"{folder}: {reason}") from error
 
 
 def write_wav24(path, integers):
     """Write (samples,) int32 of 24 bits as mono WAV at 44.1 kHz, atomically and without rounding."""
     import soundfile
 
+    buffer = io.BytesIO()  # libsndfile would not pass on why a write failed, such as a full disk
+    soundfile.write(buffer, integers << 8, SAMPLE_RATE, format="WAV", subtype="PCM_24")
     with atomic_write(path) as file:
-        soundfile.write(file, integers << 8, SAMPLE_RATE, format="WAV", subtype="PCM_24")
+        file.write(buffer.getbuffer())
 
 
 def is_complete(path):

@@ -181,6 +181,35 @@ def test_names_that_leave_the_folder_are_refused(tmp_path):
         list(write_mixtures(None, [Recipe("m.wav", "b", "park")] * 2, tmp_path))
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize(
+    ("fault", "error", "message"),
+    [
+        ("raise OSError(28, 'No space left on device', str(path))", OSError, "No space left on device"),
+        ("os._exit(9)", InputError, "a process was killed, most likely because memory ran out"),
+    ],
+    ids=["full", "killed"],
+)
+def test_a_full_disk_or_a_killed_process_ends_in_one_line(tmp_path, n_jobs, fault, error, message):
+    """In processes of their own, for one of them dies."""
+    if n_jobs == 1 and error is InputError:
+        pytest.skip("without worker processes there is none to kill")
+    (tmp_path / "faulty.py").write_text(
+        "import os, sys\nfrom data_tools import mixture_files, synthesize\n"
+        f"def write_wav24(path, integers):\n    {fault}\n"
+        "class Faulty:\n    def __call__(self, bank, recipes, folder):\n"
+        "        mixture_files.write_wav24 = write_wav24\n        return right(bank, recipes, folder)\n"
+        "right = mixture_files._write_chunk\nmixture_files._write_chunk = Faulty()\n"
+        f"if __name__ == '__main__':\n    import faulty\n    synthesize.main(sys.argv[1:])\n"
+    )
+    words = ["--class", "gunshot", "--subset", "dev", "-n", "9", "--out", "o", "--jobs", str(n_jobs)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    command = [sys.executable, "-m", "faulty", *words]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    lines = [line for line in result.stderr.splitlines() if line.startswith("data_tools.synthesize: error: ")]
+    assert result.returncode == 2 and len(lines) == 1 and message in lines[0] and "Traceback" not in result.stderr
+
+
 def test_stored_integers_are_exactly_ours(tmp_path):
     integers = np.array([0, 1, -1, 8388607, -8388608, 12345, -54321], dtype=np.int32)
     write_wav24(tmp_path / "m.wav", integers)
