@@ -49,7 +49,7 @@ def read_event_list(path):
     OSError
         `path` cannot be read.
     """
-    lines = _read_lines(path)
+    lines = read_lines(path)
     separator = next((sep for sep in "\t;," if any(sep in line for _, line in lines)), "\t")
     columns = None
     events = {}
@@ -106,8 +106,8 @@ def write_event_list(path, events):
         file.writelines("\t".join(row) + "\n" for row in rows)
 
 
-def _read_lines(path):
-    """Return [(line number from 1, line)] without blank lines."""
+def read_lines(path):
+    """Lines of a UTF-8 text, [(line number from 1, line)], without blank ones; InputError: not UTF-8."""
     try:
         with open(path, encoding="utf-8-sig") as file:  # -sig: a byte order mark is no part of the first name
             return [(number, line.rstrip("\n")) for number, line in enumerate(file, 1) if line.strip()]
