@@ -236,7 +236,7 @@ def drop_random_state(folder):
 def words_for(sounds):
     """Words for a training of some seconds on a folder of sounds with the class ping, saved after every update."""
     settings = {"clips": 16, "dev-clips": 20, "batch-size": 2, "epochs": 8, "units": 8, "layers": 1}
-    machine = {"workers": 1, "threads": 1, "save-minutes": 0}
+    machine = {"jobs": 1, "threads": 1, "save-minutes": 0}
     options = [word for name, value in (settings | machine).items() for word in (f"--{name}", str(value))]
     return ["ping", "--data", str(sounds), *options]
 
