@@ -53,8 +53,9 @@ def test_a_log_that_cannot_be_written_is_reported_once(tmp_path, capsys):
 def test_modules_log_below_the_packages_name():
     """Or run_log would not see them; `python -m` calls the command's module __main__."""
     from minirsed import training
-    from minirsed.run import checkpoint, folder, resuming
+    from minirsed.run import checkpoint, folder
     from minirsed.train import __main__ as train
+    from minirsed.train import resuming
 
     for module in (checkpoint, folder, resuming, train, training):
         assert module.log.name.startswith("minirsed.") and module.log.parent is logging.getLogger("minirsed")
