@@ -48,7 +48,7 @@ def read_event_list(path):
     OSError
         `path` cannot be read.
     """
-    lines = _read_lines(path)
+    lines = read_lines(path)
     separator = next((sep for sep in "\t;," if any(sep in line for _, line in lines)), "\t")
     columns = None
     events = {}
@@ -105,8 +105,8 @@ def write_event_list(path, events):
         file.writelines("\t".join(row) + "\n" for row in rows)
 
 
-def _read_lines(path):
-    """The lines that are not blank as (number from 1, line)."""
+def read_lines(path):
+    """Lines of a UTF-8 text, [(line number from 1, line)], without blank ones; InputError: not UTF-8."""
     try:
         with open(path, encoding="utf-8-sig") as file:  # -sig: a byte order mark is not part of the first name
             return [(number, line.rstrip("\n")) for number, line in enumerate(file, 1) if line.strip()]

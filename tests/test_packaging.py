@@ -20,7 +20,7 @@ from tests.conftest import tones
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("data_tools", "minirsed")
-TINY = ["--clips", "8", "--dev-clips", "6", "--epochs", "2", "--units", "4", "--layers", "1", "--workers", "1"]
+TINY = ["--clips", "8", "--dev-clips", "6", "--epochs", "2", "--units", "4", "--layers", "1", "--jobs", "1"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs a clone")]
 

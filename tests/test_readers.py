@@ -56,7 +56,7 @@ def test_mutated_inputs(name, targets):
     check()
 
 
-@pytest.mark.parametrize("name", ["event_list", "recipes", "split", "events", "checkpoint"])
+@pytest.mark.parametrize("name", ["event_list", "label_track", "recipes", "split", "events", "checkpoint"])
 def test_any_bytes_or_text(name, targets):
     @PROFILE
     @given(data=st.one_of(st.binary(max_size=300), st.text(max_size=300).map(lambda text: text.encode("utf-8"))))

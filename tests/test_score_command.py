@@ -151,7 +151,7 @@ def test_files_of_the_estimates_alone_do_not_count(lists, run_json, capsys):
     captured = capsys.readouterr()
     assert re.search(r"^overall +1\.0000 .* 2 +2 +1 +1 +1 +0$", captured.out, re.M)
     assert captured.err == (
-        "minirsed.score: warning: more.csv: 1 file(s) that ref.csv lacks are left out, e.g. zz.wav\n"
+        "minirsed.score: warning: more.csv: 1 file(s) that are not in ref.csv are left out, e.g. zz.wav\n"
     )
     assert run_json("ref.csv", "more.csv")["unknown_files"] == ["zz.wav"]
 
@@ -183,14 +183,14 @@ def test_labels(lists, run_json, capsys):
 
     lists("bare.csv", "a.wav\t3.3\t4\n")
     message = fails(capsys, "ref.csv", "bare.csv")
-    assert message.endswith("bare.csv: no labels, but ref.csv has; say with --class what its events are")
+    assert message.endswith("bare.csv: names no classes, but ref.csv does; say with --class what its events are")
     message = fails(capsys, "bare.csv", "est.csv")
-    assert message.endswith("bare.csv: no labels, but est.csv has; say with --class what its events are")
+    assert message.endswith("bare.csv: names no classes, but est.csv does; say with --class what its events are")
     assert run_json("ref.csv", "bare.csv", "--class", "gunshot")["n_tp"] == 1
     assert run_json("bare.csv", "bare.csv")["per_class"] == {}
     message = fails(capsys, "ref.csv", "bare.csv", "--class", "gunshot", "--class", "b")
-    assert message.endswith("bare.csv: no labels, and --class names 2; expected one to name the events")
-    assert fails(capsys, "ref.csv", "est.csv", "--class", "gun").endswith("ref.csv: no event of label gun")
+    assert message.endswith("bare.csv: names no classes, and --class names 2; give the one of its events")
+    assert fails(capsys, "ref.csv", "est.csv", "--class", "gun").endswith("ref.csv: no event of class gun")
     lists("silent.csv", "a.wav\nb.wav\nc.wav\n")
     assert run_json("silent.csv", "est.csv", "--class", "gun")["n_sys"] == 0
 
@@ -273,3 +273,66 @@ def test_bad_lists_are_named(lists, capsys):
 )
 def test_bad_arguments(lists, capsys, arguments, message):
     assert message in fails(capsys, *arguments)
+
+
+AUDACITY = "3.350000\t9.000000\tgunshot 0.97\n\\\t100.0\t2000.0\n7.000000\t8.000000\tgunshot 0.51\n"
+RAVEN = (
+    "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tAnnotation\n"
+    "1\tSpectrogram 1\t1\t3.35\t9.0\t0.0\t22050.0\tgunshot\n"
+    "1\tWaveform 1\t1\t3.35\t9.0\t0.0\t22050.0\tgunshot\n"  # the same event in another view
+    "2\tSpectrogram 1\t1\t7.0\t8.0\t0.0\t22050.0\tgunshot\n"
+)
+
+
+@pytest.mark.parametrize(("content", "suffix"), [(AUDACITY, ".txt"), (RAVEN, ".selections.txt")])
+def test_lists_of_audio_editors(lists, run_json, capsys, content, suffix):
+    """By hand: one of two events of a.wav hits. The recording is the list's name, or the only one there is."""
+    lists(f"a.wav{suffix}", content)
+    report = run_json("ref.csv", f"a.wav{suffix}")
+    assert (report["n_tp"], report["n_sys"], report["n_files_without_row"]) == (1, 2, 2)
+    assert list(report["per_class"]) == ["gunshot"]
+    lists("one.csv", "street.wav\t3.25\t4.5\tgunshot\n")
+    assert run_json("one.csv", f"a.wav{suffix}")["n_tp"] == 1
+    lists("my labels.txt", "3.2\t4\tgunshot\n")
+    assert run_json("my labels.txt", f"a.wav{suffix}")["n_tp"] == 1
+    lists("plain.txt", "3.2\t4\n7.1\t8\t\n")  # without labels
+    assert run_json("plain.txt", f"a.wav{suffix}", "--class", "gunshot")["n_tp"] == 2
+    lists("cut.txt", RAVEN + "3\tSpectrogram 1\t1\n")
+    assert "cut.txt, line 5: a selection without begin and end time" in fails(capsys, "ref.csv", "cut.txt")
+
+
+def test_a_table_without_selections_is_a_recording_without_events(lists, run_json):
+    lists("b.wav.selections.txt", RAVEN.splitlines()[0])
+    report = run_json("ref.csv", "b.wav.selections.txt")
+    assert (report["n_sys"], report["n_files_without_row"]) == (0, 2)
+
+
+def test_files_that_are_called_by_numbers_are_no_labels(lists, run_json):
+    lists("numbers.csv", "1\t3.25\t4.5\n2\t1\t2\n")
+    assert run_json("numbers.csv", "numbers.csv")["n_files"] == 2
+
+
+def test_detections_as_audacity_and_raven_read_back(tmp_path):
+    """What `minirsed.detect --out --format …` writes, names of recordings included."""
+    from data_tools.label_tracks import read_label_track
+    from minirsed.detect.formats import FORMATS
+    from minirsed.recordings.files import Event
+
+    for kind in ("audacity", "raven"):
+        form = FORMATS[kind]
+        events = [Event(1.25, 2.5, 0.97), Event(3.0, 4.125, 1.0)]
+        path = tmp_path / ("s\u00fcb a.wav" + form.suffix)
+        path.write_text(
+            form.header + "".join(form.event("a", "gun 2", i, event) for i, event in enumerate(events, 1)), "utf-8"
+        )
+        assert read_label_track(path) == {"s\u00fcb a.wav": [(1.25, 2.5, "gun 2"), (3.0, 4.125, "gun 2")]}
+
+
+def test_what_is_probably_a_mistake_is_said(lists, capsys):
+    lists("odd.csv", ESTIMATED.replace("9.0\tgunshot", "1.0\tGunShot"))
+    main(["ref.csv", "odd.csv"])
+    assert capsys.readouterr().err.splitlines() == [
+        "minirsed.score: warning: odd.csv: 1 event(s) with an offset before the onset, "
+        "e.g. in out/a.wav from 3.35 s to 1 s",
+        "minirsed.score: warning: odd.csv: class GunShot and class gunshot of ref.csv differ in case and count as two",
+    ]

@@ -40,7 +40,10 @@ def parse_arguments(argv=None):
         "REFERENCE ESTIMATED …",
         description="Event-based error rate and F1 of event lists (file, onset, offset, class), by the rules of DCASE "
         "2017 task 2. Only files of the reference count.",
-        epilog="Several pairs, one for each class, also give the task's average: the plain mean over classes.",
+        epilog="A list has a row for each event: file, onset and offset in seconds, class, separated by tabs, commas "
+        "or semicolons; a file without events has a row with its name alone. Label tracks of Audacity and selection "
+        "tables of Raven, which are about one recording, are read as well.\n\n"
+        "Several pairs, one for each class, also give the task's average: the plain mean over classes.",
     )
     lists, hit, figures, output = (
         parser.add_argument_group(name) for name in ("lists", "what counts as a hit", "figures", "output")
@@ -199,9 +202,13 @@ def score_pair(args, reference_path, estimated_path):
 def _read(args, path, needs_label=False):
     """Read a list, with files named and labels chosen as asked."""
     from data_tools.event_lists import read_event_list
+    from data_tools.label_tracks import read_label_track
 
+    found = read_label_track(path)
+    found = read_event_list(path) if found is None else found
+    _warn_of_times(path, found)
     events, path_of = {}, {}
-    for file, of_file in read_event_list(path).items():
+    for file, of_file in found.items():
         name = file.replace("\\", "/").rpartition("/")[2] if args.file_names == "name" else file
         if name in events:
             raise InputError(f"{path}: {path_of[name]} and {file} have one name; use --file-names path")
@@ -210,19 +217,23 @@ def _read(args, path, needs_label=False):
         named = {file: [_relabel(args, path, event) for event in of_file] for file, of_file in events.items()}
         events = {file: [event for event in of_file if event[2] in args.labels] for file, of_file in named.items()}
         if needs_label and any(named.values()) and not any(events.values()):
-            raise InputError(f"{path}: no event of label {' or '.join(args.labels)}")
+            raise InputError(f"{path}: no event of class {' or '.join(args.labels)}")
     return events
 
 
 def _relabel(args, path, event):
     if len(event) == 2 and len(args.labels) > 1:
-        raise InputError(f"{path}: no labels, and --class names {len(args.labels)}; expected one to name the events")
+        raise InputError(f"{path}: names no classes, and --class names {len(args.labels)}; give the one of its events")
     return event if len(event) == 3 else (*event, args.labels[0])
 
 
 def _read_estimates(args, path, reference, reference_path):
     """Read the estimates; returns those of the reference's files, the unknown files, how many have no row."""
+    from data_tools.label_tracks import read_label_track
+
     estimated = _read(args, path)
+    if len(reference) == len(estimated) == 1 and (read_label_track(path) or read_label_track(reference_path)):
+        estimated = dict(zip(reference, estimated.values(), strict=True))  # a label track does not say of which file
     unknown = [file for file in estimated if file not in reference]
     if unknown and len(unknown) == len(estimated):
         raise InputError(
@@ -230,18 +241,41 @@ def _read_estimates(args, path, reference, reference_path):
             f"({unknown[0]} against {next(iter(reference))})"
         )
     if unknown:
-        print(
-            f"minirsed.score: warning: {path}: {len(unknown)} file(s) that {reference_path} lacks are left out, "
-            f"e.g. {unknown[0]}",
-            file=sys.stderr,
-        )
+        _warn(f"{path}: {len(unknown)} file(s) that are not in {reference_path} are left out, e.g. {unknown[0]}")
+    _warn_of_case(path, estimated, reference_path, reference)
     estimated = {file: events for file, events in estimated.items() if file in reference}
     # `score` drops or refuses events without labels; a list has labels on all or none, so a look at one will do.
     lengths = [next((len(e[0]) for e in lists.values() if e), None) for lists in (reference, estimated)]
     if set(lengths) == {2, 3}:
         bare, other = (reference_path, path) if lengths[0] == 2 else (path, reference_path)
-        raise InputError(f"{bare}: no labels, but {other} has; say with --class what its events are")
+        raise InputError(f"{bare}: names no classes, but {other} does; say with --class what its events are")
     return estimated, unknown, len(reference) - len(estimated)
+
+
+def _warn_of_times(path, events):
+    """Events that end before they begin are scored as they are, as in the official tool."""
+    wrong = [
+        (file, onset_s, offset_s) for file in events for onset_s, offset_s, *_ in events[file] if offset_s < onset_s
+    ]
+    if wrong:
+        example = "{} from {:g} s to {:g} s".format(*wrong[0])
+        _warn(f"{path}: {len(wrong)} event(s) with an offset before the onset, e.g. in {example}")
+
+
+def _warn_of_case(path, estimated, reference_path, reference):
+    """Labels that differ in case only are different classes."""
+    ours, theirs = (
+        {event[2] for of_file in lists.values() for event in of_file if len(event) == 3}
+        for lists in (estimated, reference)
+    )
+    for label in sorted(ours - theirs):
+        like = [other for other in sorted(theirs) if other.casefold() == label.casefold()]
+        if like:
+            _warn(f"{path}: class {label} and class {like[0]} of {reference_path} differ in case and count as two")
+
+
+def _warn(message):
+    print(f"minirsed.score: warning: {message}", file=sys.stderr)
 
 
 def print_report(args, report):

@@ -13,6 +13,7 @@ import soundfile
 
 from data_tools.errors import InputError
 from data_tools.event_lists import read_event_list
+from data_tools.label_tracks import read_label_track
 from data_tools.recipes import Recipe, read_recipes, recipes_text
 from data_tools.soundbank import SoundBank
 from minirsed.adam import Adam
@@ -33,7 +34,7 @@ class Targets:
         Valid inputs, and for `archive` valid parts of one.
     """
 
-    names = ("event_list", "recipes", "split", "events", "config", "checkpoint", "archive")
+    names = ("event_list", "label_track", "recipes", "split", "events", "config", "checkpoint", "archive")
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -52,6 +53,10 @@ class Targets:
         mixture = Recipe("m.wav", "a.wav", "park", 1.5, "dog", "1.wav", 0.0, 0.5, 2.0, 6.0, 0.25, 30.0)
         self.seeds = {
             "event_list": [b"a.wav\t1.0\t2.0\tdog\nb.wav\n", 'file;onset;offset\n"ä";1,5;2e0\n'.encode()],
+            "label_track": [
+                b"1.0\t2.0\tdog 0.50\n\\\t1\t2\n",
+                b"Selection\tBegin Time (s)\tEnd Time (s)\tAnnotation\n1\t0.5\t1.5\tdog\n",
+            ],
             "recipes": [recipes_text([mixture, Recipe("n.wav", "a.wav", "park")]).encode(), b"- !!int x\n"],
             "split": [b'file,subset\nevents/dog/1.wav,train\n"backgrounds/park/3.wav",dev\n'],
             "events": ["file,onset_s,offset_s\ndog/1.wav,0.1,0.5\ncow/ä b.wav,0,1\n".encode()],
@@ -73,6 +78,10 @@ class Targets:
     def read_event_list(self, data):
         """A DCASE event list."""
         read_event_list(self._file("list.csv", data))
+
+    def read_label_track(self, data):
+        """A label track of Audacity or a selection table of Raven."""
+        read_label_track(self._file("track.txt", data))
 
     def read_recipes(self, data):
         """A recipe file; what was read can be written."""
