@@ -9,6 +9,7 @@ are taken as they are, and channels are averaged *before* resampling.
 """
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -140,7 +141,8 @@ def open_sound(path):
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        return soundfile.SoundFile(path)
+        # as bytes where it can be: soundfile would encode strictly a name that is not UTF-8
+        return soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path))
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: ".raw" and the like, without a header
         raise InputError(f"{path}: not a readable sound file ({reason_of(error)})") from error
 

@@ -41,7 +41,7 @@ def atomic_write(path, mode="wb", previous=None):
     path = Path(path)
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     with _named(path):
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:48]}.", suffix=TEMPORARY)
     try:
         with _named(path), os.fdopen(descriptor, mode, **text) as file:
             yield file

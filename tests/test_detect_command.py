@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -240,6 +242,25 @@ def test_what_a_folder_holds_beside_recordings(tmp_path):
         "b.m4a": ".m4a cannot be read",
         "gone.wav": "a link that leads nowhere",
     }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of file systems whose names are any bytes")
+def test_names_as_they_are_in_the_world(tmp_path, monkeypatch, capsys):
+    """Latin-1 bytes, and a name that leaves just enough room for the ending; one that leaves none stops no other."""
+    monkeypatch.chdir(tmp_path)
+    tone_detector("multires").save("tone.npz")
+    soundfile.write("a.wav", tones(2.0, [(0.5, 1.5)]), 44100)
+    names = (b"caf\xe9.wav", b"x" * 247 + b".wav", b"y" * 249 + b".wav")
+    os.mkdir("d")
+    for name in names:
+        shutil.copy("a.wav", os.path.join(b"d", name))
+    shutil.copy("a.wav", "d/z.wav")
+    with pytest.raises(SystemExit) as caught:
+        detect.main(["tone.npz", "d", "--out", "o"])
+    errors = capsys.readouterr().err
+    assert caught.value.code == 2 and errors.count("too long a name") == 1 and "1 of 4 recordings" in errors
+    assert {path.name[:3] for path in Path("o").glob("*.csv")} == {"caf", "xxx", "z.w"}
+    assert not list(Path("o").glob(".*.tmp"))
 
 
 def test_two_recordings_of_one_name_are_refused(folder):
