@@ -100,6 +100,10 @@ def resumed_run_folder(folder, settings, command=None):
     with exclusive(folder / LOCK, "training in"):
         remove_temporaries(folder)
         try:
+            read_settings(folder)
+        except InputError as error:
+            log.warning("%s; its settings are taken from the checkpoint", error)
+        try:
             config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
             earlier = list(config["resumed"]) if "resumed" in config else []
         except (OSError, ValueError, TypeError):
@@ -119,10 +123,9 @@ def settings_to_resume(folder):
     """
     try:
         return read_settings(folder)
-    except InputError as error:
+    except InputError:
         if not has_checkpoint(folder):
             raise
-        log.warning("%s; its settings are taken from the checkpoint", error)
         return read_checkpoint(folder).settings
 
 

@@ -33,7 +33,14 @@ from minirsed.detector import Detector
 from minirsed.kernels.threads import worker_threads
 from minirsed.model import loss_and_grads
 from minirsed.run.checkpoint import has_checkpoint
-from minirsed.run.folder import new_run_folder, read_settings, resumed_run_folder, settings_to_resume, versions
+from minirsed.run.folder import (
+    new_run_folder,
+    newest_run,
+    read_settings,
+    resumed_run_folder,
+    settings_to_resume,
+    versions,
+)
 from minirsed.run.log import run_log, saying
 from minirsed.run.resumable import SAVE_EVERY_S, Stopped, Training
 from minirsed.run.settings import option_name, value_text
@@ -93,10 +100,10 @@ def train(
     ----------
     settings : minirsed.run.settings.TrainSettings
     folder : str or Path, optional
-        By default the first free of runs/CLASS, runs/CLASS-2, …
+        By default the first free of runs/CLASS, runs/CLASS-2, …; with `resume` the last of them that holds a run.
     machine : Machine
     resume : bool
-        Continue the run in `folder`, whose own settings `settings` must be (see `resumed_settings`).
+        Continue the run in `folder`. Only the number of epochs in `settings` may differ from the run's own.
     stop : minirsed.run.interrupt.StopSignals, optional
         Asked after every update; once it is true, the state is saved and `Stopped` raised.
     save_every_s : float
@@ -123,26 +130,27 @@ def train(
     Stopped
         Asked for by `stop`, or KeyboardInterrupt; its `folder` can be resumed, if it has one.
     """
-    bank = _bank(settings, machine)
-    say(f"drawing mixtures of {settings.data} sounds …")
-    recipes = {subset: recipes_of(bank, settings, subset) for subset in ("train", "dev")}
     folder = None if folder is None else Path(folder)
-    opened = (resumed_run_folder if resume else new_run_folder)(folder, settings, command)
-    with opened as folder, run_log(folder):
+    if resume:
+        folder = folder or newest_run(settings.label)
+        settings = resumed_settings(folder, dataclasses.asdict(settings))
+    bank, recipes = _drawn(settings, machine, say)
+    open_folder = resumed_run_folder if resume else new_run_folder
+    with open_folder(folder, settings, command) as folder, run_log(folder):
         log.info("%s", shlex.join(["python", *sys.orig_argv[1:]] if command is None else command))
-        log.info("%s", settings)
         job = _Job(settings, bank, machine, stop, saying(say), progress)
         return job.run(folder, recipes, resume, save_every_s, tensorboard)
 
 
-def _bank(settings, machine):
-    """The sounds of a run; InputError if they have nothing of its class."""
+def _drawn(settings, machine, say):
+    """The sounds of a run and the recipes of its mixtures by subset; InputError if there is nothing of its class."""
     data = settings.data
     if machine.cluster and data != "builtin":
         data = Path(data).absolute()  # the workers have other working folders
     bank = open_bank(data)
     bank.events(settings.label, "train")
-    return bank
+    say(f"drawing mixtures of {settings.data} sounds …")
+    return bank, {subset: recipes_of(bank, settings, subset) for subset in ("train", "dev")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,6 +167,7 @@ class _Job:
     def run(self, folder, recipes, resume, save_every_s, tensorboard):
         """All of it; what stops it also says which folder can be resumed."""
         s = self.settings
+        log.info("%s", s)
         self.say(f"{s.label}, {s.arch}, {s.layers} × {s.units} units, run folder {folder}")
         try:
             stores = [self.prepared(subset, recipes[subset]) for subset in ("train", "dev")]
@@ -345,7 +354,7 @@ def evaluate_run(
     settings, detector = read_settings(folder), Detector.load(folder)
     other = Detector.load(compare) if compare else None
     if other and other.label != detector.label:
-        raise InputError(f"--compare {compare}: detects {other.label}, not {detector.label}")
+        raise InputError(f"{compare}: detects {other.label}, not {detector.label}")
     bank = open_bank(data or settings.data)
 
     def mixtures(subset, n_clips=None, n_mels=detector.config.n_inputs):

@@ -120,8 +120,9 @@ def main(argv=None):
             )
         except KeyboardInterrupt as stopped:
             words = sys.argv[1:] if argv is None else [*map(str, argv)]
-            folder = getattr(stopped, "folder", None)
-            print(f"\n{str(stopped) or 'stopped'}; {how_to_resume(folder, words)}", file=sys.stderr)
+            # stopped before the run folder was opened, it has no `folder`; a run to resume is still as it was
+            saved = getattr(stopped, "folder", folder if arguments.resume else None)
+            print(f"\n{str(stopped) or 'stopped'}; {how_to_resume(saved, words)}", file=sys.stderr)
             sys.exit(signals.exit_status)
 
 
