@@ -436,11 +436,11 @@ def test_disk_space_is_checked_before_anything_is_written(bank, tmp_path, monkey
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 480 kB; 70 clips need 358 kB."""
+    """A file system of 640 kB; 70 clips need 358 kB, and what a chunk has written before it failed stays."""
     folder = tmp_path / "small"
     folder.mkdir()
     mount = shutil.which("mount")
-    if not mount or subprocess.run([mount, "-t", "tmpfs", "-o", "size=480k", "tmpfs", folder]).returncode:
+    if not mount or subprocess.run([mount, "-t", "tmpfs", "-o", "size=640k", "tmpfs", folder]).returncode:
         pytest.skip("mounting needs root")
     yield folder
     subprocess.run(["umount", folder], check=True)

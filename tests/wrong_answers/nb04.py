@@ -60,7 +60,7 @@ def in_place(grads, limit):
 
 WRONG = {
     "04.running_mean_backward": [
-        (_running_mean(through_time=False), "lacks what later states hand back"),
+        (_running_mean(through_time=False), "what later states hand back is missing"),
         (forward_in_time, "start at the last frame"),
         (_running_mean(lambda before, x, after: after - x), "*before* the frame"),
         (_running_mean(lambda before, x, after: before), "(1 − z) as well"),
