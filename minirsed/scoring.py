@@ -50,7 +50,7 @@ class), and in labelled lists an event without label is dropped, as is everywher
 (3) Lists without any label can be scored; there every event needs one. A list with unlabelled events only,
 against a labelled one or with `labels` given, raises; there all its events are dropped. (4) `labels` may be
 left out: all labels that occur. (5) The settings that it refuses are refused here too (a collar or percentage
-that is no float, be it an int), and so is a label list that is empty or names a label twice.
+that is no float, not even an int), and so is a label list that is empty or names a label twice.
 """
 
 import math
@@ -157,7 +157,7 @@ def score(
     ------
     ValueError
         A setting out of range, an event that is not two finite times and perhaps a label, a file of
-        `estimated` that `reference` lacks, a list without labels where labels are needed.
+        `estimated` that `reference` does not have, a list without labels where labels are needed.
     """
     counts = count_events(
         reference,
@@ -280,7 +280,7 @@ class _Events(NamedTuple):
 
 
 def _flatten(argument, files, lists):
-    """Check the files' lists and put them one after the other, without events that lack a time.
+    """Check the files' lists and put them one after the other; events without a time are left out.
 
     Returns rows, onset_s, offset_s as arrays, and the labels, str or None, as a sequence.
     """

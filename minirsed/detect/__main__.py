@@ -215,7 +215,7 @@ def suffixes_of(arguments, form):
 
 
 def settings_of(arguments, detector):
-    """All that determines the results in --out, to be told from those of other settings."""
+    """Everything that determines the results in --out, by which results of other settings are recognised."""
     from minirsed import __version__
 
     return {

@@ -74,7 +74,7 @@ def new_run_folder(folder, settings, command=None):
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder / LOCK, "training in"):
         if _is_run(folder):
-            raise InputError(f"--out {folder}: holds a run already; --resume goes on with it, another --out leaves it")
+            raise InputError(f"--out {folder}: holds a run already; --resume continues it, another --out leaves it")
         try:
             _write_config(folder, {"settings": dataclasses.asdict(settings), **provenance(command)})
             yield folder
@@ -88,7 +88,7 @@ def new_run_folder(folder, settings, command=None):
 
 @contextlib.contextmanager
 def resumed_run_folder(folder, settings, command=None):
-    """Lock the folder of a run that goes on, tidy up after a kill, note the new start in `config.json`.
+    """Lock the folder of a run that is resumed, tidy up after a kill, note the new start in `config.json`.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def resumed_run_folder(folder, settings, command=None):
 
 
 def settings_to_resume(folder):
-    """The settings of a run to go on with: those of `config.json` or, where that is damaged, of the checkpoint.
+    """The settings of a run that is to be resumed: those of `config.json` or, where that is damaged, of the checkpoint.
 
     Raises
     ------

@@ -42,7 +42,7 @@ def run_log(folder):
     """
     file, terminal = LogFile(folder / LOG, encoding="utf-8"), logging.StreamHandler()
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    terminal.addFilter(lambda record: record.levelno == logging.WARNING)  # an error is told by the command, as it ends
+    terminal.addFilter(lambda record: record.levelno == logging.WARNING)  # the command prints an error as it ends
     level_before = log.level
     log.setLevel(logging.INFO)
     for handler in (file, terminal):

@@ -329,7 +329,7 @@ def _interval(low_high):
 
 
 def _jsonable(value):
-    """Plain dicts and lists; NaN, which JSON lacks, becomes None."""
+    """Plain dicts and lists; NaN, which JSON does not have, becomes None."""
     if dataclasses.is_dataclass(value):
         value = vars(value)
     elif hasattr(value, "_asdict"):

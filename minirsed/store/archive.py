@@ -1,7 +1,7 @@
 """Named arrays and a description in one file: what checkpoints and detectors are kept in.
 
 An .npz (zip of .npy) written without pickles, aside and then renamed; every member carries a CRC-32, so a
-truncated or damaged file is told from a whole one.
+truncated or damaged file is recognised.
 """
 
 import io

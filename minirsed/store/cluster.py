@@ -26,7 +26,7 @@ from data_tools.errors import InputError, require_extra
 from minirsed.store import files as store_files
 
 CONNECT_S = 10  # to reach the scheduler, and again for the first worker to turn up
-GONE_S = 60  # without any worker before all is given up: a nanny starts a dead one anew in seconds
+GONE_S = 60  # without any worker before all is given up: a nanny restarts a dead one in seconds
 POLL_S = 1.0  # between two looks at how many there are
 _checked = set()  # fingerprints that this process, a worker, has been found equal to
 
@@ -94,7 +94,7 @@ def _backend(client, address):
     def watch():
         seen = time.monotonic()
         while not ended.wait(POLL_S):
-            with contextlib.suppress(OSError):  # the scheduler is lost, which the jobs are told by the client
+            with contextlib.suppress(OSError):  # the scheduler is lost; the client tells the jobs
                 seen = time.monotonic() if client.ncores() else seen
             if time.monotonic() - seen > GONE_S:
                 reason = f"no worker has been there for {GONE_S} s; finished work stays, the same command goes on"

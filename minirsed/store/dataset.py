@@ -93,7 +93,7 @@ class FeatureStore:
 def prepare(bank, recipes, folder, *, n_jobs=None, dtype="float32", n_mels=N_MELS, progress=None, cluster=None):
     """Render recipes and store their features, or open the store if that has been done before.
 
-    A preparation that was stopped, in whatever way, goes on where it was; only chunks in work are done again. The
+    A preparation that was stopped, in whatever way, resumes where it was; only chunks in work are done again. The
     bytes of `features.npy` depend neither on `n_jobs`, `cluster` nor on interruptions. Memory: one clip per worker at a
     time.
 

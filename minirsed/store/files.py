@@ -186,7 +186,7 @@ def chunk_writer(store, chunk):
 
     Plain writes, for on a full disk they raise OSError, where a writable memory map crashes. The marks are opened
     before the features and created after them: a worker that outlives its killed parent cannot mark rows that it
-    wrote to a store deleted and begun anew since.
+    wrote to a store that has been deleted and started again since.
     """
     with open(store / "chunks.done", "r+b") as marks, open(store / "features.npy", "r+b") as file:
         np.lib.format.read_magic(file)

@@ -1,8 +1,8 @@
 """The trainings of a sweep on the workers of a Dask cluster, or here.
 
-Data flow: `plan` → `jobs` → **cluster**. A worker that sees the sweep's folder under the same path works in
-it, so that a cell whose worker dies goes on from its checkpoint on another. Otherwise the worker uses a folder of its
-own and sends the files; it then prepares the features that it needs itself.
+Data flow: `plan` → `jobs` → **cluster**. A worker that sees the sweep's folder under the same path works in it, so that
+a cell whose worker dies is resumed from its checkpoint on another. Otherwise the worker uses a folder of its own and
+sends the files; it then prepares the features that it needs itself.
 """
 
 import contextlib

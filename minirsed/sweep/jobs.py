@@ -5,7 +5,7 @@ Data flow: `plan` → **jobs** → a run folder for each cell, as `minirsed.trai
     log.txt        what the training command would have shown
     result.json    counts by mixture; written last, so a cell that has it is finished
 
-Features are prepared first, once for all cells that share mixtures. A cell that was stopped goes on from its
+Features are prepared first, once for all cells that share mixtures. A cell that was stopped is resumed from its
 checkpoint. Each job is a process of its own: one that is killed takes no other with it, and all end with the process
 that started them. Cores are divided among the jobs; the result depends neither on that nor on where a job ran.
 """

@@ -55,7 +55,7 @@ def size_lines(rows):
 
 
 def table_lines(rows, subset, figure):
-    """One figure as a Markdown table, with the average over events if there are several and none lacks."""
+    """One figure as a Markdown table, with the average over events if there are several and none is missing."""
     events, systems, lines = events_of(rows), unique_systems(rows), {}
     for system in systems:
         own = {row.settings.label: row for row in rows if row.system == system}
