@@ -167,13 +167,17 @@ def available_cores():
 
 def add_jobs(parser, what):
     """Give a parser `--jobs`, the number of processes at a time; `what` says what they do."""
-    parser.add_argument(
-        "--jobs",
-        metavar="N",
-        type=int,
-        default=available_cores(),
-        help=f"{what} (default: %(default)s, one a core)",
-    )
+    _add_per_core(parser, "--jobs", what)
+
+
+def add_threads(parser, what):
+    """Give a parser `--threads`, the number of threads in one process; `what` says what they do."""
+    _add_per_core(parser, "--threads", what)
+
+
+def _add_per_core(parser, option, what):
+    text = f"{what} (default: %(default)s, one a core)"
+    parser.add_argument(option, metavar="N", type=int, default=available_cores(), help=text)
 
 
 def require_positive(arguments, *names):

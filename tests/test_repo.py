@@ -221,7 +221,8 @@ def test_pictures_of_the_front_page():
     for path in pictures[:2]:
         pixels = 255 * matplotlib.image.imread(path)[:, :, :3]
         for colour in (orange, green):
-            assert (np.abs(pixels - colour).max(axis=2) < 10).sum() > 100, path
+            wanted = 200 if path == pictures[0] else 100  # the report's clips are a third of the size
+            assert (np.abs(pixels - colour).max(axis=2) < 10).sum() > wanted, path
 
 
 def code_lines(path):

@@ -12,9 +12,8 @@ import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from data_tools.console import Parser, Several, available_cores, command, require_positive
+from data_tools.console import Parser, Several, add_threads, available_cores, command, require_positive
 from data_tools.errors import InputError
-from minirsed.console.options import add_threads
 
 PEERS = ("torch", "librosa", "sed_eval")
 SGEMM_SIZE = 2048

@@ -4,7 +4,6 @@ import contextlib
 import os
 from pathlib import Path
 
-from data_tools.console import available_cores
 from data_tools.errors import InputError
 
 PLACES = {
@@ -20,17 +19,6 @@ def add_place(parser, *options, **about):
     The last of `options` is the name in `PLACES`; short ones may stand before it.
     """
     parser.add_argument(*options, **PLACES[options[-1]] | about)
-
-
-def add_threads(parser, what):
-    """Give a parser `--threads`, the number of threads in one process; `what` says what they do."""
-    parser.add_argument(
-        "--threads",
-        metavar="N",
-        type=int,
-        default=available_cores(),
-        help=f"{what} (default: %(default)s, one a core)",
-    )
 
 
 @contextlib.contextmanager

@@ -10,8 +10,8 @@ import json
 import textwrap
 from pathlib import Path
 
-from data_tools.console import WIDTH, Parser, add_jobs, command, require_positive, subset_name
-from minirsed.console.options import Progress, add_place, add_threads, named
+from data_tools.console import WIDTH, Parser, add_jobs, add_threads, command, require_positive, subset_name
+from minirsed.console.options import Progress, add_place, named
 
 
 def parse_arguments(argv=None):

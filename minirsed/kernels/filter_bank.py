@@ -114,7 +114,7 @@ def band_energies(y, hop, window, bank, first_bin, last_bin, row_of_bin, cosine,
     """Fill `energies` (T, n_mels) from y, T a multiple of LANES.
 
     `bank` (n_mels, M + 1) is zero outside bins first_bin … last_bin − 1 of each band, `cosine`, `sine` (2M,) are
-    those of 2πk / 2M. `source` is for Numba's cache, see `minirsed.kernels.vectors`.
+    those of 2πk / 2M.
     """
     n_rows = row_of_bin.shape[0]
     n_frames, n_mels = energies.shape

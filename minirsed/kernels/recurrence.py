@@ -192,7 +192,7 @@ def forward(gates, b, panels_zr, panels_c, h0, reverse, h):
     """Run the recurrence; fills `h` (T, R, H).
 
     `gates` (T, R, 3H) holds x W on entry and [z | r | c] on return; `b` is (3H,), `h0` (R, H), the panels are
-    `pack(U_zr)` and `pack(U_c)`. All are C-contiguous. `source` is for Numba's cache, see `minirsed.kernels.vectors`.
+    `pack(U_zr)` and `pack(U_c)`. All are C-contiguous.
     """
     n_frames, n_rows, n_units = h.shape
     one = b.dtype.type(1)
@@ -241,7 +241,7 @@ def _through_reset(r, h_prev, dreset, dh, da_r, one):
 def backward(dh_out, gates, h, panels_zr, panels_c, h0, reverse, da, reset, dh0):
     """Back-propagate through time; fills `da` (T, R, 3H), `reset` (T, R, H) with r_t ⊙ h_{t-1}, and `dh0` (R, H).
 
-    The panels are `pack(U_zrᵀ)` and `pack(U_cᵀ)`. All arrays are C-contiguous. `source` is as in `forward`.
+    The panels are `pack(U_zrᵀ)` and `pack(U_cᵀ)`. All arrays are C-contiguous.
     """
     n_frames, n_rows, n_units = h.shape
     one = h0.dtype.type(1)

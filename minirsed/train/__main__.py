@@ -7,9 +7,9 @@ import shlex
 import sys
 from functools import partial
 
-from data_tools.console import Parser, add_jobs, command, require_positive
+from data_tools.console import Parser, add_jobs, add_threads, command, require_positive
 from data_tools.errors import InputError
-from minirsed.console.options import Progress, add_place, add_threads, named
+from minirsed.console.options import Progress, add_place, named
 from minirsed.run.interrupt import StopSignals
 from minirsed.run.settings import (
     PRESETS,
