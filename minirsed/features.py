@@ -34,7 +34,7 @@ POWER_FLOOR = 1e-10  # 100 dB under a band power of 1
 BLOCK_FRAMES = 256  # frames worked on at a time: their samples take 1 or 2 MB
 
 
-def lfbe(y, sr=SAMPLE_RATE, *, n_mels=N_MELS, win_s=WIN_S, hop_s=HOP_S):
+def lfbe(y, sr=SAMPLE_RATE, *, n_mels=N_MELS, win_s=WIN_S, hop_s=HOP_S, floor=POWER_FLOOR):
     """Log filter-bank energies of a waveform, as the module docstring defines them.
 
     Parameters
@@ -47,6 +47,8 @@ def lfbe(y, sr=SAMPLE_RATE, *, n_mels=N_MELS, win_s=WIN_S, hop_s=HOP_S):
         Bands from 0 to 22,050 Hz.
     win_s, hop_s : float
         Window length and distance between frames in seconds, rounded to samples at 44.1 kHz.
+    floor : float
+        Least power of a band.
 
     Returns
     -------
@@ -62,12 +64,14 @@ def lfbe(y, sr=SAMPLE_RATE, *, n_mels=N_MELS, win_s=WIN_S, hop_s=HOP_S):
     Warns
     -----
     UserWarning
-        Some bands are narrower than the FFT's resolution and hold no bin: they are ln 1e-10 throughout.
+        Some bands are narrower than the FFT's resolution and hold no bin: they are ln floor throughout.
     """
     win, hop = _window_and_hop(win_s, hop_s)
     if n_mels != int(n_mels) or n_mels < 1:
         raise ValueError(f"n_mels is {n_mels}: expected a whole number of bands, at least 1")
     y = _checked_waveform(y)
+    if not 0 < floor < np.inf:
+        raise ValueError(f"floor is {floor}: expected a power above 0")
     if not (np.isfinite(sr) and sr > 0):
         raise ValueError(f"sr is {sr}: expected a sample rate in Hz, above 0")
     if sr != SAMPLE_RATE:
@@ -76,7 +80,7 @@ def lfbe(y, sr=SAMPLE_RATE, *, n_mels=N_MELS, win_s=WIN_S, hop_s=HOP_S):
         y = resample(_mono(y), sr, SAMPLE_RATE)
     if len(y) < win:
         y = np.concatenate([_mono(y), np.zeros(win - len(y), y.dtype)])
-    return _log_mel(y, int(n_mels), win, hop)
+    return _log_mel(y, int(n_mels), win, hop, floor)
 
 
 def n_frames(n_samples):
@@ -292,7 +296,7 @@ def band_energies_compiled(samples, T, hop, constants):
     return energies[:T]
 
 
-def _log_mel(y, n_mels, win, hop):
+def _log_mel(y, n_mels, win, hop, floor):
     """Features of a checked 44.1 kHz waveform of at least `win` samples, a block of frames at a time.
 
     Beyond `y` and the (T, n_mels) result it needs the memory of one block, whatever the length of `y`.
@@ -306,5 +310,5 @@ def _log_mel(y, n_mels, win, hop):
         samples = _mono(y[first * hop : (last - 1) * hop + win])
         samples = np.ascontiguousarray(samples, samples.dtype.newbyteorder("="))
         energies = band_energies(samples, last - first, hop, constants)
-        log_mel[first:last] = np.log(np.maximum(energies, POWER_FLOOR))
+        log_mel[first:last] = np.log(np.maximum(energies, floor))
     return log_mel

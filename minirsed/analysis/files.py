@@ -63,11 +63,20 @@ class Results:
 
     def points(self):
         """Name and (thres0, thres1) of the operating points."""
-        own = "as in the paper" if self.thresholds == PAPER else "the run's own"
+        is_papers = (*self.thresholds, self.detector.rule) == (*PAPER, "longest")
+        own = "as in the paper" if is_papers else "the run's own"
         named = [(f"{own} ({self.thresholds[0]:g}, {self.thresholds[1]:g})", self.thresholds)]
         if self.tuned_thresholds:
             named.append(("tuned ({:g}, {:g})".format(*self.tuned_thresholds), self.tuned_thresholds))
         return named
+
+    def clip_rates(self, clip_s):
+        """Name and `ClipRates` of the operating points, for clips of `clip_s` seconds."""
+        evaluations = (self.evaluation, self.tuned)
+        return [
+            (name, clip_rates(probabilities(evaluation), self.store.has_event, clip_s, thres0))
+            for (name, (thres0, _)), evaluation in zip(self.points(), evaluations, strict=False)
+        ]
 
 
 def grid_of(detector, store, evaluation):
@@ -78,6 +87,7 @@ def grid_of(detector, store, evaluation):
         store.onset_s,
         np.union1d(GRID, detector.thres0),
         np.union1d(GRID, detector.thres1),
+        rule=detector.rule,
     )
 
 
@@ -212,9 +222,7 @@ def _write_det(results, files):
     curves = [(str(results.run), curve)]
     if results.other:
         curves.append((str(results.other_run), det_curve(probabilities(results.other), *clips)))
-    points = [
-        (name, clip_rates(probabilities(results.evaluation), *clips, thres0)) for name, (thres0, _) in results.points()
-    ]
+    points = results.clip_rates(clip_s(store))
     title = f"{results.detector.label}, {subset}: is there an event in the clip?"
     plots.det(curves, points, files.add(f"det_{subset}.png"), title)
 

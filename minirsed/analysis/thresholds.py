@@ -14,6 +14,7 @@ import numpy as np
 
 from minirsed.decode import decode
 from minirsed.features import run_to_seconds
+from minirsed.outside.segments import strongest_segments
 from minirsed.scoring import FileCounts, scores_from_counts
 
 PAPER = (0.5, 0.5)  # thres0, thres1 (Sec. 2.1)
@@ -68,7 +69,9 @@ class ClipRates(NamedTuple):
     false_alarms_per_hour: float
 
 
-def threshold_grid(probabilities, frame_probabilities, onset_s, thres0=GRID, thres1=GRID, collar_s=COLLAR_S):
+def threshold_grid(
+    probabilities, frame_probabilities, onset_s, thres0=GRID, thres1=GRID, collar_s=COLLAR_S, rule="longest"
+):
     """Count detections and hits for every pair of thresholds.
 
     The same as `minirsed.decode.decode` and `minirsed.scoring.score` at each point, for clips of one class with one
@@ -86,6 +89,8 @@ def threshold_grid(probabilities, frame_probabilities, onset_s, thres0=GRID, thr
         Thresholds of the clip and of its frames.
     collar_s : float
         Seconds.
+    rule : {"longest", "strongest"}
+        The paper's, or that of `minirsed.outside.segments`, where p is another one for each `thres1`.
 
     Returns
     -------
@@ -101,20 +106,24 @@ def threshold_grid(probabilities, frame_probabilities, onset_s, thres0=GRID, thr
     if frame_probabilities.ndim != 2 or len(frame_probabilities) != len(probabilities):
         raise ValueError(f"frame_probabilities is {frame_probabilities.shape}: expected ({len(probabilities)}, T)")
     thres0, thres1 = _thresholds("thres0", thres0), _thresholds("thres1", thres1)
-    detected, hits = np.empty((2, len(probabilities), len(thres1)), np.int64)
+    n_sys, n_tp = np.empty((2, len(thres0), len(thres1)), np.int64)
     for j, threshold in enumerate(thres1.tolist()):
-        runs = [decode(1.0, p_t, -np.inf, threshold) for p_t in frame_probabilities]  # -inf: every clip passes
+        if rule == "strongest":
+            probabilities, *ends = strongest_segments(frame_probabilities, threshold)
+            runs = [run if run[0] < run[1] else None for run in zip(*(part.tolist() for part in ends), strict=True)]
+        else:
+            runs = [decode(1.0, p_t, -np.inf, threshold) for p_t in frame_probabilities]  # -inf: every clip passes
         found_s = np.array([np.nan if run is None else run_to_seconds(*run)[0] for run in runs])
-        detected[:, j] = ~np.isnan(found_s)
-        hits[:, j] = np.abs(onset_s - found_s) <= collar_s  # NaN, no event or no run, is no hit
-    passes = (probabilities > thres0[:, None]).astype(np.int64)  # (I, N)
-    return ThresholdGrid(thres0, thres1, int((~np.isnan(onset_s)).sum()), passes @ detected, passes @ hits)
+        passes = (probabilities > thres0[:, None]).astype(np.int64)  # (I, N)
+        n_sys[:, j] = passes @ ~np.isnan(found_s)
+        n_tp[:, j] = passes @ (np.abs(onset_s - found_s) <= collar_s)  # NaN, no event or no run, is no hit
+    return ThresholdGrid(thres0, thres1, int((~np.isnan(onset_s)).sum()), n_sys, n_tp)
 
 
-def lowest_error(grid):
+def lowest_error(grid, prefer=PAPER):
     """The pair of thresholds with the fewest errors, and so the lowest error rate.
 
-    Of equals the one nearest to the paper's (0.5, 0.5), of equally near ones that of the lowest thres0, then thres1.
+    Of equals the one nearest to `prefer`, of equally near ones that of the lowest thres0, then thres1.
 
     Returns
     -------
@@ -128,7 +137,7 @@ def lowest_error(grid):
     if grid.n_ref == 0:
         raise ValueError("n_ref is 0; expected mixtures with events, without any the error rate is undefined")
     errors = grid.n_ref + grid.n_sys - 2 * grid.n_tp
-    distance = np.hypot(grid.thres0[:, None] - PAPER[0], grid.thres1 - PAPER[1]).round(9)  # equal in spite of rounding
+    distance = np.hypot(grid.thres0[:, None] - prefer[0], grid.thres1 - prefer[1]).round(9)  # equal in spite of rounding
     i, j = np.unravel_index(np.lexsort((distance.ravel(), errors.ravel()))[0], errors.shape)  # a stable sort
     return float(grid.thres0[i]), float(grid.thres1[j])
 
@@ -165,7 +174,7 @@ def det_curve(probabilities, has_event, clip_s):
     )
 
 
-def precision_recall_curve(probabilities, frame_probabilities, onset_s, thres1=PAPER[1]):
+def precision_recall_curve(probabilities, frame_probabilities, onset_s, thres1=PAPER[1], rule="longest"):
     """Precision and recall of events for every thres0 that makes a difference, up to the last that finds anything.
 
     Parameters and errors as for `threshold_grid`, with one `thres1`. Of more than 500 different p some are passed
@@ -178,7 +187,7 @@ def precision_recall_curve(probabilities, frame_probabilities, onset_s, thres1=P
     """
     thres0 = np.unique(np.quantile(probabilities, np.linspace(0, 1, 501), method="lower"))
     thres0 = np.concatenate([[0.0], thres0[thres0 > 0]])
-    grid = threshold_grid(probabilities, frame_probabilities, onset_s, thres0, [thres1])
+    grid = threshold_grid(probabilities, frame_probabilities, onset_s, thres0, [thres1], rule=rule)
     n_sys, n_tp = grid.n_sys[:, 0], grid.n_tp[:, 0]
     some = n_sys > 0 if grid.n_ref else np.zeros(len(n_sys), bool)
     return PrecisionRecall(thres0[some], n_tp[some] / n_sys[some], n_tp[some] / max(grid.n_ref, 1))

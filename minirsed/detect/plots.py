@@ -82,7 +82,7 @@ def draw(file, detector, path, name, recording, overview):
         start, stop = neighbourhood(event, n_frames)
         seconds = frame_to_seconds(np.array([start, stop])) - frame_to_seconds(0)
         y = read_audio(path, start_s=seconds[0], duration_s=seconds[1] - seconds[0])
-        features = lfbe(y, n_mels=detector.config.n_inputs)
+        features = detector.lfbe(y)
         _draw(mel, probability, features, recording, detector, start, stop)
         mel.set_title(f"{clock(event.onset_s)}, p = {event.probability:.2f}", fontsize="medium", loc="left")
     for unused in (axes for pair in places[len(events) :] for axes in pair):

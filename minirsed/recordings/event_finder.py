@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minirsed.activations import sigmoid
+from minirsed.outside.segments import EVIDENCE, MOST_A_FRAME, confidence, logit, strongest_segments
 
 
 class FoundRun(NamedTuple):
@@ -121,3 +122,54 @@ class EventFinder:
         own = (frames >= first) & (frames < last)
         wanted = frames[own | ~active[frames - self.first]]
         return attention_probability(self.logits[wanted - self.first])
+
+
+class SegmentFinder:
+    """Find events in frame logits that come in pieces; how they are cut into pieces does not matter.
+
+    By the rule of `minirsed.outside.segments`; the methods are those of `EventFinder`.
+
+    Parameters
+    ----------
+    thres0, thres1 : float
+        A segment is an event if its p > thres0; frames with p_t > thres1 add evidence.
+    context : int
+        Frames of the sound whose p `probability` tells; a segment longer than that is reported in parts.
+    """
+
+    def __init__(self, thres0, thres1, *, context):
+        self.thres0, self.bias, self.context = thres0, float(logit(thres1)), context
+        self.n_frames, self.recent = 0, np.zeros(0)
+        self._begin(0)
+
+    def push(self, frame_logits):
+        """Take the next (n,) logits; a list of `FoundRun` that have become certain, in order."""
+        evidence = np.clip(np.asarray(frame_logits, np.float64), -MOST_A_FRAME, MOST_A_FRAME)
+        self.recent = np.concatenate([self.recent, evidence])[-self.context :]
+        found = []
+        for gain in (evidence - self.bias).tolist():
+            if self.total <= 0 or self.total <= self.peak - EVIDENCE or self.n_frames - self.start >= self.context:
+                found += self._ended()
+                self._begin(self.n_frames)
+            self.total += gain
+            self.n_frames += 1
+            if self.total > self.peak:
+                self.peak, self.end = self.total, self.n_frames
+        return found
+
+    def finish(self):
+        """Nothing follows: the list of the last `FoundRun`."""
+        return self._ended()
+
+    def probability(self):
+        """P of the last `context` frames, as if they were a clip; NaN before the first frame."""
+        if not len(self.recent):
+            return float("nan")
+        return float(strongest_segments(sigmoid(self.recent)[None], sigmoid(self.bias))[0][0])
+
+    def _begin(self, frame):
+        self.total, self.peak, self.start, self.end = 0.0, 0.0, frame, frame
+
+    def _ended(self):
+        probability = float(confidence(self.peak))
+        return [FoundRun(self.start, self.end, probability)] if probability > self.thres0 else []

@@ -18,7 +18,7 @@ from minirsed.features import HOP, SAMPLE_RATE, run_to_seconds
 from minirsed.kernels.threads import worker_threads
 from minirsed.model import GROUP_CLIPS
 from minirsed.multires import ARCHITECTURES, directions
-from minirsed.recordings.event_finder import EventFinder
+from minirsed.recordings.event_finder import EventFinder, SegmentFinder
 from minirsed.recordings.windows import LONGEST_CLIP, WINDOW_FRAMES, FeatureStream, stitch, windows
 
 GAP_FRAMES = round(0.5 * SAMPLE_RATE / HOP)  # 0.5 s, within which the challenge's scorer takes two onsets for one
@@ -52,7 +52,7 @@ def require_any_length(detector, name="detector"):
 
 
 def event_finder(detector, live=False):
-    """An `EventFinder` with a detector's thresholds and the training clips' length.
+    """An `EventFinder` or `SegmentFinder`, as the detector's rule is, with its thresholds and a context of 30 s.
 
     Raises
     ------
@@ -60,6 +60,8 @@ def event_finder(detector, live=False):
         See `require_any_length`.
     """
     require_any_length(detector)
+    if detector.rule == "strongest":
+        return SegmentFinder(detector.thres0, detector.thres1, context=WINDOW_FRAMES)
     return EventFinder(detector.thres0, detector.thres1, context=WINDOW_FRAMES, gap=GAP_FRAMES, live=live)
 
 
@@ -124,7 +126,7 @@ def detect_recording(detector, blocks, executor, *, n_threads, all_events=False,
     InputError
         The detector is for clips alone, see `require_any_length`.
     """
-    stream, finder = FeatureStream(detector.config.n_inputs), event_finder(detector)
+    stream, finder = FeatureStream(detector.n_mels, detector.power_floor), event_finder(detector)
     probabilities, runs, clip_logit = [], [], None
 
     def frame_logits():

@@ -17,7 +17,8 @@ from data_tools.sound_blocks import StreamResampler
 from minirsed.activations import sigmoid
 from minirsed.features import HOP, SAMPLE_RATE
 from minirsed.gru import gru_forward
-from minirsed.recordings.event_finder import EventFinder
+from minirsed.outside.inputs import INPUTS
+from minirsed.outside.segments import EVIDENCE, MOST_A_FRAME
 from minirsed.recordings.files import GAP_FRAMES, event_finder, to_event
 from minirsed.recordings.windows import WINDOW_FRAMES, FeatureStream
 
@@ -28,7 +29,7 @@ DELAY = 96  # frames, 2.2 s
 def about(detector):
     """How a detector listens, in words."""
     hop_s = HOP / SAMPLE_RATE
-    wait_s = GAP_FRAMES * hop_s
+    wait_s = hop_s * (GAP_FRAMES if detector.rule == "longest" else EVIDENCE / MOST_A_FRAME)
     if detector.config.arch == "uni":
         return f"{detector.label}, uni: state carried from frame to frame; events appear {wait_s:.1f} s after their end"
     earliest_s, latest_s = wait_s + DELAY * hop_s, wait_s + (DELAY + STEP) * hop_s
@@ -63,8 +64,8 @@ class Stream:
     """
 
     def __init__(self, detector, sr=SAMPLE_RATE):
-        self.finder: EventFinder = event_finder(detector, live=True)
-        self.resampler, self.features = StreamResampler(sr), FeatureStream(detector.config.n_inputs)
+        self.finder = event_finder(detector, live=True)
+        self.resampler, self.features = StreamResampler(sr), FeatureStream(detector.n_mels, detector.power_floor)
         self.model = (CarriedState if detector.config.arch == "uni" else SlidingWindow)(detector)
         self.frame_probabilities = np.zeros(0, np.float32)
         self.n_frames, self.n_samples, self.finished = 0, 0, False
@@ -127,23 +128,32 @@ class CarriedState:
     """`uni`: frame logits of pieces, each layer's state carried from one to the next."""
 
     def __init__(self, detector):
-        self.detector = detector
+        self.detector, self.kind = detector, INPUTS[detector.inputs]
+        self.rest = np.zeros((0, detector.n_mels), np.float32)  # frames that wait for the other one of their pair
+        self.past = None  # of the inputs
         self.states = [None] * detector.config.n_layers  # (1, H) each; None: zeros
 
     def push(self, features):
-        """(n, D) features → their (n,) logits, n ≥ 0."""
+        """(n, n_mels) features → the (m,) logits of all whole inputs so far, m ≥ 0."""
+        features = np.concatenate([self.rest, features])
+        n = len(features) // self.kind.rate * self.kind.rate
+        self.rest = features[n:]
+        return self._run(features[:n])
+
+    def finish(self):
+        """Logits of what was held back."""
+        return self._run(self.rest)
+
+    def _run(self, features):
         if not len(features):
             return np.zeros(0, np.float32)
-        params, h = self.detector.params, self.detector.normalise(features)[None]  # (1, n, D)
+        inputs, self.past = self.kind.of_lfbe(features, self.past)
+        params, h = self.detector.params, self.detector.normalise(inputs)[None]  # (1, n, D)
         for layer, state in enumerate(self.states):
             own = {name: params[f"gru{layer}.fwd.{name}"] for name in ("W", "U", "b")}
             h, _ = gru_forward(own, h, state)
             self.states[layer] = h[:, -1].copy()
-        return h[0] @ params["head.w"]
-
-    def finish(self):
-        """Nothing is held back."""
-        return np.zeros(0, np.float32)
+        return np.repeat(h[0] @ params["head.w"], self.kind.rate)[: len(features)]
 
 
 class SlidingWindow:
@@ -151,7 +161,7 @@ class SlidingWindow:
 
     def __init__(self, detector):
         self.detector = detector
-        self.window = np.zeros((0, detector.config.n_inputs), np.float32)
+        self.window = np.zeros((0, detector.n_mels), np.float32)
         self.n_new = self.n_unsettled = 0  # frames since the last run; frames at the window's end without a logit
 
     def push(self, features):

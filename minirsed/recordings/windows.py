@@ -17,7 +17,7 @@ like any other. Features are those of the recording in one piece, because window
 
 import numpy as np
 
-from minirsed.features import HOP, SAMPLE_RATE, WIN, lfbe, n_frames
+from minirsed.features import HOP, POWER_FLOOR, SAMPLE_RATE, WIN, lfbe, n_frames
 
 WINDOW_FRAMES = n_frames(30 * SAMPLE_RATE)  # 1303: every training clip is 30 s long
 STEP_FRAMES = 640
@@ -30,12 +30,12 @@ class FeatureStream:
 
     Parameters
     ----------
-    n_mels : int
-        Bands, as in `lfbe`.
+    n_mels, floor
+        As in `lfbe`.
     """
 
-    def __init__(self, n_mels):
-        self.n_mels, self.rest = n_mels, np.zeros(0)
+    def __init__(self, n_mels, floor=POWER_FLOOR):
+        self.n_mels, self.floor, self.rest = n_mels, floor, np.zeros(0)
         self.n_samples = self.n_frames = 0  # so far
 
     def push(self, y):
@@ -45,7 +45,7 @@ class FeatureStream:
         if len(y) < WIN:
             self.rest = y
             return np.empty((0, self.n_mels), np.float32)
-        features = lfbe(y, n_mels=self.n_mels)
+        features = lfbe(y, n_mels=self.n_mels, floor=self.floor)
         self.rest = y[len(features) * HOP :].copy()
         self.n_frames += len(features)
         return features
@@ -55,7 +55,7 @@ class FeatureStream:
         if self.n_frames or not len(self.rest):
             return np.empty((0, self.n_mels), np.float32)
         self.n_frames = 1
-        return lfbe(self.rest, n_mels=self.n_mels)
+        return lfbe(self.rest, n_mels=self.n_mels, floor=self.floor)
 
     def of(self, blocks):
         """Features of all blocks of a recording, as they come; no piece is empty."""

@@ -89,7 +89,7 @@ def det(results):
     if store.has_event.all() or not store.has_event.any():
         return None
     p, clips = probabilities(results.evaluation), (store.has_event, clip_s(store))
-    points = [(name, clip_rates(p, *clips, thres0)) for name, (thres0, _) in results.points()]
+    points = results.clip_rates(clip_s(store))
     curves = [("this detector", det_curve(p, *clips))]
     title = "Detection error trade-off: events missed against false alarms per hour, by the threshold of the clip"
     return svg("det", title, lambda figure: plots.draw_det(figure.subplots(), curves, points))
@@ -101,7 +101,9 @@ def precision_recall(results):
     evaluations = (results.evaluation, results.tuned)
     points = [(name, each.scores) for (name, _), each in zip(results.points(), evaluations, strict=False)]
     curves = {
-        thres1: precision_recall_curve(probabilities(results.evaluation), p_t, results.store.onset_s, thres1)
+        thres1: precision_recall_curve(
+            probabilities(results.evaluation), p_t, results.store.onset_s, thres1, results.detector.rule
+        )
         for _, (_, thres1) in results.points()
     }
     if not any(len(curve.thres0) for curve in curves.values()):

@@ -60,7 +60,7 @@ def page(results, figures, record, cards, command):
         "Scores": scores(figures),
         "Thresholds": thresholds(results),
         "By loudness and scene": groups(figures),
-        "Clips to look at and listen to": clips(figures, cards, results.detector.config.n_inputs),
+        "Clips to look at and listen to": clips(figures, cards, results.detector.n_mels),
         "Training": training(record),
         "Configuration": configuration(results, record),
     }

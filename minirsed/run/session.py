@@ -373,7 +373,8 @@ def evaluate_run(
             results.dev_store = mixtures("dev")
             results.dev_evaluation = detect(detector, results.dev_store, "detecting, dev")
         if results.dev_store.has_event.any():
-            results.tuned_thresholds = lowest_error(grid_of(detector, results.dev_store, results.dev_evaluation))
+            grid = grid_of(detector, results.dev_store, results.dev_evaluation)
+            results.tuned_thresholds = lowest_error(grid, (detector.thres0, detector.thres1))
         else:
             results.notes.append("thresholds not tuned: no dev mixture has an event")
     if other:

@@ -187,7 +187,9 @@ def _check_worker(bank, settings):
         reason = "start workers with --nthreads 1, and --nworkers N for N cores: numbers of threads may change bits"
         raise InputError(f"worker {worker.address}: has {worker.state.nthreads} threads; {reason}")
     try:
-        here = store_files.store_settings(bank, [], settings["dtype"], settings["lfbe"]["n_mels"])
+        here = store_files.store_settings(
+            bank, [], settings["dtype"], settings["lfbe"]["n_mels"], settings["lfbe"]["floor"]
+        )
         here["code"] = store_files.code_digest()
     except OSError as error:
         raise InputError(f"worker {worker.address}: cannot read the sounds: {error}; share them") from error

@@ -18,7 +18,7 @@ from data_tools.errors import InputError
 from data_tools.files import exclusive
 from data_tools.mixing import render
 from data_tools.workers import spared_from_ctrl_c
-from minirsed.features import N_MELS, lfbe
+from minirsed.features import N_MELS, POWER_FLOOR, lfbe
 from minirsed.store import files as store_files
 from minirsed.store.files import CHUNK_CLIPS
 
@@ -90,7 +90,18 @@ class FeatureStore:
         return copy
 
 
-def prepare(bank, recipes, folder, *, n_jobs=None, dtype="float32", n_mels=N_MELS, progress=None, cluster=None):
+def prepare(
+    bank,
+    recipes,
+    folder,
+    *,
+    n_jobs=None,
+    dtype="float32",
+    n_mels=N_MELS,
+    floor=POWER_FLOOR,
+    progress=None,
+    cluster=None,
+):
     """Render recipes and store their features, or open the store if that has been done before.
 
     A preparation that was stopped, in whatever way, resumes where it was; only chunks in work are done again. The
@@ -109,8 +120,8 @@ def prepare(bank, recipes, folder, *, n_jobs=None, dtype="float32", n_mels=N_MEL
         Worker processes; by default one for every core. They start only if more than one chunk is to be done.
     dtype : {"float32", "float16"}
         float16 halves the disk space; its step is at most 0.008 at the values of LFBE, which lie within ±24.
-    n_mels : int
-        Mel bands of the features.
+    n_mels, floor
+        Of the features, see `minirsed.features.lfbe`.
     progress : callable, optional
         `progress(n_done, n_total)`, in clips: called once before any work with what an earlier run has left, then
         after each chunk. For a bar with the time left, give the first `n_done` to `tqdm(initial=…)`.
@@ -135,7 +146,7 @@ def prepare(bank, recipes, folder, *, n_jobs=None, dtype="float32", n_mels=N_MEL
         raise ValueError(f"n_jobs is {n_jobs}: expected at least 1, or None for all cores")
     if not recipes:
         raise InputError("recipes: expected at least one, got none")
-    settings = store_files.store_settings(bank, recipes, dtype, n_mels)
+    settings = store_files.store_settings(bank, recipes, dtype, n_mels, floor)
     fingerprint = settings["fingerprint"]
     store = Path(folder) / store_files.store_name(recipes, fingerprint)
     if not store_files.is_done(store, fingerprint):
@@ -146,12 +157,12 @@ def prepare(bank, recipes, folder, *, n_jobs=None, dtype="float32", n_mels=N_MEL
     return FeatureStore(store)
 
 
-def remove_store(bank, recipes, folder, *, dtype="float32", n_mels=N_MELS):
+def remove_store(bank, recipes, folder, *, dtype="float32", n_mels=N_MELS, floor=POWER_FLOOR):
     """Remove the store that `prepare` made of these arguments, and what an earlier removal left when it was killed.
 
     It is renamed first, so that nobody takes half a store for a whole one. Who has it open keeps its rows (POSIX).
     """
-    fingerprint = store_files.store_settings(bank, recipes, dtype, n_mels)["fingerprint"]
+    fingerprint = store_files.store_settings(bank, recipes, dtype, n_mels, floor)["fingerprint"]
     store = Path(folder) / store_files.store_name(recipes, fingerprint)
     gone = store.with_name(f".{store.name}.removed")
     if gone.exists():
@@ -248,24 +259,24 @@ class _Chunk(NamedTuple):
     rows: list  # of `features.npy`
     recipes: list  # one for each row
     bank: Any  # data_tools.soundbank.SoundBank
-    n_mels: int
+    lfbe: dict  # keyword arguments of `minirsed.features.lfbe`
 
 
 def _fill(store, bank, recipes, settings, n_jobs, cluster, progress):
     """Create the store, or resume one that was left unfinished, and compute the missing chunks."""
     rows_of_chunks = store_files.chunk_rows(recipes)
     index = store_files.read_index(store)
-    n_mels = settings["lfbe"]["n_mels"]
+    kind = {name: settings["lfbe"][name] for name in ("n_mels", "floor")}
     is_begun = index and all((store / name).exists() for name in ("features.npy", "recipes.json", "chunks.done"))
     if is_begun:
         store_files.open_features(store, index)  # raises if damaged
         done = store_files.read_marks(store, len(rows_of_chunks))
     else:
-        shape = [len(recipes), *_features(recipes[0], bank, n_mels).shape]
+        shape = [len(recipes), *_features(recipes[0], bank, kind).shape]
         index = settings | {"shape": shape, "done": False}
         done = np.zeros(len(rows_of_chunks), bool)
     missing = [
-        _Chunk(store, number, rows, [recipes[row] for row in rows], bank, n_mels)
+        _Chunk(store, number, rows, [recipes[row] for row in rows], bank, kind)
         for number, rows in enumerate(rows_of_chunks)
         if not done[number]
     ]
@@ -321,8 +332,8 @@ def _run_on_cluster(chunks, address, dtype):
         return
     by_number = {chunk.number: chunk for chunk in chunks}
     calls = [(chunk.number, chunk.recipes, chunk.bank) for chunk in chunks]
-    settings = store_files.store_settings(chunks[0].bank, [], dtype, chunks[0].n_mels)
-    compute = functools.partial(_compute_chunk, n_mels=chunks[0].n_mels)
+    settings = store_files.store_settings(chunks[0].bank, [], dtype, **chunks[0].lfbe)
+    compute = functools.partial(_compute_chunk, kind=chunks[0].lfbe)
     for number, features in results_from_cluster(compute, calls, address, settings):
         chunk = by_number[number]
         with store_files.chunk_writer(chunk.store, number) as write:
@@ -331,10 +342,10 @@ def _run_on_cluster(chunks, address, dtype):
         yield len(features)
 
 
-def _compute_chunk(recipes, bank, n_mels):
+def _compute_chunk(recipes, bank, kind):
     """List of (T, n_mels) float32; with one thread, because the last bits of a matrix product may depend on it."""
     with threadpool_limits(1):
-        return [_features(recipe, bank, n_mels) for recipe in recipes]
+        return [_features(recipe, bank, kind) for recipe in recipes]
 
 
 def _do_chunk(chunk):
@@ -342,15 +353,15 @@ def _do_chunk(chunk):
     # One thread each: the last bits of a matrix product may depend on their number.
     with threadpool_limits(1), store_files.chunk_writer(chunk.store, chunk.number) as write:
         for row, recipe in zip(chunk.rows, chunk.recipes, strict=True):
-            write(row, _features(recipe, chunk.bank, chunk.n_mels))
+            write(row, _features(recipe, chunk.bank, chunk.lfbe))
     return len(chunk.rows)
 
 
-def _features(recipe, bank, n_mels):
+def _features(recipe, bank, kind):
     """One clip, (T, n_mels) float32, checked."""
     y = render(recipe, bank)
     if np.isfinite(y).all():
-        features = lfbe(y, n_mels=n_mels)
+        features = lfbe(y, **kind)
         if np.isfinite(features).all():
             return features
     event = f" with event {recipe.event}" if recipe.has_event else ""

@@ -28,7 +28,7 @@ import numpy as np
 from data_tools.errors import InputError
 from data_tools.files import atomic_write
 from data_tools.recipes import Recipe
-from minirsed.features import N_MELS, lfbe
+from minirsed.features import N_MELS, POWER_FLOOR, lfbe
 
 # Part of the fingerprint. Raise it whenever the layout above changes, or anything between a recipe and its row, which
 # `tests/test_dataset.py` notices. The sounds are not meant: their bank has a fingerprint of its own.
@@ -37,7 +37,7 @@ CHUNK_CLIPS = 16  # about a second of work between two syncs; enough chunks for 
 LIBRARIES = ("numba", "numpy", "scipy", "soundfile", "soxr")
 
 
-def store_settings(bank, recipes, dtype, n_mels=N_MELS):
+def store_settings(bank, recipes, dtype, n_mels=N_MELS, floor=POWER_FLOOR):
     """All that determines the bytes of `features.npy`, for `index.json`; `fingerprint` (64 hex digits) sums it up.
 
     Raises
@@ -48,7 +48,7 @@ def store_settings(bank, recipes, dtype, n_mels=N_MELS):
     settings = {
         "bank": bank.fingerprint(),
         "dtype": dtype,
-        "lfbe": lfbe.__kwdefaults__ | {"n_mels": n_mels},
+        "lfbe": lfbe.__kwdefaults__ | {"n_mels": n_mels, "floor": floor},
         "store_version": STORE_VERSION,
         "chunk_clips": CHUNK_CLIPS,
         "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},

@@ -1,0 +1,113 @@
+"""What a network sees of the features: all of the paper's LFBE, or only what another microphone leaves as it was.
+
+Data flow: features → **inputs** → detector (which normalises) → model; clips → **inputs** → members.
+
+`lfbe`      The paper's: every band of every frame (Sec. 4). The level of a recording and the bandwidth of its microphone
+            are part of it, and a network learns them as if they were part of the sound.
+
+`relative`  From the power P_tm = exp(LFBE_tm) of the bands up to 8 kHz, which a recording at 16 kHz holds as well:
+
+    pairs     P_im ← (P_{2i,m} + P_{2i+1,m}) / 2                        (an odd last frame stands alone): 46 ms
+    level     L_i  = Σ_m w_m P_im / Σ_m w_m                             power per hertz, w_m the width of band m
+    running   M_i  = Σ_{k ≤ i} a^(i−k) L_k / Σ_{k ≤ i} a^(i−k),         a = exp(−46 ms / 10 s)
+    inputs    x_im = ln(P_im / M_i + 1e-6)
+
+A gain g multiplies P and M alike, so x does not know it: the inputs are the same, whatever the level. M looks back only,
+so a stream can have it; its denominator is Adam's bias correction (Kingma and Ba 2015), so that the first seconds are
+like any others. Dividing by a running mean is what PCEN does band by band (Wang et al. 2017); here it is one mean for all
+bands, which leaves the colour of the background in place. 1e-6 puts a floor 60 dB under the level.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minirsed.features import HOP, POWER_FLOOR, SAMPLE_RATE, hz_to_mel, mel_to_hz
+
+RATE = 2  # frames of LFBE in a frame of `relative`
+HIGHEST_HZ = 8000.0
+TAU_S = 10.0
+RELATIVE_FLOOR = 1e-6
+FORGET = np.exp(-RATE * HOP / SAMPLE_RATE / TAU_S)
+
+
+class Inputs(NamedTuple):
+    """A kind of inputs."""
+
+    power_floor: float  # of the LFBE that it is made from
+    rate: int  # frames of LFBE in one of its own
+
+    def n_inputs(self, n_mels):
+        """Numbers in a frame, D, of LFBE in n_mels bands."""
+        return n_mels if self.rate == 1 else n_bands(n_mels)
+
+    def of_power(self, power, n_mels):
+        """(…, T, ≥ D) power of the first of n_mels bands → (…, ⌈T / rate⌉, D) float32."""
+        if self.rate == 1:
+            return np.log(np.maximum(power, self.power_floor)).astype(np.float32)
+        return relative(power[..., : n_bands(n_mels)], n_mels)[0]
+
+    def of_lfbe(self, features, past=None):
+        """(…, T, n_mels) LFBE → (…, ⌈T / rate⌉, D), and what the next call wants as `past`, see `relative`."""
+        if self.rate == 1:
+            return features, None
+        n_mels = features.shape[-1]
+        return relative(np.exp(features[..., : n_bands(n_mels)]), n_mels, past)
+
+
+# The floor of `relative` is 130 dB under full scale: at that of the paper a quiet recording would lose its colour.
+INPUTS = {"lfbe": Inputs(POWER_FLOOR, 1), "relative": Inputs(1e-13, RATE)}
+
+
+def band_edges_hz(n_mels):
+    """Edges f_0 … f_{n_mels+1} of `minirsed.features`: (n_mels + 2,) float64."""
+    return mel_to_hz(np.linspace(0.0, hz_to_mel(SAMPLE_RATE / 2), n_mels + 2))
+
+
+def n_bands(n_mels):
+    """How many of `n_mels` bands end at 8 kHz or below, at least 1: 48 of 64."""
+    return max(1, int((band_edges_hz(n_mels)[2:] <= HIGHEST_HZ).sum()))
+
+
+def band_widths_hz(n_mels):
+    """w_m: (n_mels,) float32, half the foot of each triangle."""
+    edges = band_edges_hz(n_mels)
+    return ((edges[2:] - edges[:-2]) / 2).astype(np.float32)
+
+
+def relative(power, n_mels, past=None):
+    """Inputs x of the module docstring.
+
+    Parameters
+    ----------
+    power : (…, T, D) float32
+        Power of the first D of `n_mels` bands, above 0.
+    n_mels : int
+    past : ndarray, optional
+        What an earlier call gave for the frames before these, an even number of them; default: there are none.
+
+    Returns
+    -------
+    x : (…, ⌈T/2⌉, D) float32
+    past : (2, …, 1) float64
+        a times numerator and denominator of M_i after the last frame.
+    """
+    from scipy.signal import lfilter  # here, so that importing this module stays cheap
+
+    power = average_pairs(power)
+    widths = band_widths_hz(n_mels)[: power.shape[-1]]
+    level = (power @ (widths / widths.sum())).astype(np.float64)
+    if past is None:
+        past = np.zeros((2, *level.shape[:-1], 1))
+    above, past_above = lfilter([1.0], [1.0, -FORGET], level, zi=past[0])
+    below, past_below = lfilter([1.0], [1.0, -FORGET], np.ones_like(level), zi=past[1])
+    mean = (above / below).astype(np.float32)
+    x = np.log(power / mean[..., None] + np.float32(RELATIVE_FLOOR))
+    return x, np.stack([past_above, past_below])
+
+
+def average_pairs(power):
+    """Average neighbouring frames: (…, T, M) → (…, ⌈T/2⌉, M); an odd last frame stands alone."""
+    n_paired = power.shape[-2] // RATE * RATE
+    pairs = (power[..., 0:n_paired:RATE, :] + power[..., 1:n_paired:RATE, :]) / 2
+    return np.concatenate([pairs, power[..., n_paired:, :]], axis=-2)
