@@ -169,7 +169,7 @@ class Losses(NamedTuple):
     frame: np.ndarray
 
 
-def losses(frame_logits, clip_logit, frame_labels, alpha, margin=FRAME_LOSS_MARGIN, head="attention"):
+def losses(frame_logits, clip_logit, frame_labels, alpha, margin=FRAME_LOSS_MARGIN, head="attention", weights=None):
     """Losses per clip and the caches for `losses_backward`.
 
     Parameters
@@ -184,13 +184,15 @@ def losses(frame_logits, clip_logit, frame_labels, alpha, margin=FRAME_LOSS_MARG
         Frames around the event that count, see `frame_loss_weights`.
     head : {"attention", "frames"}
         With frames there is no L_utt, and L_frame is the mean over all frames of every clip.
+    weights : (B, T) ndarray, optional
+        Of the frames in L_frame; by default those of the paper, or of the head frames.
     """
     if HEADS[head].has_clip_loss:
         utterance, utterance_cache = utterance_loss_forward(clip_logit, frame_labels.any(axis=1))
-        weights = frame_loss_weights(frame_labels, margin)
+        weights = frame_loss_weights(frame_labels, margin) if weights is None else weights
     else:
         utterance, utterance_cache = np.zeros_like(clip_logit), None
-        weights = np.full_like(frame_labels, 1 / frame_labels.shape[1])
+        weights = np.full_like(frame_labels, 1 / frame_labels.shape[1]) if weights is None else weights
     frame, frame_cache = frame_loss_forward(frame_logits, frame_labels, weights)
     alpha = frame.dtype.type(alpha)
     return Losses(utterance + alpha * frame, utterance, frame), (utterance_cache, frame_cache, alpha)
@@ -211,6 +213,7 @@ def loss_and_grads(
     alpha=1.0,
     *,
     margin=FRAME_LOSS_MARGIN,
+    frame_weights=None,
     rng=None,
     weight=None,
     with_dx=True,
@@ -220,7 +223,7 @@ def loss_and_grads(
     Parameters
     ----------
     params, config, x, rng : as in `forward`
-    frame_labels, alpha, margin : as in `losses`
+    frame_labels, alpha, margin, frame_weights : as in `losses`
     weight : float, optional
         Weight of every clip in the sum; 1/B by default, the mean of the batch.
     with_dx : bool
@@ -233,7 +236,7 @@ def loss_and_grads(
     dx : (B, T, D) ndarray, None without `with_dx`
     """
     frame_logits, clip_logit, cache = forward(params, config, x, rng=rng)
-    values, loss_cache = losses(frame_logits, clip_logit, frame_labels, alpha, margin, config.head)
+    values, loss_cache = losses(frame_logits, clip_logit, frame_labels, alpha, margin, config.head, frame_weights)
     weight = 1 / len(x) if weight is None else weight
     dlogits = losses_backward(np.full(len(x), weight, x.dtype), loss_cache)
     dx, grads = backward(*dlogits, cache, with_dx=with_dx)

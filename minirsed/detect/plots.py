@@ -9,7 +9,7 @@ import numpy as np
 from data_tools.audio import read_audio
 from minirsed.analysis.plots import FOUND, draw_log_mel, new_figure, plain
 from minirsed.detect.formats import clock
-from minirsed.features import frame_to_seconds, lfbe, seconds_to_frame
+from minirsed.features import frame_to_seconds, seconds_to_frame
 
 N_COLUMNS = 1500  # about as many as the picture has pixels
 DETAIL_S = 60.0  # longer recordings also have their events drawn one by one

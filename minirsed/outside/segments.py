@@ -25,14 +25,14 @@ STRONGEST = 0.7310585786300049  # thres1 of this rule: b = 1
 
 
 def logit(probability):
-    """ln p/(1 − p) in float64, limited to ±`MOST_A_FRAME`."""
+    """Ln p/(1 − p) in float64, limited to ±`MOST_A_FRAME`."""
     p = np.asarray(probability, np.float64)
     with np.errstate(divide="ignore"):
         return np.clip(np.log(p) - np.log1p(-p), -MOST_A_FRAME, MOST_A_FRAME)
 
 
 def confidence(evidence):
-    """p of a segment from its evidence S ≥ 0, a number or an array."""
+    """P of a segment from its evidence S ≥ 0, a number or an array."""
     return 1 - np.exp2(-np.asarray(evidence, np.float64) / EVIDENCE)[()]
 
 

@@ -13,7 +13,7 @@ from data_tools.errors import InputError
 from minirsed.analysis import plots
 from minirsed.analysis.breakdown import outcome
 from minirsed.analysis.files import clip_s, probabilities
-from minirsed.analysis.thresholds import clip_rates, det_curve, precision_recall_curve
+from minirsed.analysis.thresholds import det_curve, precision_recall_curve
 
 SIZE = (4.2, 3.1)  # inches; on a phone, 360 CSS pixels wide, a text of 9 points is still 9 pixels high
 LEGEND_FACE = "#fdfcfb"  # stands for the page's background until the SVG is done

@@ -22,6 +22,8 @@ import numpy as np
 from data_tools.errors import InputError
 from minirsed.adam import Adam
 from minirsed.detector import Detector
+from minirsed.model import param_shapes
+from minirsed.outside.members import Members, member_config
 from minirsed.run.metrics import METRICS, UNDEFINED_ALLOWED, best_epoch
 from minirsed.run.settings import TrainSettings, settings_from_file
 from minirsed.store.archive import read_arrays, write_arrays
@@ -67,6 +69,7 @@ class State:
     position: Position | None
     best: dict | None
     versions: dict
+    members: Members | None = None  # where spectra are mixed; `detector` is then what they have been joined to
 
 
 def write_checkpoint(folder, state):
@@ -81,13 +84,19 @@ def write_checkpoint(folder, state):
         "settings": dataclasses.asdict(state.settings),
         "versions": state.versions,
         "detector": state.detector.description(),
-        "n_updates": state.adam.n_updates,
+        "n_updates": state.adam.n_updates if state.members is None else state.members.adams[0].n_updates,
         "random_state": state.rng.bit_generator.state,
         "history": state.history,
         "position": state.position and dataclasses.asdict(state.position),
     }
     arrays = state.detector.arrays()
-    for group, values in (("adam/m", state.adam.m), ("adam/v", state.adam.v), ("best", state.best or {})):
+    groups = {"best": state.best or {}}
+    if state.members is None:
+        groups |= {"adam/m": state.adam.m, "adam/v": state.adam.v}
+    else:
+        for k, (params, average, adam) in enumerate(state.members):
+            groups |= {f"members/{k}": params, f"averages/{k}": average, f"adam/m/{k}": adam.m, f"adam/v/{k}": adam.v}
+    for group, values in groups.items():
         arrays |= {f"{group}/{name}": value for name, value in values.items()}
     write_arrays(folder / NEWEST, FORMAT, description, arrays, previous=folder / PREVIOUS)
 
@@ -141,8 +150,12 @@ def _state(path, description, arrays):
     settings = settings_from_file(description["settings"])
     n_updates, history = description["n_updates"], description["history"]
     _check(_is_count(n_updates) and n_updates > 0, "n_updates")
-    moments = [_like(arrays, f"adam/{moment}/", detector.params) for moment in "mv"]
-    adam = Adam(settings.learning_rate, n_updates=n_updates, m=moments[0], v=moments[1])
+    adam = members = None
+    if settings.mixing == "spectra":
+        members = _members(arrays, settings, detector, n_updates)
+    else:
+        moments = [_like(arrays, f"adam/{moment}/", detector.params) for moment in "mv"]
+        adam = Adam(settings.learning_rate, n_updates=n_updates, m=moments[0], v=moments[1])
     _check(isinstance(history, list) and all(_is_row(row, i) for i, row in enumerate(history, 1)), "history")
     position = description["position"]
     if position is not None:
@@ -158,7 +171,23 @@ def _state(path, description, arrays):
         position,
         _like(arrays, "best/", detector.params) if best_epoch(history) else None,
         dict(description["versions"]),
+        members,
     )
+
+
+def _members(arrays, settings, detector, n_updates):
+    """The networks in training of a run that mixes spectra."""
+    config = member_config(settings, detector.config.n_inputs)
+    like = {name: np.empty(shape, detector.mean.dtype) for name, shape in param_shapes(config).items()}
+    members = Members(config, [], [], [], detector.mean, detector.std)
+    for k in range(settings.members):
+        params, average, m, v = (
+            _like(arrays, f"{group}/{k}/", like) for group in ("members", "averages", "adam/m", "adam/v")
+        )
+        members.params.append(params)
+        members.averages.append(average)
+        members.adams.append(Adam(settings.learning_rate, n_updates=n_updates, m=m, v=v))
+    return members
 
 
 def generator(state):

@@ -15,9 +15,14 @@ METRICS = (
 UNDEFINED_ALLOWED = ("dev_error_rate", "dev_f1")  # None where the development set has no event
 
 
-def best_epoch(history):
-    """Number of the epoch with the lowest development ER, of equals the one with the lowest loss; 0: none yet."""
+def best_epoch(history, keep="best"):
+    """Number of the epoch with the lowest development ER, of equals the one with the lowest loss; 0: none yet.
+
+    With `keep` last it is the last one, if its ER is defined.
+    """
     ranked = [row for row in history if row["dev_error_rate"] is not None]
+    if keep == "last":
+        return ranked[-1]["epoch"] if ranked else 0
     return min(ranked, key=lambda row: (row["dev_error_rate"], row["dev_loss"]))["epoch"] if ranked else 0
 
 

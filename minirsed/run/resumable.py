@@ -25,6 +25,8 @@ from minirsed.adam import Adam
 from minirsed.analysis.evaluation import evaluate
 from minirsed.detector import Detector
 from minirsed.model import ModelConfig, init_params
+from minirsed.outside.members import Members
+from minirsed.outside.segments import STRONGEST
 from minirsed.run.checkpoint import Position, State, generator, read_checkpoint, write_checkpoint
 from minirsed.run.metrics import METRICS, best_epoch, finite, write_metrics
 from minirsed.store.dataset import minibatches
@@ -61,7 +63,7 @@ class Training:
         self.folder, self.settings = Path(folder), state.settings
         self.detector, self.adam, self.rng = state.detector, state.adam, state.rng
         self.history, self.position, self.best = state.history, state.position, state.best
-        self.versions = state.versions
+        self.versions, self.members = state.versions, state.members
 
     @classmethod
     def start(cls, folder, settings, train_store, versions=None):
@@ -71,7 +73,8 @@ class Training:
         ----------
         folder : str or Path
         settings : TrainSettings
-        train_store : minirsed.store.dataset.FeatureStore
+        train_store : minirsed.store.dataset.FeatureStore or minirsed.outside.spectra.Spectra
+            What waveforms or spectra gave, as `settings.mixing` says.
         versions : dict, optional
             Of the libraries, for the checkpoint to remember.
 
@@ -81,13 +84,22 @@ class Training:
             NaN or Inf in the features: names the mixtures.
         """
         rng = np.random.default_rng(settings.seed)
+        if settings.mixing == "spectra":
+            members = Members.start(settings, train_store)
+            params, config = members.joined()
+            detector = Detector(
+                config, params, settings.label, members.mean, members.std,
+                inputs=settings.inputs, n_mels=settings.n_mels, **thresholds(settings.rule),
+            )  # fmt: skip
+            return cls(folder, State(settings, detector, None, rng, [], None, None, dict(versions or {}), members))
         mean, std = train_store.stats
         if not np.isfinite([mean, std]).all():
             for rows in minibatches(train_store.has_event, settings.batch_size, np.random.default_rng()):
                 finite_clips(train_store, rows)
         n_inputs = train_store.features.shape[2]
         config = ModelConfig(settings.arch, settings.layers, settings.units, n_inputs, settings.head)
-        detector = Detector(config, init_params(config, rng), settings.label, mean, std)
+        params = init_params(config, rng)
+        detector = Detector(config, params, settings.label, mean, std, **thresholds(settings.rule))
         return cls(
             folder, State(settings, detector, Adam(settings.learning_rate), rng, [], None, None, dict(versions or {}))
         )
@@ -115,7 +127,7 @@ class Training:
     @property
     def best_epoch(self):
         """Number of the epoch with the lowest development ER, of equals the one with the lowest loss; 0: none yet."""
-        return best_epoch(self.history)
+        return best_epoch(self.history, self.settings.keep)
 
     def epochs(
         self, train_store, dev_store, executor, progress=None, redraw=None, stop=None, save_every_s=SAVE_EVERY_S
@@ -124,7 +136,8 @@ class Training:
 
         Parameters
         ----------
-        train_store, dev_store : minirsed.store.dataset.FeatureStore
+        train_store : minirsed.store.dataset.FeatureStore or minirsed.outside.spectra.Spectra
+        dev_store : minirsed.store.dataset.FeatureStore
         executor : concurrent.futures.Executor
             See `worker_threads`.
         progress : callable, optional
@@ -151,7 +164,7 @@ class Training:
             if redraw and self.history:
                 train_store = redraw(len(self.history) + 1)
             clock = Clock(self, stop, save_every_s)
-            total = len(train_store) + len(dev_store)
+            total = self._clips_of_epoch(train_store) + len(dev_store)
             ahead = progress and (lambda done, _, total=total: progress(done, total))
             row = {"epoch": len(self.history) + 1, **self._train_epoch(train_store, executor, clock, ahead)}
 
@@ -160,6 +173,8 @@ class Training:
                     progress(total - len(dev_store) + done, total)
                 clock.tick()
 
+            if self.members:
+                self.detector.params, self.detector.config = self.members.joined()
             dev = evaluate(self.detector, dev_store, executor, alpha=self.settings.alpha, progress=behind)
             if not np.isfinite(dev.loss).all():
                 self._refuse(dev_store, range(len(dev_store)), dev.loss)
@@ -174,15 +189,9 @@ class Training:
 
         The order of the clips follows from the random state before the epoch, which the position keeps.
         """
-        if self.position is None:
-            self.position = Position(self.rng.bit_generator.state)
-            batches = minibatches(store.has_event, self.settings.batch_size, self.rng)
-        else:
-            batches = minibatches(store.has_event, self.settings.batch_size, generator(self.position.random_state))
-        position, remaining = self.position, batches[self.position.n_batches :]
-        for update in self._placed(
-            updates(self.detector, self.adam, store, remaining, self.settings, self.rng, executor)
-        ):
+        steps = self._steps(store, executor)
+        position = self.position
+        for update in self._placed(steps):
             if not (np.isfinite(update.losses.total).all() and np.isfinite(update.grad_norm)):
                 self._refuse(store, update.rows, update.losses.total)
             parts = [*(float(part.sum(dtype=np.float64)) for part in update.losses), update.grad_norm]
@@ -190,24 +199,47 @@ class Training:
             position.n_batches += 1
             position.n_clips += len(update.rows)
             if progress:
-                progress(position.n_clips, len(store))
+                progress(position.n_clips, self._clips_of_epoch(store))
             clock.tick()
         means = [total / position.n_clips for total in position.sums[:3]]
         return {**dict(zip(METRICS[1:4], means, strict=True)), "grad_norm": position.sums[3] / position.n_batches}
+
+    def _steps(self, store, executor):
+        """The updates of an epoch, or what is left of them."""
+        settings = self.settings
+        if self.members:
+            self.position = self.position or Position(self.rng.bit_generator.state)
+            epoch, n_done = len(self.history) + 1, self.position.n_batches
+            return self.members.updates(store, settings, epoch, n_done, executor)
+        if self.position is None:
+            self.position = Position(self.rng.bit_generator.state)
+            batches = minibatches(store.has_event, settings.batch_size, self.rng)
+        else:
+            batches = minibatches(store.has_event, settings.batch_size, generator(self.position.random_state))
+        remaining = batches[self.position.n_batches :]
+        return updates(self.detector, self.adam, store, remaining, settings, self.rng, executor)
+
+    def _clips_of_epoch(self, store):
+        return self.settings.clips * self.settings.members if self.members else len(store)
+
+    @property
+    def n_updates(self):
+        """Updates so far."""
+        return self.members.adams[0].n_updates if self.members else self.adam.n_updates
 
     def _placed(self, steps):
         """The updates; an InputError from one of them also says in which it was."""
         try:
             yield from steps
         except InputError as error:
-            raise InputError(f"{error} (in {self._place(self.adam.n_updates + 1)})") from error
+            raise InputError(f"{error} (in {self._place(self.n_updates + 1)})") from error
 
     def _refuse(self, store, rows, loss):
         """Stop at a loss or, where every loss is finite, a gradient that is not; what is on disk stays."""
         bad = [row for row, value in zip(rows, loss, strict=True) if not np.isfinite(value)]
-        names = ", ".join(store.recipes[row].name for row in (bad or rows))
+        names = ", ".join(store.name(row) for row in (bad or rows))
         raise InputError(
-            f"{'loss' if bad else 'gradient'} is not finite in {self._place(self.adam.n_updates)}, mixtures {names}; "
+            f"{'loss' if bad else 'gradient'} is not finite in {self._place(self.n_updates)}, mixtures {names}; "
             f"{self.folder} keeps what was saved before"
         )
 
@@ -227,7 +259,7 @@ class Training:
     def save(self):
         """Write the checkpoint."""
         parts = (self.settings, self.detector, self.adam, self.rng, self.history, self.position, self.best)
-        write_checkpoint(self.folder, State(*parts, self.versions))
+        write_checkpoint(self.folder, State(*parts, self.versions, self.members))
 
     def _is_best_in_place(self):
         """Whether `best.npz` holds the weights of the best epoch: it may be gone, damaged, or of an epoch to come."""
@@ -239,6 +271,11 @@ class Training:
         return found.keys() == self.best.keys() and all(np.array_equal(found[n], self.best[n]) for n in found)
 
 
+def thresholds(rule):
+    """The rule and the thresholds that a detector of it starts with."""
+    return {"rule": rule} | ({"thres1": STRONGEST} if rule == "strongest" else {})
+
+
 class Clock:
     """Time spent on an epoch, in this process and before it; saves when it is time to, stops when it is asked to."""
 
@@ -246,7 +283,7 @@ class Clock:
         self.run, self.stop, self.save_every_s = run, stop, save_every_s
         self.before = run.position.seconds if run.position else 0.0
         self.started = self.saved = time.perf_counter()
-        self.saved_updates = run.adam.n_updates
+        self.saved_updates = run.n_updates
 
     def seconds(self):
         """Seconds spent on the epoch."""
@@ -256,10 +293,10 @@ class Clock:
         """Called between updates, and between groups of clips in evaluation: the only places to save or stop."""
         is_stopped = self.stop is not None and self.stop()
         is_due = time.perf_counter() - self.saved >= self.save_every_s
-        if is_stopped or (is_due and self.run.adam.n_updates > self.saved_updates):
+        if is_stopped or (is_due and self.run.n_updates > self.saved_updates):
             self.run.position.seconds = self.seconds()
             self.run.save()
-            self.saved, self.saved_updates = time.perf_counter(), self.run.adam.n_updates
+            self.saved, self.saved_updates = time.perf_counter(), self.run.n_updates
             where = f"in epoch {len(self.run.history) + 1}, after {self.run.position.n_batches} updates of it"
             log.info("saved %s", where)
             if is_stopped:

@@ -32,6 +32,8 @@ from minirsed.analysis.thresholds import lowest_error
 from minirsed.detector import Detector
 from minirsed.kernels.threads import worker_threads
 from minirsed.model import loss_and_grads
+from minirsed.outside.inputs import INPUTS
+from minirsed.outside.spectra import Spectra, background_recipes
 from minirsed.run.checkpoint import has_checkpoint
 from minirsed.run.folder import (
     new_run_folder,
@@ -150,7 +152,11 @@ def _drawn(settings, machine, say):
     bank = open_bank(data)
     bank.events(settings.label, "train")
     say(f"drawing mixtures of {settings.data} sounds …")
-    return bank, {subset: recipes_of(bank, settings, subset) for subset in ("train", "dev")}
+    recipes = {"dev": recipes_of(bank, settings, "dev")}
+    if settings.mixing == "spectra":
+        n_clips = settings.clips * settings.members  # as many backgrounds as an epoch has clips, if there are so many
+        return bank, recipes | {"train": background_recipes(bank, settings.label, min(settings.backgrounds, n_clips))}
+    return bank, recipes | {"train": recipes_of(bank, settings, "train")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,8 +176,10 @@ class _Job:
         log.info("%s", s)
         self.say(f"{s.label}, {s.arch}, {s.layers} × {s.units} units, run folder {folder}")
         try:
-            stores = [self.prepared(subset, recipes[subset]) for subset in ("train", "dev")]
-            return self.train(folder, *stores, resume, save_every_s, tensorboard)
+            train, dev = (self.prepared(subset, recipes[subset]) for subset in ("train", "dev"))
+            if s.mixing == "spectra":
+                train = self.spectra(train)
+            return self.train(folder, train, dev, resume, save_every_s, tensorboard)
         except KeyboardInterrupt as error:
             stopped = Stopped(str(error) or "stopped")
             stopped.folder = folder if has_checkpoint(folder) else None
@@ -179,10 +187,21 @@ class _Job:
 
     def prepared(self, subset, recipes):
         """The feature store of a subset, computed or found."""
-        with self.progress(f"{subset} mixtures", "clip") as progress:
+        what = "backgrounds" if subset == "train" and self.settings.mixing == "spectra" else "mixtures"
+        with self.progress(f"{subset} {what}", "clip") as progress:
             store = _prepare(self.bank, recipes, self.settings, self.machine, progress)
-        self.say(f"{subset}: {len(store)} mixtures, features in {store.folder}")
+        self.say(f"{subset}: {len(store)} {what}, features in {store.folder}")
         return store
+
+    def spectra(self, backgrounds):
+        """What training clips are mixed of."""
+        with self.progress("train events", "event") as progress:
+            spectra = Spectra.of(self.bank, self.settings, backgrounds, progress)
+        n_events, n_others = (sum(map(len, group)) for group in (spectra.events, spectra.others))
+        self.say(
+            f"train: {n_events} events, {n_others} of other classes; every clip of {self.settings.clip_s:g} s is new"
+        )
+        return spectra
 
     def redrawn(self, epoch):
         """The training store of an epoch; that of the epoch before is removed.
@@ -195,7 +214,7 @@ class _Job:
 
         with self.deferred(False):  # all is saved, and preparing can be stopped anywhere
             if epoch > 2:
-                kind = {"dtype": self.settings.feature_dtype, "n_mels": self.settings.n_mels}
+                kind = {"dtype": self.settings.feature_dtype} | features_of(self.settings)
                 remove_store(self.bank, recipes(epoch - 1), self.machine.features, **kind)
             return self.prepared("train", recipes(epoch))
 
@@ -249,8 +268,13 @@ class _Job:
         return dev
 
 
-def _prepare(bank, recipes, settings, machine, progress, n_mels=None):
-    """The feature store of some mixtures, of as many bands as the run has."""
+def features_of(settings):
+    """Keyword arguments of `minirsed.features.lfbe` that a run has of its own."""
+    return {"n_mels": settings.n_mels, "floor": INPUTS[settings.inputs].power_floor}
+
+
+def _prepare(bank, recipes, settings, machine, progress, kind=None):
+    """The feature store of some mixtures, of the kind of the run or another one."""
     return prepare(
         bank,
         recipes,
@@ -258,8 +282,8 @@ def _prepare(bank, recipes, settings, machine, progress, n_mels=None):
         n_jobs=machine.jobs,
         cluster=machine.cluster,
         dtype=settings.feature_dtype,
-        n_mels=n_mels or settings.n_mels,
         progress=progress,
+        **(kind or features_of(settings)),
     )
 
 
@@ -314,6 +338,11 @@ def resumed_settings(folder, asked):
         Not the folder of a run, or a setting is another one.
     """
     settings = settings_to_resume(folder)
+    if settings.schedule != "constant" and asked.get("epochs", settings.epochs) != settings.epochs:
+        raise InputError(
+            f"--resume: the step size of {folder} falls to 0 over its {settings.epochs} epochs; "
+            f"for {asked['epochs']} train a new run"
+        )
     for name, value in dataclasses.asdict(settings).items():
         given = asked.get(name, value)
         if given != value and name not in RESUMED:
@@ -357,9 +386,14 @@ def evaluate_run(
         raise InputError(f"{compare}: detects {other.label}, not {detector.label}")
     bank = open_bank(data or settings.data)
 
-    def mixtures(subset, n_clips=None, n_mels=detector.config.n_inputs):
+    def kind(detector):
+        return {"n_mels": detector.n_mels, "floor": detector.power_floor}
+
+    def mixtures(subset, n_clips=None, kind=kind(detector)):
         with progress(f"{subset} mixtures", "clip") as done:
-            return _prepare(bank, recipes_of(bank, settings, subset, n_clips), settings, machine, done, n_mels)
+            return _prepare(
+                bank, recipes_of(bank, settings, subset, n_clips), settings, machine, done, kind(own or detector)
+            )
 
     def detect(detector, store, title="detecting"):
         with worker_threads(machine.threads) as executor, progress(title, "clip") as done:
@@ -379,7 +413,6 @@ def evaluate_run(
             results.notes.append("thresholds not tuned: no dev mixture has an event")
     if other:
         results.other_run, results.other_detector = Path(compare), other
-        same_features = other.config.n_inputs == detector.config.n_inputs
-        other_store = store if same_features else mixtures(subset, n_clips, other.config.n_inputs)
+        other_store = store if kind(other) == kind(detector) else mixtures(subset, n_clips, other)
         results.other = detect(other, other_store, "detecting, other run")
     return results

@@ -6,11 +6,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_tools.errors import InputError
+from minirsed.detector import RULES
 from minirsed.multires import ARCHITECTURES
+from minirsed.outside.inputs import INPUTS
 
 GENERATORS = ("minirsed", "official")
 HEADS = ("attention", "frames")
 DTYPES = ("float32", "float16")
+MIXINGS, FRAME_LOSSES, SCHEDULES, KEPT = (
+    ("waveforms", "spectra"),
+    ("event", "all"),
+    ("constant", "cosine"),
+    ("best", "last"),
+)
+NEED_SPECTRA = (  # settings of `minirsed.outside`; where waveforms are mixed they must be as in the paper
+    *("inputs", "members", "frame_loss", "onset_weight", "schedule", "average", "stretch", "pitch_bands"),
+    *("event_equaliser_db", "distance", "second_background", "other_events", "low_pass"),
+)
 KIND_NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
@@ -26,7 +38,9 @@ def _setting(group, default, help_text, *, low=None, high=None, choices=None, un
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Settings of `python -m minirsed.train`; defaults are those of the preset `quick`.
+    """Settings of `python -m minirsed.train`; defaults are those of the preset `plain`.
+
+    `complete(PRESETS["quick"], {"label": "babycry"})` gives those of the command line.
 
     Raises
     ------
@@ -55,7 +69,31 @@ class TrainSettings:
         choices=HEADS,
     )
     n_mels: int = _setting("model", 64, "mel bands of the features", low=1, unit="bands")
+    inputs: str = _setting(
+        "model",
+        "lfbe",
+        "what the network sees: the paper's features (lfbe), or what neither gain nor a sample rate of 16 kHz changes "
+        "(relative, every 46 ms)",
+        choices=tuple(INPUTS),
+    )
+    members: int = _setting("model", 1, "networks, trained side by side and joined into one", low=1, unit="networks")
+    rule: str = _setting(
+        "model",
+        "longest",
+        "what becomes an event: the longest run of active frames in a clip with p above a threshold, as in the paper, "
+        "or the strongest segment, by the evidence of its frames",
+        choices=RULES,
+    )
     alpha: float = _setting("training", 1.0, "weight of the frame loss against the utterance loss (paper: α)", low=0.0)
+    frame_loss: str = _setting(
+        "training",
+        "event",
+        "frames that count in it: those near the event, as in the paper, or all, those of clips without an event too",
+        choices=FRAME_LOSSES,
+    )
+    onset_weight: float = _setting(
+        "training", 1.0, "how much more the frames within 0.5 s of an onset count in it", low=0.0
+    )
     clips: int = _setting("data", 600, "training mixtures, half of them with an event", low=2, unit="clips")
     dev_clips: int = _setting(
         "data", 200, "development mixtures, on which the best epoch is chosen", low=2, unit="clips"
@@ -63,6 +101,15 @@ class TrainSettings:
     epochs: int = _setting("training", 12, "passes over the training mixtures", low=1, unit="epochs")
     batch_size: int = _setting("training", 10, "mixtures per update", low=1, unit="clips")
     learning_rate: float = _setting("training", 2e-3, "step size of Adam", low=1e-12, high=1.0)
+    schedule: str = _setting(
+        "training", "constant", "the step size: constant, or rising for a tenth of the updates and then falling to 0 "
+        "along a cosine", choices=SCHEDULES,
+    )  # fmt: skip
+    average: float = _setting(
+        "training", 0.0, "keep a running average of the weights that forgets 1 − X of itself an update; 0: none",
+        low=0.0, high=0.9999,
+    )  # fmt: skip
+    keep: str = _setting("training", "best", "the epoch to keep: the best on dev, or the last", choices=KEPT)
     max_grad_norm: float = _setting(
         "training", 1.0, "scale gradients with a larger joint norm down to this norm; 0: never", low=0.0
     )
@@ -76,6 +123,35 @@ class TrainSettings:
     mask_bands: int = _setting(
         "augmentation", 12, "mask up to this many neighbouring mel bands of a training clip", low=0, unit="bands"
     )
+    stretch: float = _setting(
+        "augmentation", 0.0, "play events up to e^X times as fast or slow, at their pitch", low=0.0, high=1.0
+    )
+    pitch_bands: float = _setting(
+        "augmentation", 0.0, "shift events up to this far up or down, at their length", low=0.0, unit="mel bands"
+    )
+    event_equaliser_db: float = _setting(
+        "augmentation", 0.0, "the equaliser, on the event alone; 0: none", low=0.0, unit="dB"
+    )
+    distance: float = _setting(
+        "augmentation",
+        0.0,
+        "how likely an event is far away: in a room, and without its highest frequencies",
+        low=0.0,
+        high=1.0,
+    )
+    second_background: float = _setting(
+        "augmentation", 0.0, "how likely a clip has a second background, at -10 to 3 dB", low=0.0, high=1.0
+    )
+    other_events: float = _setting(
+        "augmentation",
+        0.0,
+        "how likely a clip has one or two events of other classes, which are not to be found",
+        low=0.0,
+        high=1.0,
+    )
+    low_pass: float = _setting(
+        "augmentation", 0.0, "how likely a clip is low-passed, at 3 to 16 kHz", low=0.0, high=1.0
+    )
     ebr_db: tuple = _setting(
         "data",
         (-6.0, 0.0, 6.0),  # the task's
@@ -84,6 +160,18 @@ class TrainSettings:
     )
     seed: int = _setting(
         "training", 0, "random seed of the mixtures, the initial weights and the order of the clips", low=0
+    )
+    mixing: str = _setting(
+        "data",
+        "waveforms",
+        "training mixtures: of waveforms, once, 30 s long, as in the paper, or of spectra, a new clip every time",
+        choices=MIXINGS,
+    )
+    clip_s: float = _setting(
+        "data", 10.0, "length of a training clip where spectra are mixed", low=0.1, high=30.0, unit="s"
+    )
+    backgrounds: int = _setting(
+        "data", 600, "pieces of background, 30 s each, that such clips are cut from, at most", low=1, unit="pieces"
     )
     generator: str = _setting(
         "data",
@@ -102,8 +190,23 @@ class TrainSettings:
             object.__setattr__(self, "ebr_db", tuple(self.ebr_db))
         for setting in dataclasses.fields(self):
             check(setting, getattr(self, setting.name))
+        if self.mixing == "spectra":
+            self._check_spectra()
+        else:
+            for setting in dataclasses.fields(self):
+                if setting.name in NEED_SPECTRA and getattr(self, setting.name) != setting.default:
+                    raise InputError(
+                        f"{option_name(setting.name)} needs --mixing spectra; --preset plain is without both"
+                    )
         if self.redraw and self.generator != "minirsed":
             raise InputError("--redraw needs --generator minirsed: the official one knows one set of mixtures a seed")
+
+    def _check_spectra(self):
+        if self.arch not in ARCHITECTURES:
+            raise InputError(f"--mixing spectra needs recurrent layers, not --arch {self.arch}")
+        if self.generator != "minirsed" or self.redraw:
+            other = "--redraw" if self.redraw else f"--generator {self.generator}"
+            raise InputError(f"{other} needs --mixing waveforms, as --preset plain has it")
 
 
 def check(setting, value):
@@ -147,8 +250,17 @@ def option_name(name):
 _PAPER = {
     "units": 256, "learning_rate": 1e-4, "dev_clips": 500, "max_grad_norm": 0.0, "equaliser_db": 0.0, "mask_bands": 0,
 }  # fmt: skip
+# What holds outside the laboratory, see `minirsed.outside`: minutes on two cores.
+_OUTSIDE = {
+    "mixing": "spectra", "inputs": "relative", "members": 4, "units": 32, "rule": "strongest",
+    "clips": 2500, "epochs": 10, "learning_rate": 6e-3, "schedule": "cosine", "average": 0.99, "keep": "last",
+    "alpha": 3.0, "frame_loss": "all", "onset_weight": 4.0,
+    "mask_bands": 10, "stretch": 0.15, "pitch_bands": 1.5, "event_equaliser_db": 3.0, "distance": 1.0,
+    "second_background": 0.5, "other_events": 0.3, "low_pass": 0.4,
+}  # fmt: skip
 PRESETS = {
-    "quick": {},  # the defaults above: minutes on two cores
+    "quick": _OUTSIDE,
+    "plain": {},  # the defaults above: the paper's features, losses and rule, and small enough for two cores
     "paper-5k": {**_PAPER, "clips": 5000, "epochs": 15, "layers": 3},
     "paper-15k": {**_PAPER, "clips": 15000, "epochs": 10, "layers": 4},
     # of the DCASE 2017 baseline, as far as whole clips allow: it takes 256 frames at a time, two clips are 2606
@@ -201,7 +313,7 @@ def _add_argument(group, setting):
         group.add_argument(option_name(setting.name), action="store_true", **options)
         return
     unit = f" {about['unit']}" if about["unit"] else ""
-    options["help"] += f" (default: {value_text(setting.default)}{unit})"
+    options["help"] += f" (default: {value_text(PRESETS['quick'].get(setting.name, setting.default))}{unit})"
     options |= {"type": float, "action": Several} if kind is tuple else {"type": kind}
     if about["choices"]:
         options["choices"] = about["choices"]
@@ -228,6 +340,8 @@ def given_settings(namespace):
 def complete(preset, given):
     """`TrainSettings` of a dict of settings, what its architecture has of its own, and a dict that overrules both."""
     arch = given.get("arch", preset.get("arch"))
+    if arch in ARCH_SETTINGS and preset.get("mixing") == "spectra":
+        preset = PRESETS["plain"]  # what is trained on whole clips
     return TrainSettings(**{**preset, **ARCH_SETTINGS.get(arch, {}), **given})
 
 

@@ -70,6 +70,10 @@ class FeatureStore:
     def __len__(self):
         return len(self.features)
 
+    def name(self, row):
+        """Of a mixture."""
+        return self.recipes[row].name
+
     def clips(self, rows):
         """Features of some rows, a copy: (len(rows), T, 64), dtype of the store.
 

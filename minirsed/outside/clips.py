@@ -1,0 +1,128 @@
+"""Training clips, each one new: a background, perhaps more of them, sounds that are not the event, and perhaps the event.
+
+Data flow: spectra, changes → **clips** → inputs → members. After the paper's Sec. 4 (an event at a random place in a
+background, at one of three ratios), in the power domain and shorter: 10 s hold as much of an event as 30 s do, and three
+times as many of them fit into a second of training.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minirsed.features import HOP, SAMPLE_RATE, frame_labels
+from minirsed.outside import changes
+from minirsed.outside.inputs import band_widths_hz
+from minirsed.outside.spectra import FRAMES_BEFORE
+
+SECOND_BACKGROUND_DB = (-10.0, 3.0)  # of the first's level
+OTHER_EVENTS_DB = (-6.0, 10.0)  # of the background under them
+MIXTURE_CUTOFF_HZ, EVENT_CUTOFF_HZ = (3000.0, 16000.0), (1500.0, 8000.0)
+ROOM_T60_S, ROOM_DIRECT_DB = (0.15, 0.9), (-3.0, 12.0)
+ROOM, EVENT_LOW_PASS = 0.5, 0.4  # how likely each is where an event is far away
+
+
+class Batch(NamedTuple):
+    """B clips of T frames."""
+
+    power: np.ndarray  # (B, T, bands) float32
+    labels: np.ndarray  # (B, T) float32, y_t
+
+
+def draw_batch(rng, spectra, settings, n_clips):
+    """Draw a minibatch, half of its clips with an event.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    spectra : minirsed.outside.spectra.Spectra
+    settings : minirsed.run.settings.TrainSettings
+        Its `clip_s`, `ebr_db` and changes.
+    n_clips : int
+        An odd one out has an event every other time.
+
+    Returns
+    -------
+    Batch
+    """
+    n_events = (n_clips + rng.integers(2)) // 2 if n_clips % 2 else n_clips // 2
+    clips = [draw_clip(rng, spectra, settings, i < n_events) for i in range(n_clips)]
+    return Batch(*(np.stack(part) for part in zip(*clips, strict=True)))
+
+
+def n_clip_frames(clip_s):
+    """Frames of a training clip: an even number, at least 2."""
+    return max(2, round(clip_s * SAMPLE_RATE / HOP / 2) * 2)
+
+
+def draw_clip(rng, spectra, settings, has_event):
+    """One clip: (T, bands) power and (T,) labels."""
+    n_frames = n_clip_frames(settings.clip_s)
+    power = _background(rng, spectra, n_frames)
+    if rng.random() < settings.second_background:
+        second = _background(rng, spectra, n_frames)
+        level = _ratio(rng, SECOND_BACKGROUND_DB) * _level(power, spectra) / max(_level(second, spectra), 1e-20)
+        power = power + second * np.float32(level)
+    background, labels = power.copy(), np.zeros(n_frames, np.float32)
+    if spectra.others and rng.random() < settings.other_events:
+        for _ in range(rng.integers(1, 3)):
+            _put(rng, power, background, spectra.others, _ratio(rng, OTHER_EVENTS_DB), spectra, settings)
+    if has_event:
+        ratio = 10.0 ** (settings.ebr_db[rng.integers(len(settings.ebr_db))] / 10)
+        onset_s, offset_s = _put(rng, power, background, spectra.events, ratio, spectra, settings)
+        labels = frame_labels(onset_s, offset_s, n_frames)
+    if settings.equaliser_db > 0:
+        power *= changes.equaliser(rng, settings.equaliser_db, spectra.bands)
+    if rng.random() < settings.low_pass:
+        power *= changes.low_pass(_log_uniform(rng, MIXTURE_CUTOFF_HZ), spectra.n_mels, spectra.bands)
+    return power, labels
+
+
+def _background(rng, spectra, n_frames):
+    features = spectra.backgrounds.features
+    return spectra.background(rng.integers(len(features)), rng.integers(features.shape[1]), n_frames)
+
+
+def _put(rng, power, background, recordings, ratio, spectra, settings):
+    """Add an event to `power`, in place; (onset_s, offset_s) of its frames' centres within the clip."""
+    recording = recordings[rng.integers(len(recordings))]
+    event, length_s = _changed(rng, *recording[rng.integers(len(recording))], spectra, settings)
+    n_frames = len(power)
+    length = max(length_s * SAMPLE_RATE / HOP, 1.0)
+    n_active = min(length, n_frames - 1)
+    onset = int(rng.uniform(0, n_frames - n_active))  # the frame whose first sample is the event's
+    under = background[onset : int(np.ceil(onset + n_active))]
+    own = event.sum(axis=0, dtype=np.float64) / length  # as the mixer's rms: over the event's length
+    gain = ratio * (_level(under, spectra) or _level(background, spectra)) / max(_level(own[None], spectra), 1e-20)
+    first = onset - FRAMES_BEFORE
+    event = event[max(-first, 0) : n_frames - first]
+    power[max(first, 0) : max(first, 0) + len(event)] += event * np.float32(gain)
+    return onset * HOP / SAMPLE_RATE, (onset + n_active) * HOP / SAMPLE_RATE
+
+
+def _changed(rng, power, length_s, spectra, settings):
+    """An event as it might have been elsewhere, and its length."""
+    if settings.stretch > 0 or settings.pitch_bands > 0:
+        speed = float(np.exp(rng.uniform(-1, 1) * settings.stretch))
+        power = changes.stretched(power, speed, rng.uniform(-1, 1) * settings.pitch_bands)
+        length_s /= speed
+    if rng.random() < settings.distance:
+        if rng.random() < ROOM:
+            power = changes.reverberated(power, rng.uniform(*ROOM_T60_S), rng.uniform(*ROOM_DIRECT_DB))
+        if rng.random() < EVENT_LOW_PASS:
+            power = power * changes.low_pass(_log_uniform(rng, EVENT_CUTOFF_HZ), spectra.n_mels, spectra.bands)
+    if settings.event_equaliser_db > 0:
+        power = power * changes.equaliser(rng, settings.event_equaliser_db, spectra.bands)
+    return power, length_s
+
+
+def _level(power, spectra):
+    """Mean power of (frames, bands), as that of samples: Σ_m w_m P_tm."""
+    return float((power @ band_widths_hz(spectra.n_mels)[: spectra.bands]).mean())
+
+
+def _ratio(rng, between_db):
+    return 10.0 ** (rng.uniform(*between_db) / 10)
+
+
+def _log_uniform(rng, between):
+    return float(np.exp(rng.uniform(*np.log(between))))

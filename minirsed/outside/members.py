@@ -1,0 +1,240 @@
+"""Several small networks, trained side by side on clips of their own and joined into one.
+
+Data flow: clips, inputs → **members** → detector; `minirsed.run.resumable` counts, saves and judges. In the order of use:
+
+    clips     member k draws minibatch i of epoch n from a generator of its own, seeded with (seed, k, n, i)
+    loss      L_utt + α L_frame, where L_frame may be a mean over *all* frames of *all* clips, the frames within 0.5 s of
+              an onset counting more: what a false alarm is made of, and what the scorer asks for
+    step      η_i rises linearly over the first tenth of all updates, then falls to 0 along half a cosine
+              (Loshchilov and Hutter 2017); Adam as ever
+    average   θ̄ ← d θ̄ + (1 − d) θ,  d = min(average, (i + 1)/(i + 10)): what is kept (Polyak and Juditsky 1992)
+    join      K networks of H units are one of K·H: W and U block by block, w_head / K. Its frame logits are the mean of
+              theirs, exactly; so a detector of several is a detector like any other
+
+No member knows of the others, so threads take one each and the bytes do not depend on their number.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from minirsed.adam import Adam, clip_by_global_norm
+from minirsed.features import HOP, SAMPLE_RATE
+from minirsed.losses import frame_loss_weights
+from minirsed.model import Losses, ModelConfig, groups, init_params, loss_and_grads
+from minirsed.multires import directions
+from minirsed.outside import changes
+from minirsed.outside.clips import draw_batch
+from minirsed.outside.inputs import INPUTS
+from minirsed.store.dataset import MIN_STD
+from minirsed.training import Update
+
+ONSET_S = 0.5  # the scorer's collar
+WARM_UP = 0.1  # share of all updates
+STATISTICS_CLIPS = 100  # whose inputs mean and std are taken of
+STATISTICS_STREAM = 1 << 32  # no member has that number
+
+
+class Members:
+    """K networks in training.
+
+    Attributes
+    ----------
+    config : minirsed.model.ModelConfig
+        Of each.
+    params, averages : list of dict of ndarray
+        What is trained, and what is kept.
+    adams : list of minirsed.adam.Adam
+    mean, std : (D,) float32
+        Of their inputs.
+    """
+
+    def __init__(self, config, params, averages, adams, mean, std):
+        self.config, self.params, self.averages, self.adams = config, params, averages, adams
+        self.mean, self.std = mean, std
+
+    @classmethod
+    def start(cls, settings, spectra):
+        """Random weights, a generator for each member, and the statistics of some clips."""
+        config = member_config(settings, INPUTS[settings.inputs].n_inputs(settings.n_mels))
+        params = [init_params(config, np.random.default_rng([settings.seed, k])) for k in range(settings.members)]
+        averages = [{name: value.copy() for name, value in each.items()} for each in params]
+        adams = [Adam(settings.learning_rate) for _ in params]
+        return cls(config, params, averages, adams, *input_stats(settings, spectra))
+
+    def updates(self, spectra, settings, epoch, n_done, executor):
+        """Update every member with one minibatch after another, in place.
+
+        Parameters
+        ----------
+        spectra : minirsed.outside.spectra.Spectra
+        settings : minirsed.run.settings.TrainSettings
+        epoch, n_done : int
+            Number of the epoch, from 1 on, and of its updates that are done already.
+        executor : concurrent.futures.Executor
+
+        Yields
+        ------
+        minirsed.training.Update
+            After each update of all members: losses of their clips, one member after another, and the mean of the norms.
+        """
+        n_batches = n_updates_of_epoch(settings)
+        for batch in range(n_done, n_batches):
+            number, total = (epoch - 1) * n_batches + batch, settings.epochs * n_batches
+            n_clips = min(settings.batch_size, settings.clips - batch * settings.batch_size)
+
+            def one(k, batch=batch, number=number, total=total, n_clips=n_clips):
+                rng = np.random.default_rng([settings.seed, k, epoch, batch])
+                return self._update(k, rng, spectra, settings, step_size(settings, number, total), number, n_clips)
+
+            results = list(executor.map(one, range(len(self.params))))
+            losses = Losses(*(np.concatenate(part) for part in zip(*(each for each, _ in results), strict=True)))
+            rows = np.tile(batch * settings.batch_size + np.arange(n_clips), len(results))
+            yield Update(rows, losses, float(np.mean([norm for _, norm in results])))
+
+    def _update(self, k, rng, spectra, settings, learning_rate, number, n_clips):
+        params, average, adam = self.params[k], self.averages[k], self.adams[k]
+        kind = INPUTS[settings.inputs]
+        batch = draw_batch(rng, spectra, settings, n_clips)
+        x = (kind.of_power(batch.power, spectra.n_mels) - self.mean) / self.std
+        x = changes.masked(x, rng, settings.mask_bands)
+        labels = thinned(batch.labels, kind.rate)
+        weights = frame_weights(labels, settings, kind.rate)
+        parts, grads = [], None
+        for rows in groups(n_clips):
+            losses, own, _ = loss_and_grads(
+                params, self.config, x[rows], labels[rows], settings.alpha,
+                frame_weights=weights[rows], rng=rng, weight=1 / n_clips, with_dx=False,
+            )  # fmt: skip
+            parts.append(losses)
+            grads = own if grads is None else {name: grads[name] + own[name] for name in grads}
+        grads, norm = clip_by_global_norm(grads, settings.max_grad_norm)
+        adam.learning_rate = learning_rate
+        adam.update(params, grads)
+        decay = np.float32(min(settings.average, (number + 1) / (number + 10)))
+        for name, value in params.items():
+            average[name] += (1 - decay) * (value - average[name])
+        return Losses(*(np.concatenate(part) for part in zip(*parts, strict=True))), norm
+
+    def __iter__(self):
+        """Parameters, averages and Adam of one member after another."""
+        return zip(self.params, self.averages, self.adams, strict=True)
+
+    def joined(self):
+        """`join` of what is kept: the parameters of one network, and its configuration."""
+        config = dataclasses.replace(self.config, n_units=self.config.n_units * len(self.averages))
+        return join(self.averages, self.config), config
+
+
+def member_config(settings, n_inputs):
+    """`ModelConfig` of each member."""
+    return ModelConfig(settings.arch, settings.layers, settings.units, n_inputs, settings.head)
+
+
+def n_updates_of_epoch(settings):
+    """Minibatches in an epoch."""
+    return -(-settings.clips // settings.batch_size)
+
+
+def step_size(settings, number, total):
+    """η of update `number` of `total`, from 0 on."""
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    rising = WARM_UP * total
+    if number < rising:
+        return settings.learning_rate * (number + 1) / rising
+    return settings.learning_rate * 0.5 * (1 + np.cos(np.pi * (number - rising) / (total - rising)))
+
+
+def frame_weights(labels, settings, rate):
+    """Weights of the frames in L_frame: (B, T) float32.
+
+    With `frame_loss` near those of the paper (Sec. 4.1, `minirsed.losses.frame_loss_weights`), with all 1/T for every
+    frame of every clip; either way times `onset_weight` from 0.5 s before an onset to 0.5 s after it.
+    """
+    n_frames = labels.shape[1]
+    half = round(ONSET_S * SAMPLE_RATE / HOP / rate)
+    if settings.frame_loss == "all":
+        weights = np.full_like(labels, 1 / n_frames)
+    else:
+        weights = frame_loss_weights(labels, margin=50 // rate)
+    for row, active in zip(weights, labels, strict=True):
+        if active.any():
+            onset = int(active.argmax())
+            row[max(onset - half, 0) : onset + half] *= settings.onset_weight
+    return weights
+
+
+def thinned(labels, rate):
+    """Labels (B, T) of every `rate` frames as one: those of the first; an event keeps one at least."""
+    thin = labels[:, ::rate].copy()
+    lost = labels.any(axis=1) & ~thin.any(axis=1)
+    thin[lost] = labels[lost].reshape(lost.sum(), thin.shape[1], rate).max(axis=2)
+    return thin
+
+
+def input_stats(settings, spectra):
+    """Mean and standard deviation of every input over some training clips: two (D,) float32."""
+    kind, inputs = INPUTS[settings.inputs], []
+    for i in range(-(-STATISTICS_CLIPS // settings.batch_size)):
+        rng = np.random.default_rng([settings.seed, STATISTICS_STREAM, i])
+        inputs.append(kind.of_power(draw_batch(rng, spectra, settings, settings.batch_size).power, spectra.n_mels))
+    frames = np.concatenate(inputs).reshape(-1, inputs[0].shape[-1]).astype(np.float64)
+    return frames.mean(axis=0).astype(np.float32), np.maximum(frames.std(axis=0), MIN_STD).astype(np.float32)
+
+
+def join(members, config):
+    """K networks of H units as one of K·H whose frame logits are the mean of theirs.
+
+    Parameters
+    ----------
+    members : list of dict of ndarray
+        Parameters of recurrent networks with the same inputs.
+    config : minirsed.model.ModelConfig
+        Of each.
+
+    Returns
+    -------
+    dict of ndarray
+        Parameters of the same architecture. States are [those of member 1 | member 2 | …] in each direction, and so are
+        the columns of each gate.
+    """
+    K, H, names = len(members), config.n_units, directions(config.arch)
+    if K == 1:
+        return {name: value.copy() for name, value in members[0].items()}
+    joined = {}
+    for layer in range(config.n_layers):
+        for direction in names:
+            name = f"gru{layer}.{direction}"
+            own = [{key: each[f"{name}.{key}"] for key in ("W", "U", "b")} for each in members]
+            gates = [{key: np.split(value, 3, axis=-1) for key, value in each.items()} for each in own]
+            joined[f"{name}.b"] = np.concatenate([each["b"][gate] for gate in range(3) for each in gates])
+            joined[f"{name}.U"] = np.hstack([_blocks([each["U"][gate] for each in gates]) for gate in range(3)])
+            if layer == 0:  # all see the same inputs
+                joined[f"{name}.W"] = np.hstack([each["W"][gate] for gate in range(3) for each in gates])
+                continue
+            joined[f"{name}.W"] = np.hstack(
+                [
+                    np.vstack(
+                        [
+                            _blocks([each["W"][gate][side * H : (side + 1) * H] for each in gates])
+                            for side in range(len(names))
+                        ]
+                    )
+                    for gate in range(3)
+                ]
+            )
+    w = [np.split(each["head.w"], len(names)) for each in members]
+    joined["head.w"] = np.concatenate([each[side] for side in range(len(names)) for each in w]) / np.float32(K)
+    if "head.b" in members[0]:
+        joined["head.b"] = np.mean([each["head.b"] for each in members], axis=0, dtype=np.float32)
+    return joined
+
+
+def _blocks(matrices):
+    """Block-diagonal matrix."""
+    rows, columns = matrices[0].shape
+    blocks = np.zeros((len(matrices) * rows, len(matrices) * columns), matrices[0].dtype)
+    for k, matrix in enumerate(matrices):
+        blocks[k * rows : (k + 1) * rows, k * columns : (k + 1) * columns] = matrix
+    return blocks

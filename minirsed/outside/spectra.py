@@ -1,0 +1,134 @@
+"""The sounds of a bank as power in mel bands, so that mixing them costs a third of a millisecond.
+
+Data flow: bank, store → **spectra** → clips. Powers of sounds that have nothing to do with each other add up, on average:
+
+    |B_k + E_k|² = |B_k|² + |E_k|² + 2 Re(B_k E_k*),        E[Re(B_k E_k*)] = 0
+
+and a mel band of a frame averages the last term over its bins. Against mixtures of waveforms, 10,000 frames under events
+differ by 0.006 in the mean of the logarithm and by 0.12 in its standard deviation, where that of the features is 3. So
+every training clip can be a new one.
+"""
+
+import contextlib
+from typing import NamedTuple
+
+import numpy as np
+
+from data_tools.audio import CLIP_S, SAMPLE_RATE
+from data_tools.errors import InputError
+from data_tools.mixing import event_clip
+from data_tools.recipes import Recipe
+from minirsed.features import HOP, WIN, lfbe
+from minirsed.outside.inputs import INPUTS
+
+FRAMES_BEFORE = 4  # empty frames before an event: the first that its first sample falls into is number 3 or 4
+LEAST_POWER = 1e-20  # far below any floor of the inputs
+CHOICE_SEED = 2  # which backgrounds a run takes if it does not take all: the same for every run
+
+
+class EventSpectrum(NamedTuple):
+    """An event: its sound starts at the first sample of frame `FRAMES_BEFORE`."""
+
+    power: np.ndarray  # (frames, bands) float32
+    length_s: float
+
+
+class Spectra:
+    """All that training clips are made of.
+
+    Attributes
+    ----------
+    events, others : list of list of EventSpectrum
+        Of the class to detect and of all other classes, those of one recording together.
+    backgrounds : minirsed.store.dataset.FeatureStore
+        LFBE of pieces of 30 s, with the mixer's factor 0.2.
+    n_mels : int
+        Bands from 0 to 22,050 Hz.
+    bands : int
+        How many of them the clips have.
+    """
+
+    def __init__(self, events, others, backgrounds, n_mels, bands):
+        self.events, self.others, self.backgrounds = events, others, backgrounds
+        self.n_mels, self.bands = n_mels, bands
+
+    @classmethod
+    def of(cls, bank, settings, backgrounds, progress=None):
+        """Those of a run.
+
+        Parameters
+        ----------
+        bank : data_tools.banks.base.Bank
+        settings : minirsed.run.settings.TrainSettings
+        backgrounds : minirsed.store.dataset.FeatureStore
+            Of `background_recipes`.
+        progress : callable, optional
+            `progress(n_done, n_total)`, in events.
+
+        Raises
+        ------
+        InputError
+            An event cannot be read.
+        """
+        n_mels = settings.n_mels
+        bands = INPUTS[settings.inputs].n_inputs(n_mels)
+        clips = bank.events(settings.label, "train")
+        if settings.other_events > 0:
+            clips = clips + other_events(bank, settings.label)
+        recordings = {}
+        for i, clip in enumerate(clips, 1):
+            recordings.setdefault((clip.label, clip.key), []).append(event_spectrum(bank, clip, n_mels, bands))
+            if progress:
+                progress(i, len(clips))
+        events = [own for (label, _), own in recordings.items() if label == settings.label]
+        others = [own for (label, _), own in recordings.items() if label != settings.label]
+        return cls(events, others, backgrounds, n_mels, bands)
+
+    def name(self, row):
+        """Of a clip of an epoch, for messages."""
+        return f"number {row + 1} of the epoch"
+
+    def background(self, row, first, n_frames):
+        """(n_frames, bands) power of a background from one of its frames on; it starts again where it ends."""
+        frames = self.backgrounds.features[row, :, : self.bands]
+        pieces = []
+        while n_frames:
+            pieces.append(frames[first : first + n_frames])
+            n_frames, first = n_frames - len(pieces[-1]), 0
+        return np.exp(np.concatenate(pieces), dtype=np.float32)
+
+
+def background_recipes(bank, label, n):
+    """Recipes of at most `n` background pieces of the training subset as they are; all if there are no more."""
+    pieces = bank.backgrounds("train", label)
+    if len(pieces) > n:
+        rng = np.random.default_rng(CHOICE_SEED)
+        pieces = [pieces[i] for i in sorted(rng.choice(len(pieces), n, replace=False))]
+    return [
+        Recipe(
+            name=f"background_train_{i:06d}",
+            background=piece.key,
+            scene=piece.scene,
+            background_start_s=piece.start_s,
+            duration_s=CLIP_S,
+        )
+        for i, piece in enumerate(pieces)
+    ]
+
+
+def other_events(bank, label):
+    """Training events of all classes but one; a class that has none is passed over."""
+    others = []
+    for other in bank.classes:
+        if other != label:
+            with contextlib.suppress(InputError):  # none in this subset
+                others += bank.events(other, "train")
+    return others
+
+
+def event_spectrum(bank, clip, n_mels, bands):
+    """An event of a bank as an `EventSpectrum`. InputError: it cannot be read."""
+    y = event_clip(bank, clip.key, clip.onset_s, clip.offset_s)
+    padded = np.concatenate([np.zeros(FRAMES_BEFORE * HOP), y, np.zeros(WIN)])
+    power = np.exp(lfbe(padded, n_mels=n_mels, floor=LEAST_POWER)[:, :bands])
+    return EventSpectrum(power, len(y) / SAMPLE_RATE)
