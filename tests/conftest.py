@@ -65,6 +65,9 @@ class Store(SimpleNamespace):
     def clips(self, rows):
         return self.features[rows]
 
+    def name(self, row):
+        return self.recipes[row].name
+
 
 @pytest.fixture(scope="session", autouse=True)
 def signals_as_in_a_terminal():

@@ -75,7 +75,6 @@ def export(detector):
     onnx, onnxruntime = (require_extra("onnx", "minirsed.export", name) for name in ("onnx", "onnxruntime"))
     import numpy as np
 
-    from minirsed.activations import sigmoid
     from minirsed.export.graph import INPUT, build
     from minirsed.kernels import plain_numpy
 
@@ -85,13 +84,10 @@ def export(detector):
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     rng, difference = np.random.default_rng(0), 0.0
     for shape in CHECKED_SHAPES:
-        noise = rng.standard_normal((*shape, detector.config.n_inputs))
-        features = (detector.mean + 2 * detector.std * noise).astype(np.float32)
+        features = (-6 + 6 * rng.standard_normal((*shape, detector.n_mels))).astype(np.float32)
         with plain_numpy():  # the definition
-            frame_logits, clip_logits = detector.logits(features)
-        for ours, theirs in zip(
-            (sigmoid(clip_logits), sigmoid(frame_logits)), session.run(None, {INPUT: features}), strict=True
-        ):
+            logits = detector.logits(features)
+        for ours, theirs in zip(detector.probabilities(*logits), session.run(None, {INPUT: features}), strict=True):
             difference = max(difference, float(np.abs(ours - theirs).max()))
     if not difference <= TOLERANCE:
         raise InputError(
@@ -107,7 +103,8 @@ def summary(path, detector, n_bytes, difference):
     return (
         f"{path}: {n_bytes / 1e6:.2f} MB, detector of {detector.label}, {config.arch}, {config.n_layers} × "
         f"{config.n_units} units\n"
-        f"input    lfbe (B, T, {config.n_inputs}) float32, from minirsed.features.lfbe\n"
+        f"input    lfbe (B, T, {detector.n_mels}) float32, from minirsed.features.lfbe, "
+        f"floor={detector.power_floor:g}\n"
         f"outputs  probability (B,), frame_probabilities (B, T); thresholds {thresholds}\n"
         f"checked: differs from minirsed's own model by {difference:.0e} at most"
     )

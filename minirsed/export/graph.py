@@ -16,7 +16,8 @@ import numpy as np
 
 from data_tools.errors import InputError
 from minirsed import __version__
-from minirsed.features import HOP, POWER_FLOOR, SAMPLE_RATE, WIN, tables
+from minirsed.export.outside import relative_inputs, repeated, strongest_probability
+from minirsed.features import HOP, SAMPLE_RATE, WIN, tables
 from minirsed.multires import directions
 
 OPSET, IR_VERSION = 17, 8  # of 2022: old enough for every runtime in use, new enough for all that is needed
@@ -35,6 +36,22 @@ class Graph:
 
         self.nodes.append(helper.make_node(operator, inputs.split(" "), [output], name=output, **attributes))
         return output
+
+    def scan(self, inputs, outputs, body, axis):
+        """Append a loop over an axis of the last input; the others are the state that `body` hands on."""
+        from onnx import helper
+
+        names = inputs.split(" ")
+        self.nodes.append(
+            helper.make_node("Scan", names, outputs, body=body, num_scan_inputs=1, scan_input_axes=[axis])
+        )
+
+    def subgraph(self, name, inputs, outputs):
+        """All of it as an `onnx.GraphProto`."""
+        from onnx import helper, numpy_helper
+
+        constants = [numpy_helper.from_array(value, key) for key, value in self.constants.items()]
+        return helper.make_graph(self.nodes, name, inputs, outputs, constants)
 
     def constant(self, name, value, dtype=np.int64):
         """Store a constant; int64 is what ONNX wants for axes and indices."""
@@ -63,19 +80,26 @@ def build(detector):
     InputError
         An architecture other than uni, bi and multires.
     """
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import TensorProto, helper
 
     graph = Graph()
-    h = _encoder(graph, detector.params, detector.config, _normalised(graph, detector))
-    _head(graph, detector.params["head.w"], h)
-    n_bands, float32 = detector.config.n_inputs, TensorProto.FLOAT
+    _require_known(detector.config)
+    inputs = INPUT if detector.inputs == "lfbe" else relative_inputs(graph, INPUT, detector.n_mels)
+    h = _encoder(graph, detector.params, detector.config, _normalised(graph, detector, inputs))
+    logits, clip_logit = _head(graph, detector.params["head.w"], h)
+    if detector.inputs == "relative":
+        logits = repeated(graph, logits, INPUT)
+    graph.add("Sigmoid", logits, OUTPUTS[1])
+    if detector.rule == "strongest":
+        strongest_probability(graph, logits, detector.thres1, OUTPUTS[0])
+    else:
+        graph.add("Sigmoid", clip_logit, OUTPUTS[0])
+    n_bands, float32 = detector.n_mels, TensorProto.FLOAT
     p, p_t = OUTPUTS
-    proto = helper.make_graph(
-        graph.nodes,
+    proto = graph.subgraph(
         "minirsed",
         [helper.make_tensor_value_info(INPUT, float32, ["B", "T", n_bands])],
         [helper.make_tensor_value_info(p, float32, ["B"]), helper.make_tensor_value_info(p_t, float32, ["B", "T"])],
-        [numpy_helper.from_array(value, name) for name, value in graph.constants.items()],
     )
     model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     model.producer_name, model.producer_version = "minirsed", __version__
@@ -93,44 +117,56 @@ def metadata(detector):
     values = {
         "class": detector.label,
         "thres0": detector.thres0,  # event in the clip if p > thres0 …
-        "thres1": detector.thres1,  # … where p_t > thres1, in the longest run of frames
+        "thres1": detector.thres1,  # … where p_t > thres1, in the longest run of frames or the strongest segment
+        "rule": detector.rule,
+        "inputs": detector.inputs,
         "architecture": config.arch,
         "n_layers": config.n_layers,
         "n_units": config.n_units,
         "minirsed_version": __version__,
         "sr": SAMPLE_RATE,
-        "n_fft": len(tables(config.n_inputs, win_length).cosine),
+        "n_fft": len(tables(detector.n_mels, win_length).cosine),
         "win_length": win_length,
         "hop_length": HOP,
         "window": "periodic Hann, then zeros up to n_fft",
         "frames": "frame t covers samples [t*hop_length, t*hop_length + win_length), not centred",
         "spectrum": "power, no pre-emphasis",
-        "n_mels": config.n_inputs,
+        "n_mels": detector.n_mels,
         "fmin": 0,
         "fmax": SAMPLE_RATE / 2,
         "mel_formula": "Slaney",
         "mel_norm": "area 1 (Slaney)",
         "log": "natural",
-        "power_floor": POWER_FLOOR,
+        "power_floor": detector.power_floor,
     }
     return {name: value if isinstance(value, str) else f"{value:.12g}" for name, value in values.items()}
 
 
-def _normalised(graph, detector):
-    """Zero mean and unit variance per band, x = (lfbe − mean) / std, then time first: (T, B, D)."""
+def _require_known(config):
+    if config.arch not in ("uni", "bi", "multires"):
+        raise InputError(f"no ONNX graph for the architecture {config.arch!r}: expected uni, bi or multires")
+    if config.head != "attention":
+        raise InputError(f"no ONNX graph for the head {config.head!r}: expected attention")
+
+
+def _require_known(config):
+    if config.arch not in ("uni", "bi", "multires"):
+        raise InputError(f"no ONNX graph for the architecture {config.arch!r}: expected uni, bi or multires")
+    if config.head != "attention":
+        raise InputError(f"no ONNX graph for the head {config.head!r}: expected attention")
+
+
+def _normalised(graph, detector, inputs):
+    """Zero mean and unit variance per band, x = (inputs − mean) / std, then time first: (T, B, D)."""
     graph.constant("mean", detector.mean, np.float32)
     graph.constant("std", detector.std, np.float32)
-    graph.add("Sub", f"{INPUT} mean", "centred")
+    graph.add("Sub", f"{inputs} mean", "centred")
     graph.add("Div", "centred std", "normalised")
     return graph.add("Transpose", "normalised", "x", perm=[1, 0, 2])
 
 
 def _encoder(graph, params, config, x):
     """f(X) = [h_1 … h_T] (paper, Sec. 3): (T, B, D) → (T, B, K); see `minirsed.multires`."""
-    if config.arch not in ("uni", "bi", "multires"):
-        raise InputError(f"no ONNX graph for the architecture {config.arch!r}: expected uni, bi or multires")
-    if config.head != "attention":
-        raise InputError(f"no ONNX graph for the head {config.head!r}: expected attention")
     names, pooled = directions(config.arch), []
     for layer in range(config.n_layers):
         x = _gru_layer(graph, params, layer, x, names)
@@ -193,13 +229,11 @@ def _sum_of_resolutions(graph, pooled):
 
 
 def _head(graph, w, h):
-    """p_t = σ(wᵀh_t), a_t = p_t / Σ p_t as softmax of log p_t, h = Σ a_t h_t, p = σ(wᵀh) (paper, Sec. 2)."""
-    p, p_t = OUTPUTS
+    """e_t = wᵀh_t, a_t = p_t / Σ p_t as softmax of log p_t, h = Σ a_t h_t, e = wᵀh (paper, Sec. 2): names of e_t, e."""
     graph.constant("w", w, np.float32)
     axis1 = graph.constant("axis1", [1])
     graph.add("Transpose", h, "h_t", perm=[1, 0, 2])  # (B, T, K)
     graph.add("MatMul", "h_t w", "e_t")  # (B, T)
-    graph.add("Sigmoid", "e_t", p_t)
     graph.add("Neg", "e_t", "minus_e_t")
     graph.add("Softplus", "minus_e_t", "minus_log_p_t")  # log p_t = −softplus(−e_t)
     graph.add("Neg", "minus_log_p_t", "log_p_t")
@@ -207,5 +241,4 @@ def _head(graph, w, h):
     graph.add("Unsqueeze", f"a_t {axis1}", "a_row")  # (B, 1, T)
     graph.add("MatMul", "a_row h_t", "h_row")  # (B, 1, K)
     graph.add("Squeeze", f"h_row {axis1}", "h")  # (B, K)
-    graph.add("MatMul", "h w", "e")  # (B,)
-    graph.add("Sigmoid", "e", p)
+    return "e_t", graph.add("MatMul", "h w", "e")  # (B,)

@@ -1,7 +1,7 @@
 """What happens to a sound in another place, as random changes of its power in mel bands.
 
-Data flow: spectra → **changes** → clips. Every function takes (frames, bands) float32 power and returns it changed; labels
-change only where a function says so. The paper has none of them, and neither have its presets.
+Data flow: spectra → **changes** → clips. Power is (frames, bands) float32. The paper has none of these changes, and
+neither have its presets.
 """
 
 import numpy as np
@@ -19,10 +19,10 @@ LONGEST_TAIL = 40  # frames that a room adds, 0.9 s
 def stretched(power, speed, shift):
     """Another voice, another glass: played `speed` times as fast, and `shift` bands higher.
 
-    Time and pitch are changed apart, by linear interpolation of the log power: frame 4 + i (the sound's first is 4) comes
-    from 4 + i · speed, band m from m − shift; what comes from beyond the lowest or highest band is empty. (SpecAugment's
-    time warp, Park et al. 2019, and vocal tract length perturbation, Jaitly and Hinton 2013, reduced to their linear part.)
-    The sound becomes 1 / speed times as long.
+    Time and pitch are changed apart, by linear interpolation of the log power: frame 4 + i (the sound's first is 4)
+    comes from 4 + i · speed, band m from m − shift; what comes from beyond the lowest or highest band is empty. The
+    sound becomes 1 / speed times as long. After the time warp of SpecAugment (Park et al. 2019) and vocal tract length
+    perturbation (Jaitly and Hinton 2013), both reduced to their linear part.
     """
     log_power = np.log(np.maximum(power, LEAST_POWER))
     n_frames, n_bands = power.shape
@@ -62,7 +62,7 @@ def low_pass(cutoff_hz, n_mels, n_bands):
 def reverberated(power, t60_s, direct_db):
     """A room: each frame leaves an exponentially decaying tail behind it (after Schroeder, 1965).
 
-    E'_t = E_t + (1 − d) / (d R) Σ_{k ≥ 1} d^k E_{t−k},   d = 10^(−6 hop / T60): all of the tail has 1/R of the energy of
+    E'_t = E_t + (1 − d) / (d R) Σ_{k ≥ 1} d^k E_{t−k},   d = 10^(−6 hop / T60): the whole tail has 1/R of the energy of
     E_t, where R is the direct-to-reverberant ratio, `direct_db` in dB. The tail adds up to 40 frames; the label stays.
     """
     from scipy.signal import lfilter

@@ -1,8 +1,8 @@
-"""Training clips, each one new: a background, perhaps more of them, sounds that are not the event, and perhaps the event.
+"""Training clips, each one new: a background or two, perhaps sounds that are not the event, perhaps the event.
 
 Data flow: spectra, changes → **clips** → inputs → members. After the paper's Sec. 4 (an event at a random place in a
-background, at one of three ratios), in the power domain and shorter: 10 s hold as much of an event as 30 s do, and three
-times as many of them fit into a second of training.
+background, at one of three ratios), in the power domain and shorter: 10 s hold as much of an event as 30 s do, and
+three times as many of them fit into a second of training.
 """
 
 from typing import NamedTuple

@@ -2,8 +2,8 @@
 
 Data flow: features → **inputs** → detector (which normalises) → model; clips → **inputs** → members.
 
-`lfbe`      The paper's: every band of every frame (Sec. 4). The level of a recording and the bandwidth of its microphone
-            are part of it, and a network learns them as if they were part of the sound.
+`lfbe`      The paper's: every band of every frame (Sec. 4). The level of a recording and the bandwidth of its
+            microphone are part of it, and a network learns them as if they were part of the sound.
 
 `relative`  From the power P_tm = exp(LFBE_tm) of the bands up to 8 kHz, which a recording at 16 kHz holds as well:
 
@@ -12,10 +12,10 @@ Data flow: features → **inputs** → detector (which normalises) → model; cl
     running   M_i  = Σ_{k ≤ i} a^(i−k) L_k / Σ_{k ≤ i} a^(i−k),         a = exp(−46 ms / 10 s)
     inputs    x_im = ln(P_im / M_i + 1e-6)
 
-A gain g multiplies P and M alike, so x does not know it: the inputs are the same, whatever the level. M looks back only,
-so a stream can have it; its denominator is Adam's bias correction (Kingma and Ba 2015), so that the first seconds are
-like any others. Dividing by a running mean is what PCEN does band by band (Wang et al. 2017); here it is one mean for all
-bands, which leaves the colour of the background in place. 1e-6 puts a floor 60 dB under the level.
+A gain g multiplies P and M alike, so x does not know it: the inputs are the same, whatever the level. M looks back
+only, so a stream can have it; its denominator is Adam's bias correction (Kingma and Ba 2015), so that the first seconds
+are like any others. Dividing by a running mean is what PCEN does band by band (Wang et al. 2017); here it is one mean
+for all bands, which leaves the colour of the background in place. 1e-6 puts a floor 60 dB under the level.
 """
 
 from typing import NamedTuple

@@ -1,10 +1,11 @@
 """Several small networks, trained side by side on clips of their own and joined into one.
 
-Data flow: clips, inputs → **members** → detector; `minirsed.run.resumable` counts, saves and judges. In the order of use:
+Data flow: clips, inputs → **members** → detector; `minirsed.run.resumable` counts, saves and judges. In order:
 
     clips     member k draws minibatch i of epoch n from a generator of its own, seeded with (seed, k, n, i)
-    loss      L_utt + α L_frame, where L_frame may be a mean over *all* frames of *all* clips, the frames within 0.5 s of
-              an onset counting more: what a false alarm is made of, and what the scorer asks for
+    loss      L_utt + α L_frame, where L_frame may be a mean over *all* frames of *all* clips, the frames within 0.5 s
+              of an onset counting more: what a false alarm is made of, and what the scorer asks for
+    inputs    normalised, some bands masked, decorrelated by one matrix, which is part of W in the end
     step      η_i rises linearly over the first tenth of all updates, then falls to 0 along half a cosine
               (Loshchilov and Hutter 2017); Adam as ever
     average   θ̄ ← d θ̄ + (1 − d) θ,  d = min(average, (i + 1)/(i + 10)): what is kept (Polyak and Juditsky 1992)
@@ -47,11 +48,13 @@ class Members:
     adams : list of minirsed.adam.Adam
     mean, std : (D,) float32
         Of their inputs.
+    whitener : (D, D) float32
+        What the normalised inputs are multiplied by, see `input_stats`.
     """
 
-    def __init__(self, config, params, averages, adams, mean, std):
+    def __init__(self, config, params, averages, adams, mean, std, whitener):
         self.config, self.params, self.averages, self.adams = config, params, averages, adams
-        self.mean, self.std = mean, std
+        self.mean, self.std, self.whitener = mean, std, whitener
 
     @classmethod
     def start(cls, settings, spectra):
@@ -76,7 +79,7 @@ class Members:
         Yields
         ------
         minirsed.training.Update
-            After each update of all members: losses of their clips, one member after another, and the mean of the norms.
+            After each update of all members: losses of their clips, one member after another; the mean norm.
         """
         n_batches = n_updates_of_epoch(settings)
         for batch in range(n_done, n_batches):
@@ -97,7 +100,7 @@ class Members:
         kind = INPUTS[settings.inputs]
         batch = draw_batch(rng, spectra, settings, n_clips)
         x = (kind.of_power(batch.power, spectra.n_mels) - self.mean) / self.std
-        x = changes.masked(x, rng, settings.mask_bands)
+        x = changes.masked(x, rng, settings.mask_bands) @ self.whitener
         labels = thinned(batch.labels, kind.rate)
         weights = frame_weights(labels, settings, kind.rate)
         parts, grads = [], None
@@ -121,9 +124,12 @@ class Members:
         return zip(self.params, self.averages, self.adams, strict=True)
 
     def joined(self):
-        """`join` of what is kept: the parameters of one network, and its configuration."""
+        """`join` of what is kept: the parameters of one network on normalised inputs, and its configuration."""
         config = dataclasses.replace(self.config, n_units=self.config.n_units * len(self.averages))
-        return join(self.averages, self.config), config
+        params = join(self.averages, self.config)
+        for direction in directions(config.arch):
+            params[f"gru0.{direction}.W"] = self.whitener @ params[f"gru0.{direction}.W"]  # (x V) W = x (V W)
+        return params, config
 
 
 def member_config(settings, n_inputs):
@@ -174,13 +180,29 @@ def thinned(labels, rate):
 
 
 def input_stats(settings, spectra):
-    """Mean and standard deviation of every input over some training clips: two (D,) float32."""
+    """Statistics of the inputs of some training clips.
+
+    Returns
+    -------
+    mean, std : (D,) float32
+        Of every input.
+    whitener : (D, D) float32
+        V = U (Λ + w)^−½ Uᵀ, scaled to unit variance, of the covariance U Λ Uᵀ of the normalised inputs, where w is the
+        setting `whitening`. Neighbouring bands say much the same, and a step along what they share should not be longer
+        than others (LeCun et al. 1998). With w = 0, the identity.
+    """
     kind, inputs = INPUTS[settings.inputs], []
     for i in range(-(-STATISTICS_CLIPS // settings.batch_size)):
         rng = np.random.default_rng([settings.seed, STATISTICS_STREAM, i])
         inputs.append(kind.of_power(draw_batch(rng, spectra, settings, settings.batch_size).power, spectra.n_mels))
     frames = np.concatenate(inputs).reshape(-1, inputs[0].shape[-1]).astype(np.float64)
-    return frames.mean(axis=0).astype(np.float32), np.maximum(frames.std(axis=0), MIN_STD).astype(np.float32)
+    mean, std, whitener = frames.mean(axis=0), np.maximum(frames.std(axis=0), MIN_STD), np.eye(frames.shape[1])
+    if settings.whitening > 0:
+        normalised = (frames - mean) / std
+        variance, axes = np.linalg.eigh(np.cov(normalised.T))
+        whitener = (axes / np.sqrt(variance + settings.whitening)) @ axes.T
+        whitener /= np.sqrt(np.mean((normalised @ whitener) ** 2))
+    return tuple(part.astype(np.float32) for part in (mean, std, whitener))
 
 
 def join(members, config):

@@ -1,15 +1,16 @@
 """Frame probabilities → events, as many as there are: the segments whose evidence adds up.
 
-Data flow: **segments** → detector, `minirsed.recordings.event_finder`. The paper's rule (Sec. 2.1, `minirsed.decode`) asks a p of the whole clip
-whether there is an event, and takes the longest run of active frames for it. Outside, a little in every frame drowns
-a short event, and a weak long run elsewhere beats a strong short one. Here evidence decides both *whether* and *where*:
+Data flow: **segments** → detector, `minirsed.recordings.event_finder`. The paper's rule (Sec. 2.1, `minirsed.decode`)
+asks a p of the whole clip whether there is an event, and takes the longest run of active frames for it. Outside, a
+little in every frame drowns a short event, and a weak long run elsewhere beats a strong short one. Here evidence
+decides both *whether* and *where*:
 
     e_t = logit p_t, limited to ±10;   b = logit thres1;   C_t = max(0, C_{t−1}) + e_t − b
 
 C is Page's cumulative sum (1954). A segment begins where C rises above 0 and ends at C's peak, which is certain once C
-has fallen back to 0, or by `EVIDENCE` below the peak. Were the frames independent given the segment, exp(Σ e_t) would be
-the odds of "an event, here" against "none": b is what each active frame costs beforehand, and EVIDENCE what any event
-costs. So a segment of peak S has
+has fallen back to 0, or by `EVIDENCE` below the peak. Were the frames independent given the segment, exp(Σ e_t) would
+be the odds of "an event, here" against "none": b is what each active frame costs beforehand, and EVIDENCE what any
+event costs. So a segment of peak S has
 
     p = 1 − 2^(−S / EVIDENCE),        and is an event if p > thres0; at thres0 = ½, if S > EVIDENCE.
 

@@ -95,6 +95,7 @@ def write_checkpoint(folder, state):
         groups |= {"adam/m": state.adam.m, "adam/v": state.adam.v}
     else:
         for k, (params, average, adam) in enumerate(state.members):
+            arrays["whitener"] = state.members.whitener
             groups |= {f"members/{k}": params, f"averages/{k}": average, f"adam/m/{k}": adam.m, f"adam/v/{k}": adam.v}
     for group, values in groups.items():
         arrays |= {f"{group}/{name}": value for name, value in values.items()}
@@ -179,7 +180,7 @@ def _members(arrays, settings, detector, n_updates):
     """The networks in training of a run that mixes spectra."""
     config = member_config(settings, detector.config.n_inputs)
     like = {name: np.empty(shape, detector.mean.dtype) for name, shape in param_shapes(config).items()}
-    members = Members(config, [], [], [], detector.mean, detector.std)
+    members = Members(config, [], [], [], detector.mean, detector.std, arrays["whitener"])
     for k in range(settings.members):
         params, average, m, v = (
             _like(arrays, f"{group}/{k}/", like) for group in ("members", "averages", "adam/m", "adam/v")

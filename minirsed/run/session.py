@@ -389,7 +389,7 @@ def evaluate_run(
     def kind(detector):
         return {"n_mels": detector.n_mels, "floor": detector.power_floor}
 
-    def mixtures(subset, n_clips=None, kind=kind(detector)):
+    def mixtures(subset, n_clips=None, own=None):
         with progress(f"{subset} mixtures", "clip") as done:
             return _prepare(
                 bank, recipes_of(bank, settings, subset, n_clips), settings, machine, done, kind(own or detector)

@@ -20,7 +20,7 @@ MIXINGS, FRAME_LOSSES, SCHEDULES, KEPT = (
     ("best", "last"),
 )
 NEED_SPECTRA = (  # settings of `minirsed.outside`; where waveforms are mixed they must be as in the paper
-    *("inputs", "members", "frame_loss", "onset_weight", "schedule", "average", "stretch", "pitch_bands"),
+    *("inputs", "whitening", "members", "frame_loss", "onset_weight", "schedule", "average", "stretch", "pitch_bands"),
     *("event_equaliser_db", "distance", "second_background", "other_events", "low_pass"),
 )
 KIND_NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
@@ -75,6 +75,9 @@ class TrainSettings:
         "what the network sees: the paper's features (lfbe), or what neither gain nor a sample rate of 16 kHz changes "
         "(relative, every 46 ms)",
         choices=tuple(INPUTS),
+    )
+    whitening: float = _setting(
+        "model", 0.0, "decorrelate the inputs, with this added to each variance (1 in the mean); 0: do not", low=0.0
     )
     members: int = _setting("model", 1, "networks, trained side by side and joined into one", low=1, unit="networks")
     rule: str = _setting(
@@ -252,7 +255,7 @@ _PAPER = {
 }  # fmt: skip
 # What holds outside the laboratory, see `minirsed.outside`: minutes on two cores.
 _OUTSIDE = {
-    "mixing": "spectra", "inputs": "relative", "members": 4, "units": 32, "rule": "strongest",
+    "mixing": "spectra", "inputs": "relative", "whitening": 0.05, "members": 4, "units": 32, "rule": "strongest",
     "clips": 2500, "epochs": 10, "learning_rate": 6e-3, "schedule": "cosine", "average": 0.99, "keep": "last",
     "alpha": 3.0, "frame_loss": "all", "onset_weight": 4.0,
     "mask_bands": 10, "stretch": 0.15, "pitch_bands": 1.5, "event_equaliser_db": 3.0, "distance": 1.0,

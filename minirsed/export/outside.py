@@ -1,0 +1,88 @@
+"""What `minirsed.outside` puts before and behind the network, as ONNX nodes.
+
+Data flow: **outside** → graph. Names of values are those of the equations in `minirsed.outside.inputs` and `segments`.
+"""
+
+import numpy as np
+
+from minirsed.outside.inputs import FORGET, RATE, RELATIVE_FLOOR, band_widths_hz, n_bands
+from minirsed.outside.segments import EVIDENCE, MOST_A_FRAME, logit
+
+
+def relative_inputs(graph, lfbe, n_mels):
+    """`minirsed.outside.inputs.relative` of LFBE (B, T, n_mels): the name of x (B, ⌈T/2⌉, D).
+
+    M_i is a product with a triangular matrix of all pairs of frames: 1.7 MB in a clip of 30 s.
+    """
+    D = n_bands(n_mels)
+    start, second, end = (graph.constant(name, [v]) for name, v in (("start", 0), ("second", 1), ("last", 2**62)))
+    time, band, pair = (graph.constant(name, [v]) for name, v in (("time_axis", 1), ("band_axis", 2), ("pair", RATE)))
+    width = band_widths_hz(n_mels)[:D]
+    graph.add("Slice", f"{lfbe} {start} {graph.constant('D', [D])} {band}", "lfbe_low")
+    graph.add("Exp", "lfbe_low", "P_t")
+    graph.add("Pad", f"P_t {graph.constant('one_frame_more', [0, 0, 0, 0, 1, 0])}", "P_t.padded", mode="edge")
+    graph.add("Slice", f"P_t {start} {end} {time} {pair}", "P.even")
+    graph.add("Slice", f"P_t.padded {second} {end} {time} {pair}", "P.odd")  # an odd last frame: with itself
+    graph.add("Add", "P.even P.odd", "P.sum")
+    graph.add("Mul", f"P.sum {_number(graph, 'half_a_pair', 0.5)}", "P")
+    graph.add("MatMul", f"P {graph.constant('w_m', (width / width.sum())[:, None], np.float32)}", "L")  # (B, T', 1)
+    graph.add("Shape", "P", "n_pairs_1", start=1, end=2)
+    graph.add("Squeeze", "n_pairs_1", "n_pairs")
+    graph.add("Range", f"{graph.constant('from_0', 0)} n_pairs {graph.constant('by_1', 1)}", "i")
+    graph.add("Unsqueeze", f"i {graph.constant('as_column', [1])}", "i.column")
+    graph.add("Sub", "i.column i", "age")  # i − k, (T', T')
+    graph.add("Cast", "age", "age.float", to=1)
+    graph.add("Mul", f"age.float {_number(graph, 'ln_a', np.log(FORGET))}", "ln_a_age")
+    graph.add("Exp", "ln_a_age", "a_age.all")
+    graph.add("Trilu", "a_age.all", "a_age", upper=0)  # a^(i−k), 0 for k > i
+    graph.add("MatMul", "a_age L", "M.numerator")
+    graph.add("ReduceSum", f"a_age {graph.constant('over_k', [1])}", "M.denominator", keepdims=1)
+    graph.add("Div", "M.numerator M.denominator", "M")
+    graph.add("Div", "P M", "P_over_M")
+    graph.add("Add", f"P_over_M {_number(graph, 'relative_floor', RELATIVE_FLOOR)}", "P_over_M.floored")
+    return graph.add("Log", "P_over_M.floored", "inputs")
+
+
+def repeated(graph, logits, lfbe):
+    """Each logit of (B, ⌈T/2⌉) twice, cut to the T frames of `lfbe`: the name of (B, T)."""
+    graph.add("Shape", lfbe, "n_lfbe_1", start=1, end=2)
+    graph.add("Squeeze", "n_lfbe_1", "n_lfbe")
+    graph.add("Range", f"{graph.constant('from_0', 0)} n_lfbe {graph.constant('by_1', 1)}", "t_lfbe")
+    graph.add("Div", f"t_lfbe {graph.constant('frames_of_input', RATE)}", "t_inputs")  # of integers: rounded down
+    return graph.add("Gather", f"{logits} t_inputs", "e_t.repeated", axis=1)
+
+
+def strongest_probability(graph, frame_logits, thres1, output):
+    """Compute p = 1 − 2^(−S / EVIDENCE) of e_t (B, T), S the peak of `minirsed.outside.segments.strongest_segments`."""
+    from onnx import TensorProto, helper
+
+    def state(name):
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+
+    frame = type(graph)()  # one step of the sum, for all clips at once
+    zero, least = _number(frame, "C.zero", 0.0), _number(frame, "EVIDENCE", EVIDENCE)
+    frame.add("Sub", f"peak.before {least}", "lowest")
+    frame.add("Max", f"lowest {zero}", "ended")  # at or below it, the segment has ended
+    frame.add("LessOrEqual", "C.before ended", "is_new")
+    frame.add("Where", f"is_new {zero} C.before", "C.kept")
+    frame.add("Where", f"is_new {zero} peak.before", "peak.kept")
+    frame.add("Add", "C.kept gain", "C.after")
+    frame.add("Max", "peak.kept C.after", "peak.after")
+    frame.add("Max", "S.before C.after", "S.after")
+    names = ("C", "peak", "S")
+    body = frame.subgraph(
+        "frame", [state(f"{name}.before") for name in names] + [state("gain")], [state(f"{n}.after") for n in names]
+    )
+    limits = (_number(graph, name, value) for name, value in (("least_e", -MOST_A_FRAME), ("most_e", MOST_A_FRAME)))
+    graph.add("Clip", f"{frame_logits} {' '.join(limits)}", "evidence_t")
+    graph.add("Sub", f"evidence_t {_number(graph, 'b', logit(thres1))}", "gain_t")
+    graph.add("ReduceMax", "gain_t", "gain.most", axes=[1], keepdims=0)
+    graph.add("Mul", f"gain.most {_number(graph, 'nothing', 0.0)}", "C.start")  # (B,) zeros
+    graph.scan("C.start C.start C.start gain_t", ["C.end", "peak.end", "S"], body, axis=1)
+    graph.add("Mul", f"S {_number(graph, 'bits', -np.log(2) / EVIDENCE)}", "S.bits")
+    graph.add("Exp", "S.bits", "p.not")
+    return graph.add("Sub", f"{_number(graph, 'all', 1.0)} p.not", output)
+
+
+def _number(graph, name, value):
+    return graph.constant(name, value, np.float32)

@@ -1,0 +1,482 @@
+"""The room `minirsed.outside`: inputs that know no gain, clips mixed of spectra, members, the strongest segment."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from data_tools.errors import InputError
+from data_tools.mixing import render
+from data_tools.recipes import draw_recipes
+from data_tools.soundbank import open_bank
+from minirsed.activations import sigmoid
+from minirsed.detector import Detector
+from minirsed.features import HOP, SAMPLE_RATE, event_frames, frame_to_seconds, lfbe
+from minirsed.gradcheck import TOLERANCE, gradcheck
+from minirsed.kernels.threads import worker_threads
+from minirsed.model import ModelConfig, forward, init_params, loss_and_grads, losses, param_shapes
+from minirsed.outside import changes
+from minirsed.outside.clips import draw_batch, draw_clip, n_clip_frames
+from minirsed.outside.inputs import FORGET, INPUTS, RELATIVE_FLOOR, average_pairs, band_widths_hz, n_bands, relative
+from minirsed.outside.members import (
+    Members,
+    frame_weights,
+    input_stats,
+    join,
+    member_config,
+    step_size,
+    thinned,
+)
+from minirsed.outside.segments import EVIDENCE, MOST_A_FRAME, STRONGEST, confidence, logit, strongest_segments
+from minirsed.outside.spectra import FRAMES_BEFORE, EventSpectrum, Spectra, background_recipes
+from minirsed.recordings.event_finder import SegmentFinder
+from minirsed.run.resumable import Stopped, Training
+from minirsed.run.settings import NEED_SPECTRA, PRESETS, TrainSettings, complete
+from minirsed.store.dataset import prepare
+from tests.conftest import pattern_store
+
+QUICK = complete(PRESETS["quick"], {"label": "gunshot"})
+NO_CHANGES = {
+    name: 0.0
+    for name in ("stretch", "pitch_bands", "event_equaliser_db", "distance", "second_background", "other_events")
+} | {"low_pass": 0.0, "equaliser_db": 0.0}
+
+
+def random_power(rng, *shape):
+    return np.exp(rng.normal(-6, 3, shape)).astype(np.float32)
+
+
+# --- inputs ---------------------------------------------------------------------------------------------------------
+
+
+def test_inputs_are_as_their_definition_says():
+    rng = np.random.default_rng(0)
+    power, n_mels = random_power(rng, 2, 7, 48), 64
+    x, _ = relative(power, n_mels)
+    pairs = np.stack(
+        [(power[:, 0] + power[:, 1]) / 2, (power[:, 2] + power[:, 3]) / 2, power[:, 4:6].mean(1), power[:, 6]]
+    )
+    w = band_widths_hz(n_mels)[:48].astype(np.float64)
+    level = pairs.astype(np.float64) @ w / w.sum()  # (4, 2)
+    for i in range(4):
+        weights = FORGET ** (i - np.arange(i + 1.0))
+        mean = weights @ level[: i + 1] / weights.sum()
+        np.testing.assert_allclose(x[:, i], np.log(pairs[i] / mean[:, None] + RELATIVE_FLOOR), rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("gain_db", [-24, -7, 24])
+def test_inputs_do_not_know_the_gain(gain_db):
+    y = np.random.default_rng(1).normal(0, 0.01, 3 * SAMPLE_RATE)
+    kind = INPUTS["relative"]
+    plain, louder = (kind.of_lfbe(lfbe(factor * y, floor=kind.power_floor))[0] for factor in (1, 10 ** (gain_db / 20)))
+    assert np.abs(plain - louder).max() < 1e-4
+    assert plain.std() > 0.2  # and they know something
+
+
+def test_inputs_end_at_8_khz_so_a_recording_at_16_khz_is_the_same_sound():
+    import soxr
+
+    y = np.random.default_rng(2).normal(0, 0.1, 2 * SAMPLE_RATE)
+    kind = INPUTS["relative"]
+    wide = kind.of_lfbe(lfbe(y, floor=kind.power_floor))[0]
+    narrow = kind.of_lfbe(lfbe(soxr.resample(y, SAMPLE_RATE, 16000), 16000, floor=kind.power_floor))[0]
+    assert n_bands(64) == 48
+    assert np.abs(wide[2:-2, :46] - narrow[2 : len(wide) - 2, :46]).mean() < 0.05  # 0.2 dB
+
+
+def test_inputs_in_pieces_are_those_of_the_whole():
+    rng = np.random.default_rng(3)
+    features = np.log(random_power(rng, 21, 40))
+    kind, past, pieces = INPUTS["relative"], None, []
+    for first, last in ((0, 4), (4, 6), (6, 16), (16, 21)):
+        x, past = kind.of_lfbe(features[first:last], past)
+        pieces.append(x)
+    np.testing.assert_allclose(np.concatenate(pieces), kind.of_lfbe(features)[0], rtol=0, atol=1e-5)
+
+
+def test_an_odd_last_frame_stands_alone():
+    power = np.arange(10, dtype=np.float32).reshape(5, 2)
+    np.testing.assert_array_equal(average_pairs(power), [[1, 2], [5, 6], [8, 9]])
+
+
+# --- the strongest segment ------------------------------------------------------------------------------------------
+
+
+def strongest_by_definition(p_t, thres1):
+    """The best of the segments that nowhere fall to 0 or by EVIDENCE below their peak; the first of equals."""
+    gain, best = logit(p_t) - logit(thres1), (0.0, 0, 0)
+    start = 0
+    while start < len(gain):
+        total = peak = 0.0
+        t = start
+        while t < len(gain):
+            total += gain[t]
+            t += 1
+            peak = max(peak, total)
+            if total > best[0]:
+                best = total, start, t
+            if total <= 0 or total <= peak - EVIDENCE:
+                break
+        start = t
+    return best
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_strongest_segment_is_as_its_definition_says(seed):
+    rng = np.random.default_rng(seed)
+    p_t = sigmoid(np.cumsum(rng.normal(0, 2, (3, 200)), axis=1) % 16 - 10).astype(np.float32)
+    probability, onset, offset = strongest_segments(p_t, 0.6)
+    for row in range(3):
+        evidence, first, last = strongest_by_definition(p_t[row], 0.6)
+        assert (onset[row], offset[row]) == (first, last)
+        assert probability[row] == pytest.approx(confidence(evidence), abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_segments_that_come_in_pieces(seed):
+    """However it is cut; and the strongest of a clip is the best of those found."""
+    rng = np.random.default_rng(seed)
+    logits = np.cumsum(rng.normal(0, 2, 700)) % 14 - 9
+    found = []
+    for cuts in ([], np.sort(rng.integers(0, 700, 40))):
+        finder = SegmentFinder(0.2, STRONGEST, context=1303)
+        runs = [run for piece in np.split(logits, cuts) for run in finder.push(piece)] + finder.finish()
+        found.append(runs)
+    assert found[0] == found[1]
+    assert len(found[0]) > 2
+    (probability,), (onset,), (offset,) = strongest_segments(sigmoid(logits)[None])
+    best = max(found[0], key=lambda run: run.probability)
+    assert (best.onset_frame, best.offset_frame) == (onset, offset)
+    assert best.probability == pytest.approx(probability, abs=1e-9) == pytest.approx(finder.probability(), abs=1e-9)
+
+
+def test_two_events_with_quiet_between_them_are_two():
+    logits = np.full(300, -8.0)
+    logits[50:70] = logits[100:140] = 5
+    runs = SegmentFinder(0.5, STRONGEST, context=1303).push(logits)
+    assert [(run.onset_frame, run.offset_frame) for run in runs] == [(50, 70), (100, 140)]
+
+
+def test_a_segment_longer_than_the_context_is_reported_in_parts():
+    runs = SegmentFinder(0.5, STRONGEST, context=100).push(np.full(250, 4.0))
+    assert [(run.onset_frame, run.offset_frame) for run in runs] == [(0, 100), (100, 200)]
+
+
+def test_confidence_is_a_half_at_what_an_event_costs():
+    assert confidence(EVIDENCE) == 0.5
+    assert confidence(0.0) == 0
+    assert logit(1.0) == MOST_A_FRAME == -logit(0.0)
+    assert logit(STRONGEST) == pytest.approx(1)
+    assert strongest_segments(np.zeros((1, 9)))[0] == [0]
+
+
+# --- changes ----------------------------------------------------------------------------------------------------------
+
+
+def test_stretch_and_shift():
+    rng = np.random.default_rng(0)
+    power = random_power(rng, 44, 20)
+    np.testing.assert_allclose(changes.stretched(power, 1.0, 0.0), power, rtol=1e-5)
+    np.testing.assert_allclose(changes.stretched(power, 1.0, 3.0)[:, 3:], power[:, :-3], rtol=1e-5)
+    assert changes.stretched(power, 1.0, 3.0)[:, :3].max() < 1e-15
+    assert len(changes.stretched(power, 2.0, 0.0)) == FRAMES_BEFORE + 20
+    assert len(changes.stretched(power, 0.5, 0.0)) == FRAMES_BEFORE + 79
+    tone = np.full((44, 20), 1e-6, np.float32)
+    tone[24] = 1  # 20 frames after the first of the sound
+    assert changes.stretched(tone, 0.8, 0.0)[:, 0].argmax() == FRAMES_BEFORE + 25
+
+
+def test_a_room_leaves_a_tail_of_the_energy_asked_for():
+    power = np.zeros((200, 3), np.float32)
+    power[4] = 2
+    heard = changes.reverberated(power, t60_s=0.5, direct_db=3.0)
+    assert heard[:5].tolist() == power[:5].tolist()  # the onset is where it was
+    assert heard[5:].sum(axis=0) == pytest.approx(2 / 10**0.3, rel=1e-3)
+    fall_db = 10 * np.log10(heard[5, 0] / heard[5 + round(0.25 * SAMPLE_RATE / HOP), 0])
+    assert fall_db == pytest.approx(30, abs=0.5)
+    assert len(heard) == 210
+
+
+def test_equaliser_and_low_pass():
+    gains = np.array([10 * np.log10(changes.equaliser(np.random.default_rng(i), 4.0, 48)) for i in range(400)])
+    assert changes.equaliser(np.random.default_rng(0), 0.0, 5).tolist() == [1] * 5
+    assert gains.mean(axis=1).std() == pytest.approx(4, rel=0.1)  # of the level
+    kept = changes.low_pass(4000.0, 64, 48)
+    assert set(np.unique(kept).tolist()) == {np.float32(1e-8).item(), 1.0}
+    assert 30 < (kept == 1).sum() < 40
+
+
+def test_masks_are_zero_and_no_wider_than_asked():
+    x = np.ones((50, 3, 20), np.float32)
+    widths = (changes.masked(x, np.random.default_rng(0), 4)[:, 0] == 0).sum(axis=1)
+    assert set(widths.tolist()) == {0, 1, 2, 3, 4}
+
+
+# --- clips ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bank():
+    return open_bank("builtin")
+
+
+@pytest.fixture(scope="module")
+def spectra(bank, tmp_path_factory):
+    recipes = background_recipes(bank, "gunshot", 5)
+    store = prepare(bank, recipes, tmp_path_factory.mktemp("features"), n_jobs=1, floor=1e-13)
+    few = dataclasses.replace(QUICK)
+
+    class Few:
+        classes = bank.classes[-2:]
+
+        def events(self, label, subset):
+            return bank.events(label, subset)[:7]
+
+        event_audio = bank.event_audio
+
+    return Spectra.of(Few(), few, store)
+
+
+def test_what_clips_are_made_of(spectra, bank):
+    assert [len(group) for group in (spectra.events, spectra.others, spectra.backgrounds)] == [7, 7, 5]
+    assert spectra.bands == 48
+    event = spectra.events[0][0]
+    loudest = event.power.sum(axis=1).argmax()
+    assert FRAMES_BEFORE - 2 <= loudest < FRAMES_BEFORE + event.length_s * SAMPLE_RATE / HOP
+    assert event.power[: FRAMES_BEFORE - 2].max() < 1e-12
+    piece = spectra.background(1, 1300, 10)  # goes round
+    expected = np.exp(spectra.backgrounds.features[1][[1300, 1301, 1302, 0, 1, 2, 3, 4, 5, 6], :48])
+    np.testing.assert_array_equal(piece, expected)
+    assert len(background_recipes(bank, "gunshot", 10**6)) == 600
+
+
+def test_an_event_is_where_its_labels_are_and_as_loud_as_asked():
+    """On a flat background, of which every band has the same level per hertz."""
+    flat = SpectraOf(background=np.full((1303, 64), np.log(1e-4), np.float32), event=np.full((30, 48), 1.0, np.float32))
+    settings = dataclasses.replace(QUICK, **NO_CHANGES, ebr_db=(6.0,))
+    for seed in range(5):
+        power, labels = draw_clip(np.random.default_rng(seed), flat, settings, True)
+        assert power.shape == (434, 48)
+        loud = power[:, 0] > 2e-4
+        assert np.flatnonzero(loud)[0] == max(np.flatnonzero(labels)[0] + 1 - FRAMES_BEFORE, 0)
+        on = power[loud, 0] - 1e-4  # the 30 frames that the event's energy is in, over the 22 of its length
+        if loud.sum() == 30:
+            assert 10 * np.log10(on.sum() / 22 / 1e-4) == pytest.approx(6, abs=0.01)
+    quiet, labels = draw_clip(np.random.default_rng(0), flat, settings, False)
+    assert not labels.any()
+    assert quiet == pytest.approx(1e-4, rel=1e-3)
+
+
+class SpectraOf(Spectra):
+    """One background, one event of 22 frames."""
+
+    def __init__(self, background, event):
+        store = SimpleNamespace(features=background[None])
+        super().__init__([[EventSpectrum(event, 22 * HOP / SAMPLE_RATE)]], [], store, 64, 48)
+
+
+def test_mixing_spectra_is_mixing_waveforms_but_for_chance(bank, spectra):
+    """In frames under events: no bias, and little noise."""
+    difference = []
+    for recipe in draw_recipes(bank, "gunshot", "train", 16, 3):
+        if not recipe.has_event:
+            continue
+        event = render(recipe, bank) - render(without_event(recipe), bank)
+        parts = [np.exp(lfbe(y, floor=1e-20)) for y in (event, render(without_event(recipe), bank))]
+        frames = slice(*event_frames(recipe.onset_s, recipe.offset_s, 1303))
+        mixed = np.log(average_pairs(sum(parts)[frames])) - np.log(
+            average_pairs(np.exp(lfbe(render(recipe, bank)))[frames])
+        )
+        difference.append(mixed.ravel())
+    difference = np.concatenate(difference)
+    assert abs(difference.mean()) < 0.03
+    assert difference.std() < 0.2
+
+
+def without_event(recipe):
+    return dataclasses.replace(
+        recipe, label=None, event=None, segment_onset_s=None, segment_offset_s=None, onset_s=None, ebr_db=-np.inf
+    )
+
+
+def test_batches_are_half_events_and_follow_from_their_generator(spectra):
+    one, other = (draw_batch(np.random.default_rng(7), spectra, QUICK, 6) for _ in range(2))
+    np.testing.assert_array_equal(one.power, other.power)
+    assert one.labels.any(axis=1).tolist() == [True] * 3 + [False] * 3
+    odd = [draw_batch(np.random.default_rng(i), spectra, QUICK, 5).labels.any(axis=1).sum() for i in range(12)]
+    assert set(odd) == {2, 3}
+    assert (one.power > 0).all()
+    assert n_clip_frames(10.0) == 434
+
+
+def test_labels_of_pairs():
+    labels = np.array([[0, 0, 1, 1, 1, 0], [0, 1, 0, 0, 0, 0], [0] * 6], np.float32)
+    assert thinned(labels, 2).tolist() == [[0, 1, 1], [1, 0, 0], [0, 0, 0]]
+    assert thinned(labels, 1).tolist() == labels.tolist()
+
+
+# --- members ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arch", ["uni", "bi", "multires"])
+@pytest.mark.parametrize("head", ["attention", "frames"])
+def test_joined_networks_say_the_mean_of_what_each_says(arch, head):
+    rng = np.random.default_rng(0)
+    config = ModelConfig(arch, n_layers=3, n_units=5, n_inputs=7, head=head)
+    members = [init_params(config, rng, np.float64) for _ in range(3)]
+    for member in members:
+        member.update({name: rng.normal(size=value.shape) for name, value in member.items() if name.endswith("b")})
+    x = rng.standard_normal((2, 11, 7))
+    whole = dataclasses.replace(config, n_units=15)
+    joined = join(members, config)
+    assert {name: value.shape for name, value in joined.items()} == param_shapes(whole)
+    expected = np.mean([forward(member, config, x)[0] for member in members], axis=0)
+    np.testing.assert_allclose(forward(joined, whole, x)[0], expected, rtol=0, atol=1e-6)
+
+
+def test_step_size_rises_and_falls():
+    steps = [step_size(QUICK, i, 100) for i in range(100)]
+    assert np.argmax(steps) in (9, 10)
+    assert max(steps) == QUICK.learning_rate
+    assert steps[0] == pytest.approx(QUICK.learning_rate / 10)
+    assert 0 < steps[-1] < QUICK.learning_rate / 1000
+    assert {step_size(dataclasses.replace(QUICK, schedule="constant"), i, 100) for i in (0, 50)} == {
+        QUICK.learning_rate
+    }
+
+
+def test_weights_of_frames():
+    labels = np.zeros((2, 100), np.float32)
+    labels[0, 40:60] = 1
+    weights = frame_weights(labels, QUICK, 2)
+    assert weights[1] == pytest.approx(1 / 100)
+    assert np.flatnonzero(weights[0] > 0.011).tolist() == list(range(29, 51))
+    assert weights[0, 29] == pytest.approx(4 / 100)
+    near = frame_weights(labels, dataclasses.replace(QUICK, frame_loss="event", onset_weight=1.0), 2)
+    assert near[0].sum() == pytest.approx(1)
+    assert np.flatnonzero(near[0]).tolist() == list(range(15, 85))
+    assert not near[1].any()
+
+
+def test_gradient_of_a_loss_with_frame_weights():
+    """Every parameter and input against finite differences in float64."""
+    rng = np.random.default_rng(0)
+    config = ModelConfig("multires", n_layers=2, n_units=3, n_inputs=5)
+    params = init_params(config, rng, np.float64)
+    x, labels = rng.standard_normal((2, 7, 5)), np.zeros((2, 7))
+    labels[0, 2:5] = 1
+    weights = rng.uniform(0.1, 1, labels.shape)
+
+    upstream = rng.standard_normal(2)
+    arrays = {**params, "x": x}
+
+    def f(arrays):
+        frame_logits, clip_logit, _ = forward({n: arrays[n] for n in params}, config, arrays["x"])
+        return float(losses(frame_logits, clip_logit, labels, 0.7, weights=weights)[0].total @ upstream)
+
+    grads, dx = {}, np.zeros_like(x)
+    for row in range(2):
+        one = slice(row, row + 1)
+        _, own, dx[one] = loss_and_grads(
+            params, config, x[one], labels[one], 0.7, frame_weights=weights[one], weight=upstream[row]
+        )
+        grads = {name: grads.get(name, 0) + own[name] for name in own}
+    assert gradcheck(f, {**grads, "x": dx}, arrays, rng, mode="element") < TOLERANCE
+
+
+def tiny(**settings):
+    own = {"clips": 12, "members": 2, "units": 3, "layers": 2, "epochs": 2, "batch_size": 4, "clip_s": 2.0}
+    return dataclasses.replace(QUICK, **own | settings)
+
+
+def test_whitened_inputs_are_uncorrelated_and_end_up_in_the_weights(spectra):
+    settings = tiny(whitening=1e-9)
+    mean, std, whitener = input_stats(settings, spectra)
+    batch = draw_batch(np.random.default_rng(0), spectra, dataclasses.replace(settings, batch_size=60), 60)
+    x = (INPUTS["relative"].of_power(batch.power, 64) - mean) / std
+    before, after = (np.corrcoef(part.reshape(-1, 48).T) for part in (x, x @ whitener))
+    off = ~np.eye(48, dtype=bool)
+    assert np.abs(after[off]).mean() < 0.5 * np.abs(before[off]).mean()
+    members = Members.start(settings, spectra)
+    params, config = members.joined()
+    own = [forward(each, members.config, x[:3] @ whitener)[0] for each in members.averages]
+    np.testing.assert_allclose(forward(params, config, x[:3])[0], np.mean(own, axis=0), rtol=0, atol=1e-3)
+    assert input_stats(tiny(whitening=0.0), spectra)[2].tolist() == np.eye(48).tolist()
+
+
+def train(folder, spectra, dev, settings, n_threads=2, stop=None, resume=False):
+    run = Training.resume(folder, settings) if resume else Training.start(folder, settings, spectra)
+    with worker_threads(n_threads) as executor:
+        list(run.epochs(spectra, dev, executor, stop=stop))
+    return run
+
+
+@pytest.fixture(scope="module")
+def dev():
+    return pattern_store(6, n_frames=61)
+
+
+def test_bytes_depend_neither_on_threads_nor_on_a_stop(spectra, dev, tmp_path):
+    settings = tiny()
+    for name in ("one", "two", "stopped"):
+        (tmp_path / name).mkdir()
+    one = train(tmp_path / "one", spectra, dev, settings, n_threads=1)
+    train(tmp_path / "two", spectra, dev, settings, n_threads=3)
+    calls = iter(range(100))
+    with pytest.raises(Stopped):
+        train(tmp_path / "stopped", spectra, dev, settings, stop=lambda: next(calls) == 5)
+    train(tmp_path / "stopped", spectra, dev, settings, resume=True)
+    best = [(tmp_path / name / "best.npz").read_bytes() for name in ("one", "two", "stopped")]
+    assert best[0] == best[1] == best[2]
+    assert one.best_epoch == 2  # the last is kept
+    detector = Detector.load(tmp_path / "one")
+    assert (detector.inputs, detector.rule, detector.thres1) == ("relative", "strongest", STRONGEST)
+    assert detector.config == dataclasses.replace(member_config(settings, 48), n_units=6)
+
+
+def test_average_starts_near_the_newest_weights_and_0_is_none(spectra):
+    settings = tiny(average=0.0)
+    members = Members.start(settings, spectra)
+    with worker_threads(1) as executor:
+        next(members.updates(spectra, settings, 1, 0, executor))
+    for params, average, _ in members:
+        assert all(np.array_equal(params[name], average[name]) for name in params)
+
+
+def test_detection_does_not_know_the_gain(spectra, dev, tmp_path):
+    detector = train(tmp_path, spectra, dev, tiny(epochs=1)).detector
+    y = np.random.default_rng(0).normal(0, 0.01, 4 * SAMPLE_RATE)
+    one, other = (detector.detect(gain * y) for gain in (1, 10**-1.2))
+    np.testing.assert_allclose(one.frame_probabilities, other.frame_probabilities, rtol=0, atol=1e-4)
+    assert len(one.frame_probabilities) == len(lfbe(y))
+    assert frame_to_seconds(len(lfbe(y))) > 3.9
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_papers_presets_have_none_of_it():
+    default = TrainSettings()
+    for preset in ("plain", "paper-5k", "paper-15k", "baseline"):
+        settings = complete(PRESETS[preset], {})
+        assert settings.mixing == "waveforms"
+        assert all(getattr(settings, name) == getattr(default, name) for name in NEED_SPECTRA)
+        assert (settings.rule, settings.keep) == ("longest", "best")
+
+
+@pytest.mark.parametrize("name", NEED_SPECTRA)
+def test_what_needs_spectra_is_refused_without_them(name):
+    value = getattr(QUICK, name)
+    with pytest.raises(InputError, match=f"^--{name.replace('_', '-')} needs --mixing spectra; --preset plain"):
+        TrainSettings(**{name: value})
+
+
+@pytest.mark.parametrize("given", [{"generator": "official"}, {"redraw": True}])
+def test_what_needs_waveforms_is_refused_without_them(given):
+    with pytest.raises(InputError, match="needs --mixing waveforms"):
+        complete(PRESETS["quick"], given)
+
+
+def test_the_mlp_starts_from_whole_clips():
+    assert complete(PRESETS["quick"], {"arch": "mlp"}).mixing == "waveforms"
