@@ -245,9 +245,10 @@ def test_what_clips_are_made_of(spectra, bank):
     loudest = event.power.sum(axis=1).argmax()
     assert FRAMES_BEFORE - 2 <= loudest < FRAMES_BEFORE + event.length_s * SAMPLE_RATE / HOP
     assert event.power[: FRAMES_BEFORE - 2].max() < 1e-12
-    piece = spectra.background(1, 1300, 10)  # goes round
+    piece, level = spectra.background(1, 1300, 10)  # goes round
     expected = np.exp(spectra.backgrounds.features[1][[1300, 1301, 1302, 0, 1, 2, 3, 4, 5, 6], :48])
     np.testing.assert_array_equal(piece, expected)
+    np.testing.assert_array_equal(level[3:], spectra.levels[1, :7])
     assert len(background_recipes(bank, "gunshot", 10**6)) == 600
 
 
@@ -273,7 +274,8 @@ class SpectraOf(Spectra):
 
     def __init__(self, background, event):
         store = SimpleNamespace(features=background[None])
-        super().__init__([[EventSpectrum(event, 22 * HOP / SAMPLE_RATE)]], [], store, 64, 48)
+        above = len(event) * band_widths_hz(64)[48:].sum()
+        super().__init__([[EventSpectrum(event, 22 * HOP / SAMPLE_RATE, above)]], [], store, 64, 48)
 
 
 def test_mixing_spectra_is_mixing_waveforms_but_for_chance(bank, spectra):

@@ -11,8 +11,7 @@ import numpy as np
 
 from minirsed.features import HOP, SAMPLE_RATE, frame_labels
 from minirsed.outside import changes
-from minirsed.outside.inputs import band_widths_hz
-from minirsed.outside.spectra import FRAMES_BEFORE
+from minirsed.outside.spectra import FRAMES_BEFORE, LEAST_POWER, EventSpectrum
 
 SECOND_BACKGROUND_DB = (-10.0, 3.0)  # of the first's level
 OTHER_EVENTS_DB = (-6.0, 10.0)  # of the background under them
@@ -57,18 +56,18 @@ def n_clip_frames(clip_s):
 def draw_clip(rng, spectra, settings, has_event):
     """One clip: (T, bands) power and (T,) labels."""
     n_frames = n_clip_frames(settings.clip_s)
-    power = _background(rng, spectra, n_frames)
+    power, level = _background(rng, spectra, n_frames)
     if rng.random() < settings.second_background:
-        second = _background(rng, spectra, n_frames)
-        level = _ratio(rng, SECOND_BACKGROUND_DB) * _level(power, spectra) / max(_level(second, spectra), 1e-20)
-        power = power + second * np.float32(level)
-    background, labels = power.copy(), np.zeros(n_frames, np.float32)
+        second, second_level = _background(rng, spectra, n_frames)
+        gain = np.float32(_ratio(rng, SECOND_BACKGROUND_DB) * level.mean() / max(second_level.mean(), LEAST_POWER))
+        power, level = power + gain * second, level + gain * second_level
+    labels = np.zeros(n_frames, np.float32)
     if spectra.others and rng.random() < settings.other_events:
         for _ in range(rng.integers(1, 3)):
-            _put(rng, power, background, spectra.others, _ratio(rng, OTHER_EVENTS_DB), spectra, settings)
+            _put(rng, power, level, spectra.others, _ratio(rng, OTHER_EVENTS_DB), spectra, settings)
     if has_event:
         ratio = 10.0 ** (settings.ebr_db[rng.integers(len(settings.ebr_db))] / 10)
-        onset_s, offset_s = _put(rng, power, background, spectra.events, ratio, spectra, settings)
+        onset_s, offset_s = _put(rng, power, level, spectra.events, ratio, spectra, settings)
         labels = frame_labels(onset_s, offset_s, n_frames)
     if settings.equaliser_db > 0:
         power *= changes.equaliser(rng, settings.equaliser_db, spectra.bands)
@@ -82,42 +81,41 @@ def _background(rng, spectra, n_frames):
     return spectra.background(rng.integers(len(features)), rng.integers(features.shape[1]), n_frames)
 
 
-def _put(rng, power, background, recordings, ratio, spectra, settings):
+def _put(rng, power, level, recordings, ratio, spectra, settings):
     """Add an event to `power`, in place; (onset_s, offset_s) of its frames' centres within the clip."""
     recording = recordings[rng.integers(len(recordings))]
-    event, length_s = _changed(rng, *recording[rng.integers(len(recording))], spectra, settings)
+    event, length_s, above = _changed(rng, recording[rng.integers(len(recording))], spectra, settings)
     n_frames = len(power)
     length = max(length_s * SAMPLE_RATE / HOP, 1.0)
     n_active = min(length, n_frames - 1)
     onset = int(rng.uniform(0, n_frames - n_active))  # the frame whose first sample is the event's
-    under = background[onset : int(np.ceil(onset + n_active))]
-    own = event.sum(axis=0, dtype=np.float64) / length  # as the mixer's rms: over the event's length
-    gain = ratio * (_level(under, spectra) or _level(background, spectra)) / max(_level(own[None], spectra), 1e-20)
+    under = level[onset : int(np.ceil(onset + n_active))].mean()
+    energy = float((event @ spectra.widths[: spectra.bands]).sum()) + above
+    gain = ratio * under * length / max(energy, LEAST_POWER)  # as the mixer's rms: over the event's length
     first = onset - FRAMES_BEFORE
     event = event[max(-first, 0) : n_frames - first]
     power[max(first, 0) : max(first, 0) + len(event)] += event * np.float32(gain)
     return onset * HOP / SAMPLE_RATE, (onset + n_active) * HOP / SAMPLE_RATE
 
 
-def _changed(rng, power, length_s, spectra, settings):
-    """An event as it might have been elsewhere, and its length."""
+def _changed(rng, event, spectra, settings):
+    """An event as it might have been elsewhere, an `EventSpectrum`."""
+    power, length_s, above = event
     if settings.stretch > 0 or settings.pitch_bands > 0:
         speed = float(np.exp(rng.uniform(-1, 1) * settings.stretch))
         power = changes.stretched(power, speed, rng.uniform(-1, 1) * settings.pitch_bands)
-        length_s /= speed
+        length_s, above = length_s / speed, above / speed
     if rng.random() < settings.distance:
         if rng.random() < ROOM:
             power = changes.reverberated(power, rng.uniform(*ROOM_T60_S), rng.uniform(*ROOM_DIRECT_DB))
         if rng.random() < EVENT_LOW_PASS:
-            power = power * changes.low_pass(_log_uniform(rng, EVENT_CUTOFF_HZ), spectra.n_mels, spectra.bands)
+            power, above = (
+                power * changes.low_pass(_log_uniform(rng, EVENT_CUTOFF_HZ), spectra.n_mels, spectra.bands),
+                0.0,
+            )
     if settings.event_equaliser_db > 0:
         power = power * changes.equaliser(rng, settings.event_equaliser_db, spectra.bands)
-    return power, length_s
-
-
-def _level(power, spectra):
-    """Mean power of (frames, bands), as that of samples: Σ_m w_m P_tm."""
-    return float((power @ band_widths_hz(spectra.n_mels)[: spectra.bands]).mean())
+    return EventSpectrum(power, length_s, above)
 
 
 def _ratio(rng, between_db):

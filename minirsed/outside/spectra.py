@@ -19,7 +19,7 @@ from data_tools.errors import InputError
 from data_tools.mixing import event_clip
 from data_tools.recipes import Recipe
 from minirsed.features import HOP, WIN, lfbe
-from minirsed.outside.inputs import INPUTS
+from minirsed.outside.inputs import INPUTS, band_widths_hz
 
 FRAMES_BEFORE = 4  # empty frames before an event: the first that its first sample falls into is number 3 or 4
 LEAST_POWER = 1e-20  # far below any floor of the inputs
@@ -31,6 +31,7 @@ class EventSpectrum(NamedTuple):
 
     power: np.ndarray  # (frames, bands) float32
     length_s: float
+    above: float = 0.0  # Σ_m w_m P_tm of all frames in the bands that `power` leaves out
 
 
 class Spectra:
@@ -46,11 +47,17 @@ class Spectra:
         Bands from 0 to 22,050 Hz.
     bands : int
         How many of them the clips have.
+    widths : (n_mels,) float32
+        w_m: Σ_m w_m P_tm is the power of the samples of a frame, but for a factor.
+    levels : (N, T) float32
+        That sum for every frame of the backgrounds, over all bands.
     """
 
     def __init__(self, events, others, backgrounds, n_mels, bands):
         self.events, self.others, self.backgrounds = events, others, backgrounds
         self.n_mels, self.bands = n_mels, bands
+        self.widths = band_widths_hz(n_mels)
+        self.levels = np.stack([np.exp(frames, dtype=np.float32) @ self.widths for frames in backgrounds.features])
 
     @classmethod
     def of(cls, bank, settings, backgrounds, progress=None):
@@ -89,13 +96,21 @@ class Spectra:
         return f"number {row + 1} of the epoch"
 
     def background(self, row, first, n_frames):
-        """(n_frames, bands) power of a background from one of its frames on; it starts again where it ends."""
+        """A background from one of its frames on, which starts again where it ends.
+
+        Returns
+        -------
+        power : (n_frames, bands) float32
+        level : (n_frames,) float32
+            See `levels`.
+        """
         frames = self.backgrounds.features[row, :, : self.bands]
-        pieces = []
+        pieces, levels = [], []
         while n_frames:
             pieces.append(frames[first : first + n_frames])
+            levels.append(self.levels[row, first : first + n_frames])
             n_frames, first = n_frames - len(pieces[-1]), 0
-        return np.exp(np.concatenate(pieces), dtype=np.float32)
+        return np.exp(np.concatenate(pieces), dtype=np.float32), np.concatenate(levels)
 
 
 def background_recipes(bank, label, n):
@@ -130,5 +145,6 @@ def event_spectrum(bank, clip, n_mels, bands):
     """An event of a bank as an `EventSpectrum`. InputError: it cannot be read."""
     y = event_clip(bank, clip.key, clip.onset_s, clip.offset_s)
     padded = np.concatenate([np.zeros(FRAMES_BEFORE * HOP), y, np.zeros(WIN)])
-    power = np.exp(lfbe(padded, n_mels=n_mels, floor=LEAST_POWER)[:, :bands])
-    return EventSpectrum(power, len(y) / SAMPLE_RATE)
+    power = np.exp(lfbe(padded, n_mels=n_mels, floor=LEAST_POWER))
+    above = float((power[:, bands:] @ band_widths_hz(n_mels)[bands:]).sum())
+    return EventSpectrum(power[:, :bands].copy(), len(y) / SAMPLE_RATE, above)
