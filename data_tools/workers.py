@@ -1,4 +1,4 @@
-"""Worker processes: the same work in several of them at a time, and Ctrl-C."""
+"""Work for several processes, and what Ctrl-C does to them."""
 
 import contextlib
 import signal
@@ -35,7 +35,7 @@ def in_processes(function, calls, n_jobs):
     calls : list of tuple
         Arguments; they are sent to the processes.
     n_jobs : int
-        Processes. With one, or one call, all happens in this process, which spares the second that others take to start.
+        Processes. With one, or one call, all happens in this process: others take a second to start.
 
     Yields
     ------

@@ -62,7 +62,7 @@ def low_pass(y, sr, rng, *, cutoff_hz):
 
 
 def tilt(y, sr, rng, *, slope_db):
-    """A duller or brighter microphone: `slope_db` dB of gain a decade, none at 1 kHz, constant below 20 Hz, no delay."""
+    """A duller or brighter microphone: `slope_db` dB of gain a decade about 1 kHz, constant below 20 Hz, no delay."""
 
     def amplitude(frequency_hz):
         decades = np.log10(np.maximum(frequency_hz, LOWEST_HZ) / TILT_PIVOT_HZ)
@@ -130,9 +130,7 @@ def hum(y, sr, rng):
     """A mains hum: 50 Hz and its harmonics up to 500 Hz, k-th amplitude ∝ 1/k, phases at random, −10 dB under y."""
     time_s = np.arange(len(y)) / sr
     phases = rng.uniform(0, 2 * np.pi, N_HARMONICS)
-    added = sum(
-        np.sin(2 * np.pi * HUM_HZ * number * time_s + phase) / number for number, phase in enumerate(phases, 1)
-    )
+    added = sum(np.sin(2 * np.pi * HUM_HZ * number * time_s + phase) / number for number, phase in enumerate(phases, 1))
     return y + added * (rms(y) * 10 ** (HUM_DB / 20) / rms(added)), sr
 
 

@@ -1,13 +1,12 @@
 """What a measurement of robustness leaves in the run folder, and how the report page reads it again.
 
-    robust_SUBSET.json    the dict of `minirsed.robustness.measure.measure`
-    robust_SUBSET.csv     the same as a table: a row for each change, then one for each guard, of which only p is known
-    robust_SUBSET.png     picture of it
+robust_SUBSET.json    the dict of `minirsed.robustness.measure.measure`
+robust_SUBSET.csv     the same as a table: a row for each change, then one for each guard, of which only p is known
+robust_SUBSET.png     picture of it
 """
 
 import csv
 import json
-import math
 from pathlib import Path
 
 from data_tools.errors import InputError
@@ -20,6 +19,7 @@ FIELDS = {  # of the rows that a page shows, and what is allowed there
     "changes": {"change": str} | dict.fromkeys(COUNTS, int) | dict.fromkeys(RATES, float),
     "guards": {"sound": str, "rate_hz": int, "probability": float, "is_detected": bool},
 }
+LARGEST = 1e9  # number that a page can show
 
 
 def names(subset):
@@ -86,7 +86,7 @@ def read(folder, subset):
         is_whole = (
             isinstance(figures["label"], str)
             and isinstance(figures["detector"], dict)
-            and type(figures["n_clips"]) is int
+            and _is_value(figures["n_clips"], int)
             and all(isinstance(note, str) for note in figures["notes"])
             and len(figures["changes"]) > 0
             and all(_is_row(row, FIELDS[rows]) for rows in FIELDS for row in figures[rows])
@@ -101,15 +101,15 @@ def read(folder, subset):
 
 
 def _is_row(row, fields):
-    """Whether a row has these fields, rates their interval of two numbers, each finite or, where undefined, None."""
+    """Whether a row has these fields, and an interval of two numbers for each rate; undefined ones are None."""
+    intervals = {name: row[f"{name}_95"] for name in RATES if name in fields}
     return all(_is_value(row[name], kind) for name, kind in fields.items()) and all(
-        len(row[f"{rate}_95"]) == 2 and all(_is_value(edge, float) for edge in row[f"{rate}_95"])
-        for rate in RATES
-        if rate in fields
+        len(edges) == 2 and all(_is_value(edge, float) and (edge is None) == (row[name] is None) for edge in edges)
+        for name, edges in intervals.items()
     )
 
 
 def _is_value(value, kind):
     if kind is float:
-        return value is None or (type(value) in (int, float) and abs(value) < 1e9 and math.isfinite(value))
-    return type(value) is kind
+        return value is None or (type(value) in (int, float) and abs(value) < LARGEST)
+    return type(value) is kind and (kind is not int or 0 <= value < LARGEST)

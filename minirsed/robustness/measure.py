@@ -1,7 +1,7 @@
 """What a detector makes of the same mixtures under every change, and of noises in which there is nothing.
 
-Data flow: recipes → render → changes → `Detector.detect` → scoring → **measure** → files. A mixture is rendered once for
-all of its changes. Each goes through `detect` as a recording of a user would, at its own sample rate, so whatever
+Data flow: recipes → render → changes → `Detector.detect` → scoring → **measure** → files. A mixture is rendered once
+for all of its changes. Each goes through `detect` as a recording of a user would, at its own sample rate, so whatever
 features and decision a detector has are those that are measured.
 """
 
@@ -21,7 +21,7 @@ from minirsed.analysis import breakdown
 from minirsed.detector import Detector
 from minirsed.robustness.changes import CHANGES, GUARD_RATES_HZ, GUARD_S, GUARDS, changes_here
 from minirsed.run.folder import read_settings
-from minirsed.run.session import Machine, silent
+from minirsed.run.session import silent
 from minirsed.store.files import chunk_rows
 from minirsed.store.mixtures import recipes_of
 
@@ -38,7 +38,7 @@ class Heard(NamedTuple):
     estimated: dict  # what was detected, in the same form
 
 
-def measure_run(folder, subset="eval", *, data=None, n_clips=None, machine=Machine(), progress=silent):
+def measure_run(folder, subset="eval", *, data=None, n_clips=None, n_jobs=1, progress=silent):
     """Measure the best detector of a run; needs no features on disk.
 
     Parameters
@@ -50,10 +50,8 @@ def measure_run(folder, subset="eval", *, data=None, n_clips=None, machine=Machi
         Sounds; by default those of the run.
     n_clips : int, optional
         Mixtures; by default `dev_clips` of the training.
-    machine : minirsed.run.session.Machine
-        Of which only `jobs` counts.
-    progress : callable
-        As in `minirsed.run.session.train`.
+    n_jobs, progress
+        As in `measure`.
 
     Returns
     -------
@@ -78,7 +76,7 @@ def measure_run(folder, subset="eval", *, data=None, n_clips=None, machine=Machi
     settings = read_settings(folder)
     bank = open_bank(data or settings.data)
     recipes = recipes_of(bank, settings, subset, n_clips)
-    figures = measure(Detector.load(folder), recipes, bank, n_jobs=machine.jobs, progress=progress)
+    figures = measure(Detector.load(folder), recipes, bank, n_jobs=n_jobs, progress=progress)
     return {"run": str(Path(folder)), "subset": subset, **figures}
 
 

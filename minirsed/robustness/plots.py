@@ -81,7 +81,7 @@ def draw_mistakes(axes, changes):
 
 
 def draw_guards(axes, guards):
-    """p of each noise at each sample rate, and the bar at 0.5 below which it is to stay."""
+    """Draw p of each noise at each sample rate, and the bar at 0.5 below which it is to stay."""
     sounds = list(dict.fromkeys(guard["sound"] for guard in guards))
     axes.axvspan(0.5, 1.05, color=FOUND, alpha=0.15, linewidth=0)
     for rate_hz, marker, shift in zip(GUARD_RATES_HZ, GUARD_MARKS, (-0.2, 0.0, 0.2), strict=True):
@@ -89,8 +89,12 @@ def draw_guards(axes, guards):
         p = [guard["probability"] for guard in shown]
         places = [sounds.index(guard["sound"]) + shift for guard in shown]
         axes.plot(p, places, marker, color="k", markersize=5, linestyle="", label=f"{rate_hz / 1000:g} kHz")
-    axes.set_yticks(range(len(sounds)), sounds)
-    axes.set(ylim=(len(sounds) - 0.5, -0.5), xlim=(-0.02, 1.02), xlabel="p of 30 s of noise or silence, below 0.5 where all is well")
+    axes.set_yticks(range(len(sounds)), map(plain, sounds))
+    axes.set(
+        ylim=(len(sounds) - 0.5, -0.5),
+        xlim=(-0.02, 1.02),
+        xlabel="p of 30 s of noise or silence, below 0.5 where all is well",
+    )
     axes.grid(axis="x", alpha=0.3)
     axes.legend(title="sample rate", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
 
@@ -98,6 +102,6 @@ def draw_guards(axes, guards):
 def _rows(axes, changes):
     """One row for each change, the first at the top; their places."""
     places = np.arange(len(changes))
-    axes.set_yticks(places, [change["change"] for change in changes])
+    axes.set_yticks(places, [plain(change["change"]) for change in changes])
     axes.set_ylim(len(changes) - 0.4, -0.6)
     return places
