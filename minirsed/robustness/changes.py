@@ -128,9 +128,10 @@ def room_response(sr, rng):
 
 def hum(y, sr, rng):
     """A mains hum: 50 Hz and its harmonics up to 500 Hz, k-th amplitude ∝ 1/k, phases at random, −10 dB under y."""
-    time_s = np.arange(len(y)) / sr
+    time_s = np.arange(sr) / sr  # one second, whole periods of all of them: it can be repeated
     phases = rng.uniform(0, 2 * np.pi, N_HARMONICS)
-    added = sum(np.sin(2 * np.pi * HUM_HZ * number * time_s + phase) / number for number, phase in enumerate(phases, 1))
+    harmonics = [np.sin(2 * np.pi * HUM_HZ * k * time_s + phase) / k for k, phase in enumerate(phases, 1)]
+    added = np.resize(np.sum(harmonics, axis=0), len(y))
     return y + added * (rms(y) * 10 ** (HUM_DB / 20) / rms(added)), sr
 
 
