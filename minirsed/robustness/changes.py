@@ -33,7 +33,7 @@ FIRST_REFLECTION_S = 0.003  # after the direct sound: a detour of a metre
 DIRECT_TO_REVERBERANT_DB = (0.0, 6.0)  # range: one to two metres from the source
 
 HUM_HZ, N_HARMONICS = 50.0, 10
-HUM_DB = -10.0  # its RMS relative to that of the mixture
+HUM_DB = 0.0  # its RMS relative to that of the mixture: as loud as all else
 
 NOISE_RMS = 0.1  # of full scale, −20 dB
 
@@ -127,7 +127,7 @@ def room_response(sr, rng):
 
 
 def hum(y, sr, rng):
-    """A mains hum: 50 Hz and its harmonics up to 500 Hz, k-th amplitude ∝ 1/k, phases at random, −10 dB under y."""
+    """A mains hum: 50 Hz and its harmonics up to 500 Hz, k-th amplitude ∝ 1/k, phases at random, as loud as y."""
     time_s = np.arange(sr) / sr  # one second, whole periods of all of them: it can be repeated
     phases = rng.uniform(0, 2 * np.pi, N_HARMONICS)
     harmonics = [np.sin(2 * np.pi * HUM_HZ * k * time_s + phase) / k for k, phase in enumerate(phases, 1)]
