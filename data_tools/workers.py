@@ -1,8 +1,10 @@
-"""Worker processes and Ctrl-C."""
+"""Work for several processes, and what Ctrl-C does to them."""
 
 import contextlib
 import signal
 import threading
+
+from data_tools.errors import InputError
 
 
 @contextlib.contextmanager
@@ -21,3 +23,44 @@ def spared_from_ctrl_c():
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def in_processes(function, calls, n_jobs):
+    """Results of `function(*call)` for each of some calls, in their order; how many at a time does not change them.
+
+    Parameters
+    ----------
+    function : callable
+        Of a module, so that a process finds it. One thread each is what libraries are allowed there.
+    calls : list of tuple
+        Arguments; they are sent to the processes.
+    n_jobs : int
+        Processes. With one, or one call, all happens in this process: others take a second to start.
+
+    Yields
+    ------
+    result
+
+    Raises
+    ------
+    InputError
+        A process was killed; or as `function`.
+    """
+    n_jobs = min(n_jobs, len(calls))
+    if n_jobs <= 1:
+        for call in calls:
+            yield function(*call)
+        return
+    import joblib
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        parallel = joblib.Parallel(n_jobs, return_as="generator", batch_size=1, max_nbytes=None)
+    try:
+        with spared_from_ctrl_c():
+            results = parallel(joblib.delayed(function)(*call) for call in calls)
+        yield from results
+    except (InputError, OSError) as error:
+        raise error from None  # its message says all; joblib would show the traceback of the process on top
+    except TerminatedWorkerError as error:
+        raise InputError("a process was killed, most likely because memory ran out; fewer --jobs need less") from error

@@ -319,7 +319,9 @@ def file_map():
             yield here / name / "__init__.py" if name.endswith("/") else here / name, indentation
 
 
-@pytest.mark.parametrize("module", ["minirsed.gradcheck", "minirsed.detector", "minirsed.run.session"])
+@pytest.mark.parametrize(
+    "module", ["minirsed.gradcheck", "minirsed.detector", "minirsed.run.session", "minirsed.robustness.measure"]
+)
 def test_examples_in_docstrings_run(module, tmp_path, monkeypatch):
     import doctest
     import importlib

@@ -25,7 +25,7 @@ def parse_arguments(argv=None):
         "0.5 s.",
         epilog="Files left in RUN: figures_SUBSET.json, event lists, thresholds_SUBSET.csv (scores over a grid of both "
         "thresholds), det_SUBSET.csv (misses against false alarms per hour), pictures of these, of some clips and of "
-        "the ten worst mistakes.",
+        "the ten worst mistakes; with --robust also robust_SUBSET.json, .csv and .png.",
     )
     add_mixture_arguments(parser)
     output = parser.add_argument_group("output")
@@ -41,7 +41,15 @@ def parse_arguments(argv=None):
         type=Path,
         help="run of the same class to compare with on the same mixtures, by a paired test (default: none)",
     )
-    output.add_argument("--json", action="store_true", help="print figures_SUBSET.json instead of tables")
+    output.add_argument(
+        "--robust",
+        action="store_true",
+        help="also score the same mixtures at other levels and sample rates, low-passed, tilted, as MP3, in a room and "
+        "with hum, and try noises in which there is nothing; takes about a second of one core for each mixture",
+    )
+    output.add_argument(
+        "--json", action="store_true", help="print figures_SUBSET.json, and of --robust also its own, instead of tables"
+    )
     add_machine_arguments(parser)
     parser.set_defaults(tune=True)  # given to add_argument, Python 3.10 would show it as (default: True)
     return parser.parse_args(argv)
@@ -82,8 +90,25 @@ def main(argv=None):
     require_positive(arguments, "clips", "threads", "jobs")
     from minirsed.analysis.files import write_report
 
-    figures = write_report(evaluated(arguments, tune=arguments.tune, compare=arguments.compare))
-    print(json.dumps(figures, indent=2) if arguments.json else tables(figures))
+    results = evaluated(arguments, tune=arguments.tune, compare=arguments.compare)
+    figures = write_report(results)
+    if not arguments.json:
+        print(tables(figures))
+    if arguments.robust:
+        figures["robust"] = measured(results, arguments.jobs)
+        if not arguments.json:
+            print(f"\n{robust_tables(figures['robust'])}")
+    if arguments.json:
+        print(json.dumps(figures, indent=2))
+
+
+def measured(results, n_jobs):
+    """Figures of the evaluated detector on the same mixtures, changed; their files are in the run folder."""
+    from minirsed.robustness import files
+    from minirsed.robustness.measure import measure
+
+    figures = measure(results.detector, results.store.recipes, results.bank, n_jobs=n_jobs, progress=Progress)
+    return files.write({"run": str(results.run), "subset": results.subset, **figures}, results.run)
 
 
 def evaluated(arguments, **options):
@@ -173,6 +198,39 @@ def group_line(name, group):
     """Recall and false alarms at one ratio or in one scene."""
     counts = " ".join(f"{group[count]:6}" for count in ("n_clips", "n_ref", "n_tp", "n_fp"))
     return f"{name:22} {counts}    {rate(group['recall']):>4}  {span(group['recall_95'])}".rstrip()
+
+
+def robust_tables(figures):
+    """What `measure` has found, for people."""
+    from minirsed.robustness.changes import GUARD_RATES_HZ
+
+    guards = {}
+    for guard in figures["guards"]:
+        guards.setdefault(guard["sound"], []).append(f"{guard['probability']:8.2f}" + "*" * guard["is_detected"])
+    rates = "".join(f"{f'{rate_hz / 1000:g} kHz':>9}" for rate_hz in GUARD_RATES_HZ)
+    lines = [
+        f"the same {figures['n_clips']} mixtures, changed; a gain is not clipped",
+        f"{'':22}   hits missed misplaced  false    ER  95 % interval  minus plain  95 % interval",
+        *(robust_line(change) for change in figures["changes"]),
+        "misplaced: found more than 0.5 s from the onset, a miss and a false alarm",
+        "",
+        f"{'p of 30 s of':22}{rates}    (* an event was found)",
+        *(f"{sound:22}{''.join(f'{p:9}' for p in row)}".rstrip() for sound, row in guards.items()),
+        "",
+        *figures["notes"],
+        f"{figures['run']}: {', '.join(figures['files'])}",
+    ]
+    return "\n".join(lines)
+
+
+def robust_line(change):
+    """Counts, ER and how far it is from that of the plain mixtures."""
+    counts = "{n_tp:6} {n_missed:6} {n_misplaced:9} {n_false_alarms:6}".format(**change)
+    line = f"{change['change']:22} {counts}  {rate(change['error_rate']):>4}  {span(change['error_rate_95']):13}"
+    if change["change"] != "plain" and change["error_rate"] is not None:
+        difference = change["error_rate_difference"]
+        line += f"  {difference:+11.2f}  {span(change['error_rate_difference_95'])}"
+    return line.rstrip()
 
 
 def rate(value):

@@ -19,8 +19,9 @@ def parse_arguments(argv=None):
         "RUN",
         description="Evaluate the best detector of a run and write one HTML file that any browser shows, also offline: "
         "scores with intervals, DET and precision-recall curves, tables by event-to-background ratio and by scene, the "
-        "worst mistakes and the best hits with spectrogram, frame probability and sound, training curves, settings. "
-        "The file needs no network and no other file, and contains no script.",
+        "worst mistakes and the best hits with spectrogram, frame probability and sound, training curves, settings, "
+        "and what minirsed.evaluate --robust has left in RUN. The file needs no network and no other file, and "
+        "contains no script.",
     )
     add_mixture_arguments(parser)
     page = parser.add_argument_group("page")
@@ -47,8 +48,11 @@ def main(argv=None):
     out = arguments.out or arguments.run / f"report_{arguments.subset}.html"
     require_writable("--out", out)
     command = shlex.join(["python", "-m", "minirsed.report", *(sys.argv[1:] if argv is None else argv)])
-    text = make_page(evaluated(arguments), record, arguments.examples, command)
     from data_tools.files import atomic_write
+    from minirsed.robustness.files import read
+
+    robust = read(arguments.run, arguments.subset)
+    text = make_page(evaluated(arguments), record, arguments.examples, command, robust)
 
     with atomic_write(out, "w") as file:
         file.write(text)
@@ -59,8 +63,11 @@ def main(argv=None):
         webbrowser.open(out.resolve().as_uri())
 
 
-def make_page(results, record, n_of_each, command):
-    """HTML text from an evaluation; renders the clips that it shows once more, for their sound."""
+def make_page(results, record, n_of_each, command, robust=None):
+    """HTML text from an evaluation; renders the clips that it shows once more, for their sound.
+
+    `robust` is what `minirsed.robustness.files.read` gave, None if the run has not been measured.
+    """
     from data_tools.mixing import render
     from minirsed.analysis.files import figures_of
     from minirsed.report.media import audio
@@ -80,7 +87,7 @@ def make_page(results, record, n_of_each, command):
                 cards[kind].append(clip_card(results, row, sound))
                 n_done += 1
                 progress(n_done, n_total)
-    return page(results, figures_of(results), record, cards, command)
+    return page(results, figures_of(results), record, cards, command, robust)
 
 
 def read_run(folder, data=None):

@@ -14,6 +14,7 @@ from minirsed.analysis import plots
 from minirsed.analysis.breakdown import outcome
 from minirsed.analysis.files import clip_s, probabilities
 from minirsed.analysis.thresholds import det_curve, precision_recall_curve
+from minirsed.robustness import plots as robust_plots
 
 SIZE = (4.2, 3.1)  # inches; on a phone, 360 CSS pixels wide, a text of 9 points is still 9 pixels high
 LEGEND_FACE = "#fdfcfb"  # stands for the page's background until the SVG is done
@@ -134,6 +135,26 @@ def draw_precision_recall(axes, curves, points):
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.04))
     axes.grid(alpha=0.3)
     axes.legend()
+
+
+def robustness(figures):
+    """Three SVG of what `minirsed.robustness.measure` found: error rates, mistakes, p of the guards."""
+    changes, guards = figures["changes"], figures["guards"]
+    tall = SIZE[0], 1.0 + 0.24 * len(changes)
+    return [
+        svg(name, title, lambda figure, draw=draw, rows=rows: draw(figure.subplots(), rows), size)
+        for name, title, draw, rows, size in (
+            (
+                "robusterrors",
+                "Error rate under each change; numbers below",
+                robust_plots.draw_error_rates,
+                changes,
+                tall,
+            ),
+            ("robustmistakes", "Mistakes under each change; numbers below", robust_plots.draw_mistakes, changes, tall),
+            ("robustguards", "p of noises and silence; numbers below", robust_plots.draw_guards, guards, SIZE),
+        )
+    ]
 
 
 def clip(name, results, row):

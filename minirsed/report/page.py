@@ -17,6 +17,8 @@ from minirsed.analysis import breakdown, plots
 from minirsed.evaluate.__main__ import rate, remarks, span
 from minirsed.report import media
 from minirsed.report.elements import Html, figure, interval, paragraph, table
+from minirsed.robustness import files as robust_files
+from minirsed.robustness.measure import identity
 from minirsed.run.settings import option_name, value_text
 
 KINDS = {  # of clips to look at, in this order: heading, and what it is
@@ -38,7 +40,7 @@ class RunRecord:
     data: str  # the sounds that it is scored on; those of the run, settings.data, or others
 
 
-def page(results, figures, record, cards, command):
+def page(results, figures, record, cards, command, robust=None):
     """The whole page.
 
     Parameters
@@ -51,6 +53,8 @@ def page(results, figures, record, cards, command):
         A key of `KINDS` → `clip_card` of the clips to show.
     command : str
         What makes this page again.
+    robust : dict, optional
+        What `minirsed.robustness.files.read` gave.
 
     Returns
     -------
@@ -60,6 +64,7 @@ def page(results, figures, record, cards, command):
         "Scores": scores(figures),
         "Thresholds": thresholds(results),
         "By loudness and scene": groups(figures),
+        **({"Other levels, rates and places": robustness(results, robust)} if robust else {}),
         "Clips to look at and listen to": clips(figures, cards, results.detector.n_mels),
         "Training": training(record),
         "Configuration": configuration(results, record),
@@ -184,6 +189,44 @@ def groups(figures):
         )
         + table("By event-to-background ratio", ("EBR", *columns), rows(ratios))
         + table("By scene", ("scene", *columns), rows(figures["by_scene"]))
+    )
+
+
+def robustness(results, robust):
+    """What was found in the same mixtures, changed, and p of noises; nothing of the kind if it was another detector."""
+    if robust["detector"] != identity(results.detector):
+        return paragraph(
+            f"{robust_files.names(results.subset)[0]} was measured with another detector than best.npz; "
+            "minirsed.evaluate --robust measures this one."
+        )
+    changes = [
+        (change["change"], *(change[n] for n in ("n_tp", "n_missed", "n_misplaced", "n_false_alarms")))
+        + (rate(change["error_rate"]), span(change["error_rate_95"]))
+        + (rate(change["error_rate_difference"]), span(change["error_rate_difference_95"]))
+        for change in robust["changes"]
+    ]
+    columns = ("mixtures", "hits", "missed", "misplaced", "false", "ER", "95 % interval", "minus plain")
+    guards = [
+        (robust_files.guard_name(guard), rate(guard["probability"]), "an event" if guard["is_detected"] else "nothing")
+        for guard in robust["guards"]
+    ]
+    captions = (
+        "Error rate under each change with its 95 % interval. Shaded: within 0.10 of that of the plain mixtures.",
+        "Mixtures with a mistake: missed, found in a wrong place, or found where there is no event.",
+        "p of noises and of silence at three sample rates. Above 0.5, shaded, they are taken for the event.",
+    )
+    pictures = "".join(
+        figure(picture, caption) for picture, caption in zip(media.robustness(robust), captions, strict=True)
+    )
+    return (
+        paragraph(
+            f"{robust['n_clips']} mixtures as another recorder might have taken them; a gain is not clipped. What is "
+            "misplaced was found more than 0.5 s from the onset and counts as two errors."
+        )
+        + f'<div class="figures">{pictures}</div>'
+        + table("The same mixtures, changed", (*columns, "95 % interval"), changes)
+        + table("30 s in which there is nothing", ("sound", "p", "found"), guards)
+        + "".join(map(paragraph, robust["notes"]))
     )
 
 

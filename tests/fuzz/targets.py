@@ -19,6 +19,7 @@ from data_tools.soundbank import SoundBank
 from minirsed.adam import Adam
 from minirsed.detector import Detector
 from minirsed.model import ModelConfig, init_params
+from minirsed.robustness import files as robust_files
 from minirsed.run import checkpoint, metrics
 from minirsed.run.folder import read_settings
 from minirsed.run.settings import TrainSettings
@@ -34,7 +35,7 @@ class Targets:
         Valid inputs, and for `archive` valid parts of one.
     """
 
-    names = ("event_list", "label_track", "recipes", "split", "events", "config", "checkpoint", "archive")
+    names = ("event_list", "label_track", "recipes", "split", "events", "config", "checkpoint", "archive", "robust")
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -63,6 +64,7 @@ class Targets:
             "config": [json.dumps({"settings": a}).encode() for a in (vars(TrainSettings()), {"alpha": 10**400})],
             "checkpoint": [self.whole],
             "archive": [*parts, b"\xff" + header[start:]],
+            "robust": [json.dumps(self._robust()).encode()],
         }
 
     def __call__(self, name, data):
@@ -119,6 +121,14 @@ class Targets:
                 archive.writestr(other, content if other == name else old)
         self.read_checkpoint(buffer.getvalue())
 
+    def read_robust(self, data):
+        """`robust_eval.json` of a run; what was read can be drawn, as far as words and numbers go."""
+        self._file("run/robust_eval.json", data)
+        figures = robust_files.read(self.run, "eval")
+        np.array([[change[name] for name in robust_files.COUNTS] for change in figures["changes"]], np.int64)
+        for guard in figures["guards"]:
+            robust_files.guard_name(guard)
+
     def _read_sounds(self, name, data):
         path = self._file(f"sounds/{name}", data)
         try:
@@ -130,6 +140,15 @@ class Targets:
         path = self.folder / name
         path.write_bytes(data)
         return path
+
+    @staticmethod
+    def _robust():
+        rates = {"error_rate": 0.5, "error_rate_95": [0.1, 0.9]}
+        rates |= {"error_rate_difference": None, "error_rate_difference_95": [None, None]}
+        change = {"change": "plain"} | dict.fromkeys(robust_files.COUNTS, 3) | rates
+        guard = {"sound": "silence", "rate_hz": 8000, "probability": 0.1, "is_detected": False}
+        about = {"label": "dog", "detector": {}, "n_clips": 3, "notes": ["none"]}
+        return about | {"changes": [change], "guards": [guard]}
 
     def _whole_checkpoint(self):
         rng = np.random.default_rng(0)
