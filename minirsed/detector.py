@@ -16,15 +16,14 @@ import numpy as np
 from data_tools.errors import InputError
 from minirsed.activations import sigmoid
 from minirsed.decode import decode
-from minirsed.features import N_MELS, lfbe, run_to_seconds
+from minirsed.features import lfbe, run_to_seconds
 from minirsed.model import ModelConfig, forward, param_shapes
 from minirsed.outside.inputs import INPUTS
-from minirsed.outside.segments import strongest_segments
+from minirsed.outside.segments import strongest_segment, strongest_segments
 from minirsed.rivals.frames import smooth
 from minirsed.store.archive import read_arrays, write_arrays
 
 FORMAT = "minirsed-detector-1"
-RULES = ("longest", "strongest")
 
 
 class Detection(NamedTuple):
@@ -50,12 +49,6 @@ class Detector:
         Of the training inputs, per band; inputs are normalised with them.
     thres0, thres1 : float
         Thresholds of the clip and of the frames (paper, Sec. 2.1).
-    inputs : {"lfbe", "relative"}
-        What the network sees of the features, see `minirsed.outside.inputs`; the paper's is lfbe.
-    rule : {"longest", "strongest"}
-        How probabilities become an event: the paper's longest run, or `minirsed.outside.segments`.
-    n_mels : int
-        Bands of the features; by default as many as the network has inputs, or, where they are relative, 64.
 
     Examples
     --------
@@ -74,41 +67,27 @@ class Detector:
     std: np.ndarray
     thres0: float = 0.5
     thres1: float = 0.5
-    inputs: str = "lfbe"
-    rule: str = "longest"
-    n_mels: int | None = None
 
     def __post_init__(self):
-        """Raise ValueError for kinds that do not exist; bring the statistics to the parameters' dtype."""
-        for name, choices in (("inputs", INPUTS), ("rule", RULES)):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} is {getattr(self, name)!r}: expected one of {', '.join(choices)}")
-        if self.n_mels is None:
-            self.n_mels = self.config.n_inputs if self.inputs == "lfbe" else N_MELS
+        """Bring the statistics to the parameters' dtype."""
         dtype = self.params["head.w"].dtype
         self.mean, self.std = np.asarray(self.mean, dtype), np.asarray(self.std, dtype)
 
     @property
-    def power_floor(self):
-        """Least power of a band in the features that it takes."""
-        return INPUTS[self.inputs].power_floor
-
-    def lfbe(self, y, sr=44100):
-        """LFBE of a waveform as this detector takes them, see `minirsed.features.lfbe`: (T, n_mels) float32."""
-        return lfbe(y, sr, n_mels=self.n_mels, floor=self.power_floor)
+    def features(self):
+        """Keyword arguments of `minirsed.features.lfbe` for the features that it takes, n_mels and floor."""
+        return {"n_mels": self.config.n_mels or self.config.n_inputs, "floor": INPUTS[self.config.inputs].power_floor}
 
     def normalise(self, inputs):
         """(…, D) inputs to zero mean and unit variance per band, dtype of the parameters."""
         return (np.asarray(inputs, self.mean.dtype) - self.mean) / self.std
 
     def logits(self, features):
-        """Frame logits (B, T) and clip logits (B,) of LFBE (B, T, n_mels)."""
-        kind = INPUTS[self.inputs]
+        """Frame logits (B, T) and clip logits (B,) of LFBE (B, T, n_mels), see `features`."""
+        kind = INPUTS[self.config.inputs]
         x = self.normalise(kind.of_lfbe(features)[0])
         frame_logits, clip_logit, _ = forward(self.params, self.config, x, with_cache=False)
-        if kind.rate > 1:
-            frame_logits = np.repeat(frame_logits, kind.rate, axis=1)[:, : features.shape[1]]
-        return frame_logits, clip_logit
+        return np.repeat(frame_logits, kind.rate, axis=1)[:, : features.shape[1]], clip_logit
 
     def detect(self, y, sr=44100):
         """Find the event in a clip, if there is one; recordings of any length: `minirsed.recordings.files.detect_file`.
@@ -129,7 +108,7 @@ class Detector:
         ValueError
             Empty, not finite, or of another shape.
         """
-        logits = self.logits(self.lfbe(y, sr)[None])
+        logits = self.logits(lfbe(y, sr, **self.features)[None])
         probability, frame_probabilities = self.probabilities(*logits)
         return self.decode(float(probability[0]), frame_probabilities[0])
 
@@ -137,7 +116,7 @@ class Detector:
         """Of what `logits` gave: p (B,) and p_t (B, T), the latter smoothed where the head is `frames`."""
         p_t = sigmoid(frame_logits)
         p_t = smooth(p_t) if self.config.head == "frames" else p_t
-        return strongest_segments(p_t, self.thres1)[0] if self.rule == "strongest" else sigmoid(clip_logit), p_t
+        return strongest_segments(p_t, self.thres1)[0] if self.config.rule == "strongest" else sigmoid(clip_logit), p_t
 
     def stream(self, sr=44100):
         """Detect in sound that comes in pieces: a `minirsed.recordings.streaming.Stream`.
@@ -175,10 +154,8 @@ class Detector:
 
         By the paper's rule (Sec. 2.1), or by that of `minirsed.outside.segments`, whose p follows from p_t and thres1.
         """
-        if self.rule == "strongest":
-            strongest = strongest_segments(np.asarray(frame_probabilities)[None], self.thres1)
-            probability, *run = (part[0].item() for part in strongest)
-            run = run if probability > self.thres0 and run[0] < run[1] else None
+        if self.config.rule == "strongest":
+            probability, run = strongest_segment(frame_probabilities, self.thres0, self.thres1)
         else:
             run = decode(probability, frame_probabilities, self.thres0, self.thres1)
         onset_s, offset_s = (None, None) if run is None else run_to_seconds(*run)
@@ -195,9 +172,6 @@ class Detector:
             "thres0": self.thres0,
             "thres1": self.thres1,
             "model": dataclasses.asdict(self.config),
-            "inputs": self.inputs,
-            "rule": self.rule,
-            "n_mels": self.n_mels,
         }
 
     def arrays(self):
@@ -206,11 +180,12 @@ class Detector:
         return {"features/mean": self.mean, "features/std": self.std, **named}
 
     def fingerprint(self):
-        """16 hex digits of a hash of class, model, inputs, rule and arrays, but not of the thresholds."""
-        kind = [self.label, dataclasses.asdict(self.config)]
-        if (self.inputs, self.rule) != ("lfbe", "longest"):  # the paper's have the digits that they always had
-            kind += [self.inputs, self.rule, self.n_mels]
-        digest = hashlib.sha256(json.dumps(kind, sort_keys=True).encode())
+        """16 hex digits of a hash of class, model and arrays, but not of the thresholds."""
+        model = dataclasses.asdict(self.config)
+        for name in ("inputs", "rule", "n_mels"):  # a detector of before they existed keeps its digits
+            if model[name] == getattr(ModelConfig, name):
+                del model[name]
+        digest = hashlib.sha256(json.dumps([self.label, model], sort_keys=True).encode())
         for name, array in sorted(self.arrays().items()):
             digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:16]
@@ -235,9 +210,9 @@ class Detector:
         try:
             config = ModelConfig(**description["model"])
             thresholds = float(description["thres0"]), float(description["thres1"])
-            kinds = {name: description[name] for name in ("inputs", "rule", "n_mels") if name in description}
-            statistics = arrays["features/mean"], arrays["features/std"]
-            detector = cls(config, params, description["label"], *statistics, *thresholds, **kinds)
+            detector = cls(
+                config, params, description["label"], arrays["features/mean"], arrays["features/std"], *thresholds
+            )
             shapes = param_shapes(config) if config.n_layers <= len(params) else {}
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{path}: not a usable detector: {error!r}") from error

@@ -23,9 +23,11 @@ from minirsed.losses import (
     utterance_loss_forward,
 )
 from minirsed.multires import ARCHITECTURES, encoder_backward, encoder_forward, encoder_shapes, init_encoder, n_states
+from minirsed.outside.inputs import INPUTS
 from minirsed.rivals.frames import frames_backward, frames_forward
 from minirsed.rivals.mlp import init_mlp, mlp_backward, mlp_forward, mlp_shapes
 
+RULES = ("longest", "strongest")
 GROUP_CLIPS = 5  # clips a thread carries through the model at a time; fixed, so that sums keep their order
 
 
@@ -91,22 +93,32 @@ HEADS = {
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Shape of a model: a row of `ENCODERS` and one of `HEADS`, layers, units per direction, feature bands."""
+    """Shape of a model: a row of `ENCODERS` and one of `HEADS`, layers, units per direction, inputs.
+
+    The last three say what is before and behind it: a row of `minirsed.outside.inputs`, made of `n_mels` bands (by
+    default as many as inputs), and how its probabilities become an event: longest (`minirsed.decode`) or strongest
+    (`minirsed.outside.segments`).
+    """
 
     arch: str = "multires"
     n_layers: int = 3
     n_units: int = 256
     n_inputs: int = 64
     head: str = "attention"
+    inputs: str = "lfbe"
+    rule: str = "longest"
+    n_mels: int | None = None
 
     def __post_init__(self):
         """Raise ValueError for a shape that is no model."""
-        for name, choices in (("arch", ENCODERS), ("head", HEADS)):
+        for name, choices in (("arch", ENCODERS), ("head", HEADS), ("inputs", INPUTS), ("rule", RULES)):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
         for name in ("n_layers", "n_units", "n_inputs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.n_inputs != INPUTS[self.inputs].n_inputs(self.n_mels or self.n_inputs):
+            raise ValueError(f"n_inputs is {self.n_inputs}: not that of inputs {self.inputs} in {self.n_mels} bands")
 
 
 def param_shapes(config):

@@ -24,7 +24,7 @@ from minirsed.outside.members import (
     frame_weights,
     input_stats,
     join,
-    member_config,
+    model_config,
     step_size,
     thinned,
 )
@@ -433,8 +433,8 @@ def test_bytes_depend_neither_on_threads_nor_on_a_stop(spectra, dev, tmp_path):
     assert best[0] == best[1] == best[2]
     assert one.best_epoch == 2  # the last is kept
     detector = Detector.load(tmp_path / "one")
-    assert (detector.inputs, detector.rule, detector.thres1) == ("relative", "strongest", STRONGEST)
-    assert detector.config == dataclasses.replace(member_config(settings, 48), n_units=6)
+    assert (detector.config.inputs, detector.config.rule, detector.thres1) == ("relative", "strongest", STRONGEST)
+    assert detector.config == dataclasses.replace(model_config(settings, 64), n_units=6)
 
 
 def test_average_starts_near_the_newest_weights_and_0_is_none(spectra):

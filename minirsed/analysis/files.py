@@ -63,7 +63,7 @@ class Results:
 
     def points(self):
         """Name and (thres0, thres1) of the operating points."""
-        is_papers = (*self.thresholds, self.detector.rule) == (*PAPER, "longest")
+        is_papers = (*self.thresholds, self.detector.config.rule) == (*PAPER, "longest")
         own = "as in the paper" if is_papers else "the run's own"
         named = [(f"{own} ({self.thresholds[0]:g}, {self.thresholds[1]:g})", self.thresholds)]
         if self.tuned_thresholds:
@@ -87,7 +87,7 @@ def grid_of(detector, store, evaluation):
         store.onset_s,
         np.union1d(GRID, detector.thres0),
         np.union1d(GRID, detector.thres1),
-        rule=detector.rule,
+        rule=detector.config.rule,
     )
 
 

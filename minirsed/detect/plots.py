@@ -9,7 +9,7 @@ import numpy as np
 from data_tools.audio import read_audio
 from minirsed.analysis.plots import FOUND, draw_log_mel, new_figure, plain
 from minirsed.detect.formats import clock
-from minirsed.features import frame_to_seconds, seconds_to_frame
+from minirsed.features import frame_to_seconds, lfbe, seconds_to_frame
 
 N_COLUMNS = 1500  # about as many as the picture has pixels
 DETAIL_S = 60.0  # longer recordings also have their events drawn one by one
@@ -82,7 +82,7 @@ def draw(file, detector, path, name, recording, overview):
         start, stop = neighbourhood(event, n_frames)
         seconds = frame_to_seconds(np.array([start, stop])) - frame_to_seconds(0)
         y = read_audio(path, start_s=seconds[0], duration_s=seconds[1] - seconds[0])
-        features = detector.lfbe(y)
+        features = lfbe(y, **detector.features)
         _draw(mel, probability, features, recording, detector, start, stop)
         mel.set_title(f"{clock(event.onset_s)}, p = {event.probability:.2f}", fontsize="medium", loc="left")
     for unused in (axes for pair in places[len(events) :] for axes in pair):

@@ -84,7 +84,7 @@ def export(detector):
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     rng, difference = np.random.default_rng(0), 0.0
     for shape in CHECKED_SHAPES:
-        features = (-6 + 6 * rng.standard_normal((*shape, detector.n_mels))).astype(np.float32)
+        features = (-6 + 6 * rng.standard_normal((*shape, detector.features["n_mels"]))).astype(np.float32)
         with plain_numpy():  # the definition
             logits = detector.logits(features)
         for ours, theirs in zip(detector.probabilities(*logits), session.run(None, {INPUT: features}), strict=True):
@@ -98,13 +98,13 @@ def export(detector):
 
 def summary(path, detector, n_bytes, difference):
     """What was written, in four lines."""
-    config = detector.config
+    config, n_mels, floor = detector.config, *detector.features.values()
     thresholds = f"{detector.thres0:g} and {detector.thres1:g}"
     return (
         f"{path}: {n_bytes / 1e6:.2f} MB, detector of {detector.label}, {config.arch}, {config.n_layers} × "
         f"{config.n_units} units\n"
-        f"input    lfbe (B, T, {detector.n_mels}) float32, from minirsed.features.lfbe, "
-        f"floor={detector.power_floor:g}\n"
+        f"input    lfbe (B, T, {detector.features['n_mels']}) float32, from minirsed.features.lfbe, "
+        f"floor={detector.features['floor']:g}\n"
         f"outputs  probability (B,), frame_probabilities (B, T); thresholds {thresholds}\n"
         f"checked: differs from minirsed's own model by {difference:.0e} at most"
     )

@@ -84,17 +84,17 @@ def build(detector):
 
     graph = Graph()
     _require_known(detector.config)
-    inputs = INPUT if detector.inputs == "lfbe" else relative_inputs(graph, INPUT, detector.n_mels)
+    inputs = INPUT if detector.config.inputs == "lfbe" else relative_inputs(graph, INPUT, detector.features["n_mels"])
     h = _encoder(graph, detector.params, detector.config, _normalised(graph, detector, inputs))
     logits, clip_logit = _head(graph, detector.params["head.w"], h)
-    if detector.inputs == "relative":
+    if detector.config.inputs == "relative":
         logits = repeated(graph, logits, INPUT)
     graph.add("Sigmoid", logits, OUTPUTS[1])
-    if detector.rule == "strongest":
+    if detector.config.rule == "strongest":
         strongest_probability(graph, logits, detector.thres1, OUTPUTS[0])
     else:
         graph.add("Sigmoid", clip_logit, OUTPUTS[0])
-    n_bands, float32 = detector.n_mels, TensorProto.FLOAT
+    n_bands, float32 = detector.features["n_mels"], TensorProto.FLOAT
     p, p_t = OUTPUTS
     proto = graph.subgraph(
         "minirsed",
@@ -118,26 +118,26 @@ def metadata(detector):
         "class": detector.label,
         "thres0": detector.thres0,  # event in the clip if p > thres0 …
         "thres1": detector.thres1,  # … where p_t > thres1, in the longest run of frames or the strongest segment
-        "rule": detector.rule,
-        "inputs": detector.inputs,
+        "rule": detector.config.rule,
+        "inputs": detector.config.inputs,
         "architecture": config.arch,
         "n_layers": config.n_layers,
         "n_units": config.n_units,
         "minirsed_version": __version__,
         "sr": SAMPLE_RATE,
-        "n_fft": len(tables(detector.n_mels, win_length).cosine),
+        "n_fft": len(tables(detector.features["n_mels"], win_length).cosine),
         "win_length": win_length,
         "hop_length": HOP,
         "window": "periodic Hann, then zeros up to n_fft",
         "frames": "frame t covers samples [t*hop_length, t*hop_length + win_length), not centred",
         "spectrum": "power, no pre-emphasis",
-        "n_mels": detector.n_mels,
+        "n_mels": detector.features["n_mels"],
         "fmin": 0,
         "fmax": SAMPLE_RATE / 2,
         "mel_formula": "Slaney",
         "mel_norm": "area 1 (Slaney)",
         "log": "natural",
-        "power_floor": detector.power_floor,
+        "power_floor": detector.features["floor"],
     }
     return {name: value if isinstance(value, str) else f"{value:.12g}" for name, value in values.items()}
 

@@ -59,7 +59,7 @@ class Members:
     @classmethod
     def start(cls, settings, spectra):
         """Random weights, a generator for each member, and the statistics of some clips."""
-        config = member_config(settings, INPUTS[settings.inputs].n_inputs(settings.n_mels))
+        config = model_config(settings, settings.n_mels)
         params = [init_params(config, np.random.default_rng([settings.seed, k])) for k in range(settings.members)]
         averages = [{name: value.copy() for name, value in each.items()} for each in params]
         adams = [Adam(settings.learning_rate) for _ in params]
@@ -132,9 +132,12 @@ class Members:
         return params, config
 
 
-def member_config(settings, n_inputs):
-    """`ModelConfig` of each member."""
-    return ModelConfig(settings.arch, settings.layers, settings.units, n_inputs, settings.head)
+def model_config(settings, n_mels):
+    """`ModelConfig` of a run, or of each of its members, for features of n_mels bands."""
+    n_inputs = INPUTS[settings.inputs].n_inputs(n_mels)
+    return ModelConfig(
+        settings.arch, settings.layers, settings.units, n_inputs, settings.head, settings.inputs, settings.rule, n_mels
+    )
 
 
 def n_updates_of_epoch(settings):

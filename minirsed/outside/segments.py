@@ -66,3 +66,9 @@ def strongest_segments(frame_probabilities, thres1=STRONGEST):
         better = total > best
         best[better], onset[better], offset[better] = total[better], start[better], t + 1
     return confidence(best), onset, offset
+
+
+def strongest_segment(frame_probabilities, thres0=0.5, thres1=STRONGEST):
+    """The event of one clip with p_t (T,): its p, and its (onset_frame, offset_frame) or, if p ≤ thres0, None."""
+    probability, *run = (part[0].item() for part in strongest_segments([frame_probabilities], thres1))
+    return probability, run if probability > thres0 and run[0] < run[1] else None

@@ -60,7 +60,7 @@ def event_finder(detector, live=False):
         See `require_any_length`.
     """
     require_any_length(detector)
-    if detector.rule == "strongest":
+    if detector.config.rule == "strongest":
         return SegmentFinder(detector.thres0, detector.thres1, context=WINDOW_FRAMES)
     return EventFinder(detector.thres0, detector.thres1, context=WINDOW_FRAMES, gap=GAP_FRAMES, live=live)
 
@@ -126,7 +126,7 @@ def detect_recording(detector, blocks, executor, *, n_threads, all_events=False,
     InputError
         The detector is for clips alone, see `require_any_length`.
     """
-    stream, finder = FeatureStream(detector.n_mels, detector.power_floor), event_finder(detector)
+    stream, finder = FeatureStream(**detector.features), event_finder(detector)
     probabilities, runs, clip_logit = [], [], None
 
     def frame_logits():

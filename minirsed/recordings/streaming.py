@@ -29,7 +29,7 @@ DELAY = 96  # frames, 2.2 s
 def about(detector):
     """How a detector listens, in words."""
     hop_s = HOP / SAMPLE_RATE
-    wait_s = hop_s * (GAP_FRAMES if detector.rule == "longest" else EVIDENCE / MOST_A_FRAME)
+    wait_s = hop_s * (GAP_FRAMES if detector.config.rule == "longest" else EVIDENCE / MOST_A_FRAME)
     if detector.config.arch == "uni":
         return f"{detector.label}, uni: state carried from frame to frame; events appear {wait_s:.1f} s after their end"
     earliest_s, latest_s = wait_s + DELAY * hop_s, wait_s + (DELAY + STEP) * hop_s
@@ -65,7 +65,7 @@ class Stream:
 
     def __init__(self, detector, sr=SAMPLE_RATE):
         self.finder = event_finder(detector, live=True)
-        self.resampler, self.features = StreamResampler(sr), FeatureStream(detector.n_mels, detector.power_floor)
+        self.resampler, self.features = StreamResampler(sr), FeatureStream(**detector.features)
         self.model = (CarriedState if detector.config.arch == "uni" else SlidingWindow)(detector)
         self.frame_probabilities = np.zeros(0, np.float32)
         self.n_frames, self.n_samples, self.finished = 0, 0, False
@@ -128,8 +128,10 @@ class CarriedState:
     """`uni`: frame logits of pieces, each layer's state carried from one to the next."""
 
     def __init__(self, detector):
-        self.detector, self.kind = detector, INPUTS[detector.inputs]
-        self.rest = np.zeros((0, detector.n_mels), np.float32)  # frames that wait for the other one of their pair
+        self.detector, self.kind = detector, INPUTS[detector.config.inputs]
+        self.rest = np.zeros(
+            (0, detector.features["n_mels"]), np.float32
+        )  # frames that wait for the other one of their pair
         self.past = None  # of the inputs
         self.states = [None] * detector.config.n_layers  # (1, H) each; None: zeros
 
@@ -161,7 +163,7 @@ class SlidingWindow:
 
     def __init__(self, detector):
         self.detector = detector
-        self.window = np.zeros((0, detector.n_mels), np.float32)
+        self.window = np.zeros((0, detector.features["n_mels"]), np.float32)
         self.n_new = self.n_unsettled = 0  # frames since the last run; frames at the window's end without a logit
 
     def push(self, features):

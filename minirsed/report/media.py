@@ -103,7 +103,7 @@ def precision_recall(results):
     points = [(name, each.scores) for (name, _), each in zip(results.points(), evaluations, strict=False)]
     curves = {
         thres1: precision_recall_curve(
-            probabilities(results.evaluation), p_t, results.store.onset_s, thres1, results.detector.rule
+            probabilities(results.evaluation), p_t, results.store.onset_s, thres1, results.detector.config.rule
         )
         for _, (_, thres1) in results.points()
     }

@@ -65,7 +65,7 @@ def page(results, figures, record, cards, command, robust=None):
         "Thresholds": thresholds(results),
         "By loudness and scene": groups(figures),
         **({"Other levels, rates and places": robustness(results, robust)} if robust else {}),
-        "Clips to look at and listen to": clips(figures, cards, results.detector.n_mels),
+        "Clips to look at and listen to": clips(figures, cards, results.detector.features["n_mels"]),
         "Training": training(record),
         "Configuration": configuration(results, record),
     }

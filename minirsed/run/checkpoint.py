@@ -23,7 +23,7 @@ from data_tools.errors import InputError
 from minirsed.adam import Adam
 from minirsed.detector import Detector
 from minirsed.model import param_shapes
-from minirsed.outside.members import Members, member_config
+from minirsed.outside.members import Members, model_config
 from minirsed.run.metrics import METRICS, UNDEFINED_ALLOWED, best_epoch
 from minirsed.run.settings import TrainSettings, settings_from_file
 from minirsed.store.archive import read_arrays, write_arrays
@@ -178,7 +178,7 @@ def _state(path, description, arrays):
 
 def _members(arrays, settings, detector, n_updates):
     """The networks in training of a run that mixes spectra."""
-    config = member_config(settings, detector.config.n_inputs)
+    config = model_config(settings, settings.n_mels)
     like = {name: np.empty(shape, detector.mean.dtype) for name, shape in param_shapes(config).items()}
     members = Members(config, [], [], [], detector.mean, detector.std, arrays["whitener"])
     for k in range(settings.members):

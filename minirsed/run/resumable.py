@@ -24,8 +24,8 @@ from data_tools.errors import InputError
 from minirsed.adam import Adam
 from minirsed.analysis.evaluation import evaluate
 from minirsed.detector import Detector
-from minirsed.model import ModelConfig, init_params
-from minirsed.outside.members import Members
+from minirsed.model import init_params
+from minirsed.outside.members import Members, model_config
 from minirsed.outside.segments import STRONGEST
 from minirsed.run.checkpoint import Position, State, generator, read_checkpoint, write_checkpoint
 from minirsed.run.metrics import METRICS, best_epoch, finite, write_metrics
@@ -84,22 +84,18 @@ class Training:
             NaN or Inf in the features: names the mixtures.
         """
         rng = np.random.default_rng(settings.seed)
+        thres1 = STRONGEST if settings.rule == "strongest" else 0.5
         if settings.mixing == "spectra":
             members = Members.start(settings, train_store)
             params, config = members.joined()
-            detector = Detector(
-                config, params, settings.label, members.mean, members.std,
-                inputs=settings.inputs, n_mels=settings.n_mels, **thresholds(settings.rule),
-            )  # fmt: skip
+            detector = Detector(config, params, settings.label, members.mean, members.std, thres1=thres1)
             return cls(folder, State(settings, detector, None, rng, [], None, None, dict(versions or {}), members))
         mean, std = train_store.stats
         if not np.isfinite([mean, std]).all():
             for rows in minibatches(train_store.has_event, settings.batch_size, np.random.default_rng()):
                 finite_clips(train_store, rows)
-        n_inputs = train_store.features.shape[2]
-        config = ModelConfig(settings.arch, settings.layers, settings.units, n_inputs, settings.head)
-        params = init_params(config, rng)
-        detector = Detector(config, params, settings.label, mean, std, **thresholds(settings.rule))
+        config = model_config(settings, train_store.features.shape[2])
+        detector = Detector(config, init_params(config, rng), settings.label, mean, std, thres1=thres1)
         return cls(
             folder, State(settings, detector, Adam(settings.learning_rate), rng, [], None, None, dict(versions or {}))
         )
@@ -269,11 +265,6 @@ class Training:
             log.warning("%s; written again from the checkpoint", error)
             return False
         return found.keys() == self.best.keys() and all(np.array_equal(found[n], self.best[n]) for n in found)
-
-
-def thresholds(rule):
-    """The rule and the thresholds that a detector of it starts with."""
-    return {"rule": rule} | ({"thres1": STRONGEST} if rule == "strongest" else {})
 
 
 class Clock:

@@ -386,13 +386,10 @@ def evaluate_run(
         raise InputError(f"{compare}: detects {other.label}, not {detector.label}")
     bank = open_bank(data or settings.data)
 
-    def kind(detector):
-        return {"n_mels": detector.n_mels, "floor": detector.power_floor}
-
     def mixtures(subset, n_clips=None, own=None):
         with progress(f"{subset} mixtures", "clip") as done:
             return _prepare(
-                bank, recipes_of(bank, settings, subset, n_clips), settings, machine, done, kind(own or detector)
+                bank, recipes_of(bank, settings, subset, n_clips), settings, machine, done, (own or detector).features
             )
 
     def detect(detector, store, title="detecting"):
@@ -413,6 +410,6 @@ def evaluate_run(
             results.notes.append("thresholds not tuned: no dev mixture has an event")
     if other:
         results.other_run, results.other_detector = Path(compare), other
-        other_store = store if kind(other) == kind(detector) else mixtures(subset, n_clips, other)
+        other_store = store if other.features == detector.features else mixtures(subset, n_clips, other)
         results.other = detect(other, other_store, "detecting, other run")
     return results

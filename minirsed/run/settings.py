@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_tools.errors import InputError
-from minirsed.detector import RULES
+from minirsed.model import RULES
 from minirsed.multires import ARCHITECTURES
 from minirsed.outside.inputs import INPUTS
 
