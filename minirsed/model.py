@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minirsed.attention import attention_backward, attention_forward
+from minirsed.listening.inputs import INPUTS
 from minirsed.losses import (
     FRAME_LOSS_MARGIN,
     frame_loss_backward,
@@ -23,7 +24,6 @@ from minirsed.losses import (
     utterance_loss_forward,
 )
 from minirsed.multires import ARCHITECTURES, encoder_backward, encoder_forward, encoder_shapes, init_encoder, n_states
-from minirsed.outside.inputs import INPUTS
 from minirsed.rivals.frames import frames_backward, frames_forward
 from minirsed.rivals.mlp import init_mlp, mlp_backward, mlp_forward, mlp_shapes
 
@@ -95,9 +95,9 @@ HEADS = {
 class ModelConfig:
     """Shape of a model: a row of `ENCODERS` and one of `HEADS`, layers, units per direction, inputs.
 
-    The last three say what is before and behind it: a row of `minirsed.outside.inputs`, made of `n_mels` bands (by
+    The last three say what is before and behind it: a row of `minirsed.listening.inputs`, made of `n_mels` bands (by
     default as many as inputs), and how its probabilities become an event: longest (`minirsed.decode`) or strongest
-    (`minirsed.outside.segments`).
+    (`minirsed.listening.segments`).
     """
 
     arch: str = "multires"
@@ -272,17 +272,10 @@ def batch_loss_and_grads(executor: Executor, params, config, x, frame_labels, al
     seeds = rng.integers(2**63, size=len(parts)) if drops else [None] * len(parts)
 
     def one_group(rows, seed):
-        values, grads, _ = loss_and_grads(
-            params,
-            config,
-            x[rows],
-            frame_labels[rows],
-            alpha,
-            rng=None if seed is None else np.random.default_rng(seed),
-            weight=1 / len(x),
-            with_dx=False,
-        )
-        return values, grads
+        own, weight = None if seed is None else np.random.default_rng(seed), 1 / len(x)
+        return loss_and_grads(
+            params, config, x[rows], frame_labels[rows], alpha, rng=own, weight=weight, with_dx=False
+        )[:2]
 
     results = list(executor.map(one_group, parts, seeds))
     total = results[0][1]

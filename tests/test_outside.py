@@ -15,10 +15,11 @@ from minirsed.detector import Detector
 from minirsed.features import HOP, SAMPLE_RATE, event_frames, frame_to_seconds, lfbe
 from minirsed.gradcheck import TOLERANCE, gradcheck
 from minirsed.kernels.threads import worker_threads
+from minirsed.listening.inputs import FORGET, INPUTS, RELATIVE_FLOOR, average_pairs, band_widths_hz, n_bands, relative
+from minirsed.listening.segments import EVIDENCE, MOST_A_FRAME, STRONGEST, confidence, logit, strongest_segments
 from minirsed.model import ModelConfig, forward, init_params, loss_and_grads, losses, param_shapes
 from minirsed.outside import changes
 from minirsed.outside.clips import draw_batch, draw_clip, n_clip_frames
-from minirsed.outside.inputs import FORGET, INPUTS, RELATIVE_FLOOR, average_pairs, band_widths_hz, n_bands, relative
 from minirsed.outside.members import (
     Members,
     frame_weights,
@@ -28,7 +29,6 @@ from minirsed.outside.members import (
     step_size,
     thinned,
 )
-from minirsed.outside.segments import EVIDENCE, MOST_A_FRAME, STRONGEST, confidence, logit, strongest_segments
 from minirsed.outside.spectra import FRAMES_BEFORE, EventSpectrum, Spectra, background_recipes
 from minirsed.recordings.event_finder import SegmentFinder
 from minirsed.run.resumable import Stopped, Training

@@ -14,7 +14,7 @@ import numpy as np
 
 from minirsed.decode import decode
 from minirsed.features import run_to_seconds
-from minirsed.outside.segments import strongest_segments
+from minirsed.listening.segments import strongest_segments
 from minirsed.scoring import FileCounts, scores_from_counts
 
 PAPER = (0.5, 0.5)  # thres0, thres1 (Sec. 2.1)
@@ -90,7 +90,7 @@ def threshold_grid(
     collar_s : float
         Seconds.
     rule : {"longest", "strongest"}
-        The paper's, or that of `minirsed.outside.segments`, where p is another one for each `thres1`.
+        The paper's, or that of `minirsed.listening.segments`, where p is another one for each `thres1`.
 
     Returns
     -------

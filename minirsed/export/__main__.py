@@ -103,8 +103,8 @@ def summary(path, detector, n_bytes, difference):
     return (
         f"{path}: {n_bytes / 1e6:.2f} MB, detector of {detector.label}, {config.arch}, {config.n_layers} × "
         f"{config.n_units} units\n"
-        f"input    lfbe (B, T, {detector.features['n_mels']}) float32, from minirsed.features.lfbe, "
-        f"floor={detector.features['floor']:g}\n"
+        f"input    lfbe (B, T, {n_mels}) float32, from minirsed.features.lfbe, "
+        f"floor={floor:g}\n"
         f"outputs  probability (B,), frame_probabilities (B, T); thresholds {thresholds}\n"
         f"checked: differs from minirsed's own model by {difference:.0e} at most"
     )

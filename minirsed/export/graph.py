@@ -16,7 +16,7 @@ import numpy as np
 
 from data_tools.errors import InputError
 from minirsed import __version__
-from minirsed.export.outside import relative_inputs, repeated, strongest_probability
+from minirsed.export.listening import relative_inputs, repeated, strongest_probability
 from minirsed.features import HOP, SAMPLE_RATE, WIN, tables
 from minirsed.multires import directions
 

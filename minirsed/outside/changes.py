@@ -7,7 +7,7 @@ neither have its presets.
 import numpy as np
 
 from minirsed.features import HOP, SAMPLE_RATE
-from minirsed.outside.inputs import band_edges_hz
+from minirsed.listening.inputs import band_edges_hz
 from minirsed.outside.spectra import FRAMES_BEFORE, LEAST_POWER
 
 NATS_PER_DB = np.log(10) / 10

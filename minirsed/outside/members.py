@@ -21,12 +21,12 @@ import numpy as np
 
 from minirsed.adam import Adam, clip_by_global_norm
 from minirsed.features import HOP, SAMPLE_RATE
+from minirsed.listening.inputs import INPUTS
 from minirsed.losses import frame_loss_weights
 from minirsed.model import Losses, ModelConfig, groups, init_params, loss_and_grads
 from minirsed.multires import directions
 from minirsed.outside import changes
 from minirsed.outside.clips import draw_batch
-from minirsed.outside.inputs import INPUTS
 from minirsed.store.dataset import MIN_STD
 from minirsed.training import Update
 

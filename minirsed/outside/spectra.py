@@ -19,7 +19,7 @@ from data_tools.errors import InputError
 from data_tools.mixing import event_clip
 from data_tools.recipes import Recipe
 from minirsed.features import HOP, WIN, lfbe
-from minirsed.outside.inputs import INPUTS, band_widths_hz
+from minirsed.listening.inputs import INPUTS, band_widths_hz
 
 FRAMES_BEFORE = 4  # empty frames before an event: the first that its first sample falls into is number 3 or 4
 LEAST_POWER = 1e-20  # far below any floor of the inputs

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minirsed.activations import sigmoid
-from minirsed.outside.segments import EVIDENCE, MOST_A_FRAME, confidence, logit, strongest_segments
+from minirsed.listening.segments import EVIDENCE, MOST_A_FRAME, confidence, logit, strongest_segments
 
 
 class FoundRun(NamedTuple):
@@ -127,7 +127,7 @@ class EventFinder:
 class SegmentFinder:
     """Find events in frame logits that come in pieces; how they are cut into pieces does not matter.
 
-    By the rule of `minirsed.outside.segments`; the methods are those of `EventFinder`.
+    By the rule of `minirsed.listening.segments`; the methods are those of `EventFinder`.
 
     Parameters
     ----------

@@ -17,8 +17,8 @@ from data_tools.sound_blocks import StreamResampler
 from minirsed.activations import sigmoid
 from minirsed.features import HOP, SAMPLE_RATE
 from minirsed.gru import gru_forward
-from minirsed.outside.inputs import INPUTS
-from minirsed.outside.segments import EVIDENCE, MOST_A_FRAME
+from minirsed.listening.inputs import INPUTS
+from minirsed.listening.segments import EVIDENCE, MOST_A_FRAME
 from minirsed.recordings.files import GAP_FRAMES, event_finder, to_event
 from minirsed.recordings.windows import WINDOW_FRAMES, FeatureStream
 

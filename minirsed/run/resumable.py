@@ -24,9 +24,9 @@ from data_tools.errors import InputError
 from minirsed.adam import Adam
 from minirsed.analysis.evaluation import evaluate
 from minirsed.detector import Detector
+from minirsed.listening.segments import STRONGEST
 from minirsed.model import init_params
 from minirsed.outside.members import Members, model_config
-from minirsed.outside.segments import STRONGEST
 from minirsed.run.checkpoint import Position, State, generator, read_checkpoint, write_checkpoint
 from minirsed.run.metrics import METRICS, best_epoch, finite, write_metrics
 from minirsed.store.dataset import minibatches

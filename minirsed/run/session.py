@@ -31,8 +31,8 @@ from minirsed.analysis.files import Results, grid_of
 from minirsed.analysis.thresholds import lowest_error
 from minirsed.detector import Detector
 from minirsed.kernels.threads import worker_threads
+from minirsed.listening.inputs import INPUTS
 from minirsed.model import loss_and_grads
-from minirsed.outside.inputs import INPUTS
 from minirsed.outside.spectra import Spectra, background_recipes
 from minirsed.run.checkpoint import has_checkpoint
 from minirsed.run.folder import (
@@ -403,13 +403,18 @@ def evaluate_run(
         if subset != "dev":
             results.dev_store = mixtures("dev")
             results.dev_evaluation = detect(detector, results.dev_store, "detecting, dev")
-        if results.dev_store.has_event.any():
-            grid = grid_of(detector, results.dev_store, results.dev_evaluation)
-            results.tuned_thresholds = lowest_error(grid, (detector.thres0, detector.thres1))
-        else:
-            results.notes.append("thresholds not tuned: no dev mixture has an event")
+        _tune(results)
     if other:
         results.other_run, results.other_detector = Path(compare), other
         other_store = store if other.features == detector.features else mixtures(subset, n_clips, other)
         results.other = detect(other, other_store, "detecting, other run")
     return results
+
+
+def _tune(results):
+    """The thresholds with the lowest error rate on the development mixtures, of equals those nearest to the own."""
+    if results.dev_store.has_event.any():
+        grid = grid_of(results.detector, results.dev_store, results.dev_evaluation)
+        results.tuned_thresholds = lowest_error(grid, results.thresholds)
+    else:
+        results.notes.append("thresholds not tuned: no dev mixture has an event")

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_tools.errors import InputError
+from minirsed.listening.inputs import INPUTS
 from minirsed.model import RULES
 from minirsed.multires import ARCHITECTURES
-from minirsed.outside.inputs import INPUTS
 
 GENERATORS = ("minirsed", "official")
 HEADS = ("attention", "frames")

@@ -18,7 +18,7 @@ from data_tools.errors import InputError
 from data_tools.files import exclusive
 from data_tools.mixing import render
 from data_tools.workers import spared_from_ctrl_c
-from minirsed.features import N_MELS, POWER_FLOOR, lfbe
+from minirsed.features import lfbe
 from minirsed.store import files as store_files
 from minirsed.store.files import CHUNK_CLIPS
 
@@ -94,18 +94,7 @@ class FeatureStore:
         return copy
 
 
-def prepare(
-    bank,
-    recipes,
-    folder,
-    *,
-    n_jobs=None,
-    dtype="float32",
-    n_mels=N_MELS,
-    floor=POWER_FLOOR,
-    progress=None,
-    cluster=None,
-):
+def prepare(bank, recipes, folder, *, n_jobs=None, dtype="float32", progress=None, cluster=None, **features):
     """Render recipes and store their features, or open the store if that has been done before.
 
     A preparation that was stopped, in whatever way, resumes where it was; only chunks in work are done again. The
@@ -123,12 +112,12 @@ def prepare(
     n_jobs : int, optional
         Worker processes; by default one for every core. They start only if more than one chunk is to be done.
     dtype : {"float32", "float16"}
-        float16 halves the disk space; its step is at most 0.008 at the values of LFBE, which lie within ±24.
-    n_mels, floor
-        Of the features, see `minirsed.features.lfbe`.
+        float16 halves the disk space; its step is at most 0.016 at the values of LFBE, which lie within ±30.
     progress : callable, optional
         `progress(n_done, n_total)`, in clips: called once before any work with what an earlier run has left, then
         after each chunk. For a bar with the time left, give the first `n_done` to `tqdm(initial=…)`.
+    **features
+        n_mels and floor of `minirsed.features.lfbe`.
 
     Returns
     -------
@@ -150,7 +139,7 @@ def prepare(
         raise ValueError(f"n_jobs is {n_jobs}: expected at least 1, or None for all cores")
     if not recipes:
         raise InputError("recipes: expected at least one, got none")
-    settings = store_files.store_settings(bank, recipes, dtype, n_mels, floor)
+    settings = store_files.store_settings(bank, recipes, dtype, **features)
     fingerprint = settings["fingerprint"]
     store = Path(folder) / store_files.store_name(recipes, fingerprint)
     if not store_files.is_done(store, fingerprint):
@@ -161,12 +150,12 @@ def prepare(
     return FeatureStore(store)
 
 
-def remove_store(bank, recipes, folder, *, dtype="float32", n_mels=N_MELS, floor=POWER_FLOOR):
+def remove_store(bank, recipes, folder, *, dtype="float32", **features):
     """Remove the store that `prepare` made of these arguments, and what an earlier removal left when it was killed.
 
     It is renamed first, so that nobody takes half a store for a whole one. Who has it open keeps its rows (POSIX).
     """
-    fingerprint = store_files.store_settings(bank, recipes, dtype, n_mels, floor)["fingerprint"]
+    fingerprint = store_files.store_settings(bank, recipes, dtype, **features)["fingerprint"]
     store = Path(folder) / store_files.store_name(recipes, fingerprint)
     gone = store.with_name(f".{store.name}.removed")
     if gone.exists():

@@ -1,16 +1,16 @@
-"""What `minirsed.outside` puts before and behind the network, as ONNX nodes.
+"""What `minirsed.listening` puts before and behind the network, as ONNX nodes.
 
-Data flow: **outside** → graph. Names of values are those of the equations in `minirsed.outside.inputs` and `segments`.
+Data flow: **listening** → graph. Names of values are those of the equations in `listening.inputs` and `segments`.
 """
 
 import numpy as np
 
-from minirsed.outside.inputs import FORGET, RATE, RELATIVE_FLOOR, band_widths_hz, n_bands
-from minirsed.outside.segments import EVIDENCE, MOST_A_FRAME, logit
+from minirsed.listening.inputs import FORGET, RATE, RELATIVE_FLOOR, band_widths_hz, n_bands
+from minirsed.listening.segments import EVIDENCE, MOST_A_FRAME, logit
 
 
 def relative_inputs(graph, lfbe, n_mels):
-    """`minirsed.outside.inputs.relative` of LFBE (B, T, n_mels): the name of x (B, ⌈T/2⌉, D).
+    """`minirsed.listening.inputs.relative` of LFBE (B, T, n_mels): the name of x (B, ⌈T/2⌉, D).
 
     M_i is a product with a triangular matrix of all pairs of frames: 1.7 MB in a clip of 30 s.
     """
@@ -53,7 +53,7 @@ def repeated(graph, logits, lfbe):
 
 
 def strongest_probability(graph, frame_logits, thres1, output):
-    """Compute p = 1 − 2^(−S / EVIDENCE) of e_t (B, T), S the peak of `minirsed.outside.segments.strongest_segments`."""
+    """Compute p = 1 − 2^(−S / EVIDENCE) of e_t (B, T), S the peak of `segments.strongest_segments`."""
     from onnx import TensorProto, helper
 
     def state(name):
