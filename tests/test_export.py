@@ -17,6 +17,7 @@ from minirsed.activations import sigmoid
 from minirsed.detector import Detector
 from minirsed.export import __main__ as export
 from minirsed.features import lfbe
+from minirsed.listening.inputs import n_bands
 from minirsed.model import ModelConfig, init_params
 
 onnx = pytest.importorskip("onnx")
@@ -26,10 +27,10 @@ README = (Path(__file__).parents[1] / "minirsed/export/README.md").read_text(enc
 SHAPES = ((2, 61), (3, 16), (1, 1), (2, 2), (1, 3), (1, 7))  # (B, T); odd at each of the four resolutions, and tiny
 
 
-def random_detector(arch, n_layers, dtype=np.float32, scale=2.0, n_inputs=10):
+def random_detector(arch, n_layers, dtype=np.float32, scale=2.0, n_inputs=10, **kind):
     """Weights far from their first values, so that gates saturate and probabilities spread; nothing symmetrical."""
     rng = np.random.default_rng(n_layers)
-    config = ModelConfig(arch, n_layers, n_units=5, n_inputs=n_inputs)
+    config = ModelConfig(arch, n_layers, n_units=5, n_inputs=n_inputs, **kind)
     params = {name: (scale * value).astype(dtype) for name, value in init_params(config, rng, np.float64).items()}
     for name in params:
         if name.endswith("b"):
@@ -58,6 +59,27 @@ def test_onnxruntime_agrees_with_the_model_in_float64(arch, n_layers):
         np.testing.assert_allclose(p_t, sigmoid(frame_logits), atol=1e-5)
         spread += [*p, *p_t.ravel()]
     assert max(spread) - min(spread) > 0.3  # an answer of one half for everything would not pass
+
+
+@pytest.mark.parametrize("arch", ["uni", "multires"])
+def test_inputs_and_rule_of_other_places_are_part_of_the_file(arch):
+    kind = {"n_inputs": n_bands(40), "n_mels": 40, "inputs": "relative", "rule": "strongest"}
+    detector = random_detector(arch, 2, **kind)
+    detector.mean[:], detector.std[:] = -2, 2
+    detector.params["head.w"] *= 3
+    session, spread = session_of(detector), []
+    for shape in SHAPES:
+        features = np.random.default_rng(shape).normal(-8, 4, (*shape, 40)).astype(np.float32)
+        p, p_t = session.run(["probability", "frame_probabilities"], {"lfbe": features})
+        expected = detector.probabilities(*detector.logits(features))
+        np.testing.assert_allclose(p, expected[0], atol=1e-4)
+        np.testing.assert_allclose(p_t, expected[1], atol=1e-5)
+        spread += p.tolist()
+    assert max(spread) - min(spread) > 0.3
+    about = session.get_modelmeta().custom_metadata_map
+    assert [about[name] for name in ("inputs", "rule", "n_mels", "power_floor")] == [
+        *("relative", "strongest", "40", "1e-13")
+    ]
 
 
 def test_extreme_logits_stay_finite():
@@ -145,7 +167,7 @@ def test_example_of_the_readme_finds_what_the_detector_finds(run, capsys):
     y = 0.1 * np.random.default_rng(0).standard_normal(5 * 22050)
     soundfile.write("recording.wav", y, 22050)
     code = re.search(r"```python\n(import onnxruntime.*?)```", README, re.S)[1]
-    assert len(code.splitlines()) <= 10
+    assert len(code.splitlines()) <= 11
     found = {}
     exec(compile(code, "README.md", "exec"), found)
     expected = Detector.load(run).detect(*soundfile.read("recording.wav"))

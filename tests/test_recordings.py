@@ -20,12 +20,16 @@ from tests.conftest import tone_detector, tones
 SEAM_S = [(STEP_FRAMES * (i + 0.5) + WINDOW_FRAMES / 2) * HOP_S for i in range(4)]  # 22.4, 37.1, 51.8, 66.5 s
 
 
-def random_detector(arch, n_layers=3, n_units=6):
+ELSEWHERE = {"n_inputs": 48, "n_mels": 64, "inputs": "relative", "rule": "strongest"}
+
+
+def random_detector(arch, n_layers=3, n_units=6, **kind):
     """Random weights, but a strong opinion."""
-    config = ModelConfig(arch=arch, n_layers=n_layers, n_units=n_units)
+    config = ModelConfig(arch=arch, n_layers=n_layers, n_units=n_units, **kind)
     params = init_params(config, np.random.default_rng(5))
     params["head.w"] *= 6
-    return Detector(config, params, "ping", np.full(64, -8.0), np.full(64, 2.0))
+    mean = -8.0 if config.inputs == "lfbe" else -3.0
+    return Detector(config, params, "ping", np.full(config.n_inputs, mean), np.full(config.n_inputs, 2.0))
 
 
 def run(detector, y, n_blocks=3, n_threads=2, **options):
@@ -39,8 +43,9 @@ def spans(recording):
 
 @pytest.mark.parametrize("arch", ["uni", "bi", "multires"])
 @pytest.mark.parametrize("duration_s", [0.01, 3.0, 30.0])
-def test_a_clip_is_what_detect_says(arch, duration_s):
-    detector, y = random_detector(arch), tones(duration_s, [(1.0, 1.6), (2.0, 2.2)])
+@pytest.mark.parametrize("kind", [{}, ELSEWHERE], ids=["paper", "elsewhere"])
+def test_a_clip_is_what_detect_says(arch, duration_s, kind):
+    detector, y = random_detector(arch, **kind), tones(duration_s, [(1.0, 1.6), (2.0, 2.2)])
     found, clip = run(detector, y), detector.detect(y)
     np.testing.assert_allclose(found.frame_probabilities, clip.frame_probabilities, rtol=0, atol=1e-6)
     assert found.probability == pytest.approx(clip.probability, abs=1e-6)

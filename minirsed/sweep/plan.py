@@ -16,7 +16,7 @@ from minirsed.run.settings import ARCH_SETTINGS, PRESETS, TrainSettings, complet
 
 EVENTS = ("babycry", "glassbreak", "gunshot")  # Sec. 4
 MIN_DEV_CLIPS = 200  # of a scaled plan: 100 events, steps of 0.01 in ER
-LARGEST_STEP = 2e-3  # of Adam in a scaled plan; that of the quick preset
+LARGEST_STEP = 2e-3  # of Adam in a scaled plan; that of the plain preset
 UNITS_STEP = 8  # units of a scaled plan are multiples of it
 
 AXES = ("label", "arch", "head", "alpha", "seed", "clips", "layers")  # order of the grid, fields of TrainSettings
@@ -35,7 +35,8 @@ class SweepPreset:
 
 # Table 1 does not say which α it has; 1 is the best in Fig. 3 and that of Table 2. The paper has one run of each.
 SWEEPS = {
-    "quick": SweepPreset("quick", ("multires",)),
+    "quick": SweepPreset("quick", ("multires",), (None,)),  # its own α
+    "plain": SweepPreset("plain", ("multires",)),
     "table1": SweepPreset("paper-5k", ("uni", "bi", "multires")),
     "figure3": SweepPreset("paper-5k", ("uni", "bi", "multires"), (0.1, 0.5, 1.0, 5.0, 10.0), figure=True),
     "table2": SweepPreset("paper-15k", ("multires", "mlp"), evaluate=True),
@@ -102,7 +103,7 @@ def scaled(preset, scale):
     """The settings of a preset made smaller: S of its clips, √S of its units, ∜S of its epochs.
 
     The work shrinks about as S². There are S^1.25 as many updates, so Adam's step is divided by that,
-    to `LARGEST_STEP` at most, and gradients are clipped at a joint norm of 1, as in the quick preset. Development
+    to `LARGEST_STEP` at most, and gradients are clipped at a joint norm of 1, as in the plain preset. Development
     mixtures, with which scores are measured, shrink like those of training, but to no fewer than `MIN_DEV_CLIPS`.
     S = 1 changes nothing.
 
