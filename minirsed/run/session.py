@@ -24,6 +24,7 @@ import numpy as np
 
 from data_tools.errors import InputError
 from data_tools.event_lists import write_event_list
+from data_tools.inventory import inventory_lines
 from data_tools.soundbank import open_bank
 from minirsed.analysis import plots
 from minirsed.analysis.evaluation import evaluate
@@ -169,6 +170,7 @@ class _Job:
         s = self.settings
         log.info("%s", s)
         self.say(f"{s.label}, {s.arch}, {s.layers} × {s.units} units, run folder {folder}")
+        self.say("\n".join(inventory_lines(self.bank, s.label, ("train", "dev"))))
         try:
             stores = [self.prepared(subset, recipes[subset]) for subset in ("train", "dev")]
             return self.train(folder, *stores, resume, save_every_s, tensorboard)
@@ -320,6 +322,13 @@ def resumed_settings(folder, asked):
             option = option_name(name)
             raise InputError(f"--resume: {folder} has {option} {value_text(value)}, not {value_text(given)}")
     return dataclasses.replace(settings, **{name: asked[name] for name in RESUMED if name in asked})
+
+
+def inventory_of_run(folder, subset="eval", *, data=None, tune=True):
+    """What `evaluate_run` with these arguments draws its mixtures from, as `inventory_lines` says it."""
+    settings = read_settings(folder)
+    subsets = dict.fromkeys((subset, "dev") if tune else (subset,))
+    return inventory_lines(open_bank(data or settings.data), settings.label, subsets)
 
 
 def evaluate_run(
