@@ -110,13 +110,14 @@ def inventory_lines(bank, label, subsets):
 
 def few(holdings):
     """A line that warns of subsets with fewer than `FEW` recordings, of {subset: Holding or None}; None without any."""
-    scarce = {subset: what for subset, what in holdings.items() if what and min(what[1], what[3]) < FEW}
+    scarce = []
+    for subset, held in holdings.items():
+        counts = {"events": held.n_event_recordings, "backgrounds": held.n_background_recordings} if held else {}
+        low = [f"{n} of {what}" for what, n in counts.items() if n < FEW]
+        scarce += [f"{subset}: {', '.join(low)}"] if low else []
     if not scarce:
         return None
-    counts = "; ".join(
-        f"{s}: {w.n_event_recordings} of events, {w.n_background_recordings} of backgrounds" for s, w in scarce.items()
-    )
-    return f"warning: fewer than {FEW} recordings ({counts}), so a score says little about other recordings"
+    return f"warning: fewer than {FEW} recordings ({'; '.join(scarce)}), so a score says little about other recordings"
 
 
 def repeated(bank, label):

@@ -12,7 +12,7 @@ import numpy as np
 from minirsed.analysis.evaluation import estimated_events
 from minirsed.analysis.thresholds import COLLAR_S
 from minirsed.analysis.uncertainty import bootstrap_intervals, compare
-from minirsed.scoring import count_events, score, scores_from_counts
+from minirsed.scoring import FileCounts, count_events, score, scores_from_counts
 
 RESAMPLES = 10_000  # bootstrap resamples of the mixtures
 SEED = 0  # of the bootstrap
@@ -44,15 +44,19 @@ def figures(evaluation, names=None, recordings=None):
     if names is not None:
         names = list(names)
         lists = [{name: events[name] for name in names} for events in lists]
-    counts = count_events(*lists)
-    scores = scores_from_counts(counts)
-    result = {"n_clips": len(counts.files)}
+    return figures_of_counts(count_events(*lists).overall, recordings)
+
+
+def figures_of_counts(counts, recordings=None):
+    """The same of (N, 4) counts, n_ref, n_sys, n_tp, n_subs of each mixture."""
+    scores = scores_from_counts(FileCounts((), counts, {}))
+    result = {"n_clips": len(counts)}
     result |= {name: getattr(scores, name) for name in ("n_ref", "n_sys", "n_tp", "n_fp", "n_fn")}
     result["error_rate"] = none_if_nan(scores.error_rate if scores.n_ref else math.nan)
     result |= {name: none_if_nan(getattr(scores, name)) for name in ("f1", "precision", "recall")}
     for over, drawn in [("", None), *([("_by_recording", recordings)] if recordings else [])]:
         rng = np.random.default_rng(SEED)
-        intervals = bootstrap_intervals(counts.overall, rng, recordings=drawn, n_resamples=RESAMPLES)
+        intervals = bootstrap_intervals(counts, rng, recordings=drawn, n_resamples=RESAMPLES)
         result |= {f"{name}_95{over}": pair_or_none(edges) for name, edges in intervals._asdict().items()}
     return result | {"recall_95": pair_or_none(wilson_interval(scores.n_tp, scores.n_ref))}
 

@@ -148,7 +148,7 @@ def _drawn(settings, machine, say):
     data = settings.data
     if machine.cluster and data != "builtin":
         data = Path(data).absolute()  # the workers have other working folders
-    bank = open_bank(data)
+    bank = open_bank(data, fold=settings.fold)
     bank.events(settings.label, "train")
     say(f"drawing mixtures of {settings.data} sounds …")
     return bank, {subset: recipes_of(bank, settings, subset) for subset in ("train", "dev")}
@@ -328,7 +328,12 @@ def inventory_of_run(folder, subset="eval", *, data=None, tune=True):
     """What `evaluate_run` with these arguments draws its mixtures from, as `inventory_lines` says it."""
     settings = read_settings(folder)
     subsets = dict.fromkeys((subset, "dev") if tune else (subset,))
-    return inventory_lines(open_bank(data or settings.data), settings.label, subsets)
+    return inventory_lines(_sounds(settings, data), settings.label, subsets)
+
+
+def _sounds(settings, data=None):
+    """The sounds of a run, in its own fold, or others."""
+    return open_bank(data) if data else open_bank(settings.data, fold=settings.fold)
 
 
 def evaluate_run(
@@ -364,7 +369,7 @@ def evaluate_run(
     other = Detector.load(compare) if compare else None
     if other and other.label != detector.label:
         raise InputError(f"{compare}: detects {other.label}, not {detector.label}")
-    bank = open_bank(data or settings.data)
+    bank = _sounds(settings, data)
 
     def mixtures(subset, n_clips=None, n_mels=detector.config.n_inputs):
         with progress(f"{subset} mixtures", "clip") as done:
