@@ -299,7 +299,11 @@ def results_of(runs, *arguments):
 def test_the_command_end_to_end(runs, capsys):
     """Eight eval mixtures, tuned on eight dev mixtures, compared with another run."""
     evaluate.main(arguments_for(runs, runs / "a", "--compare", runs / "b", "--json"))
-    figures = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    figures = json.loads(printed.out)
+    held = "60 events of 60 recordings and 120 background pieces of 120 recordings, 60.0 minutes together"
+    assert printed.err == f"eval: {held}\ndev: {held}\n"
+    assert figures["made_of"]["n_events"] <= 4 and figures["tuned"]["dev"]["made_of"]["n_backgrounds"] <= 8
     assert figures == json.loads((runs / "a" / "figures_eval.json").read_text())
     assert figures["n_clips"] == 8 and figures["n_ref"] == 4 and figures["thres0"] == figures["thres1"] == 0.5
     assert sum(group["n_ref"] for group in figures["by_ebr_db"].values()) == 4

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pickle
+import re
 from collections import Counter
 
 import numpy as np
@@ -283,5 +284,6 @@ def test_the_command(sounds, tmp_path, monkeypatch, capsys):
     words = "dog --folds 2 --clips 4 --dev-clips 4 --layers 1 --units 2 --epochs 1 --out out --data".split()
     train_command.main([*words, str(sounds)])
     printed = capsys.readouterr().out
+    assert re.search(r"^train: \d+ events of \d+ recordings and 2 background pieces of 2 recordings, ", printed, re.M)
     assert "fold 1 of 2" in printed and "fold all" in printed and printed.endswith("folds.csv, folds.json\n")
     assert read_settings(tmp_path / "out/fold-2").fold == "2/2"

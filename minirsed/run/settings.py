@@ -42,7 +42,7 @@ class TrainSettings:
     fold: str = _setting(
         "data",
         "",
-        "take fold K of N of the recordings as dev, the others as train (default: none)",
+        "take fold K of N as dev, the others as train (default: none)",
         metavar="K/N",
     )
     arch: str = _setting(
