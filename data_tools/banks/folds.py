@@ -56,30 +56,29 @@ class Folded(Bank):
     def _pooled_backgrounds(self):
         return [piece for subset in POOLED for piece in self.bank._backgrounds(subset)]
 
-    def _is_in(self, recording, subset):
-        return (self._fold_of[recording] == self.k - 1) == (subset == "dev")
-
     def _events(self, label, subset):
         if subset == "eval":
             return self.bank._events(label, subset)
-        clips = self._pooled_events(label)
-        self._require_enough(f"recordings of class {label!r}", {self.event_recording(clip.key) for clip in clips})
-        return [clip for clip in clips if self._is_in(self.event_recording(clip.key), subset)]
+        clips = [(clip, self.event_recording(clip.key)) for clip in self._pooled_events(label)]
+        return self._part(clips, subset, f"recordings of class {label!r}")
 
     def _backgrounds(self, subset):
         if subset == "eval":
             return self.bank._backgrounds(subset)
-        pieces = self._pooled_backgrounds()
-        self._require_enough("recordings of backgrounds", {self.background_recording(piece.key) for piece in pieces})
-        return [piece for piece in pieces if self._is_in(self.background_recording(piece.key), subset)]
+        pieces = [(piece, self.background_recording(piece.key)) for piece in self._pooled_backgrounds()]
+        return self._part(pieces, subset, "recordings of backgrounds")
 
-    def _require_enough(self, what, recordings):
-        n_filled = len({self._fold_of[recording] for recording in recordings})
-        if n_filled < self.n_folds:
+    def _part(self, sounds, subset, what):
+        """Those of the (sound, recording) that are in train or dev; InputError if there are none left for it."""
+        part = [sound for sound, recording in sounds if (self._fold_of[recording] == self.k - 1) == (subset == "dev")]
+        if sounds and not part:
+            recordings = {recording for _, recording in sounds}
+            n_filled = len({self._fold_of[recording] for recording in recordings})
             raise InputError(
                 f"{self.name}: {what} in train and dev: {len(recordings)}, which fill {n_filled} of {self.n_folds} "
                 "folds; take fewer folds, or more recordings"
             )
+        return part
 
     def event_recording(self, key):
         """See `Bank.event_recording`."""

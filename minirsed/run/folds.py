@@ -71,8 +71,9 @@ def cross_validate(settings, n_folds, out=None, *, say=print, **options):
     out = Path("runs") / f"{settings.label}-folds" if out is None else Path(out)
     folds = [dataclasses.replace(settings, fold=f"{k}/{n_folds}") for k in range(1, n_folds + 1)]
     banks = [open_bank(settings.data, fold=own.fold) for own in folds]
-    banks[0].events(settings.label, "dev")  # there are so many recordings, or this says how many
-    banks[0].backgrounds("dev")
+    for bank in banks:  # each fold has recordings, or this says how many there are
+        bank.events(settings.label, "dev")
+        bank.backgrounds("dev")
     out.mkdir(parents=True, exist_ok=True)
     with exclusive(out / "lock", "cross-validating in"):
         folders = [out / f"fold-{k}" for k in range(1, n_folds + 1)]
