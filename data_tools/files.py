@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -67,6 +68,49 @@ def _named(path):
         if error.filename is None or str(error.filename).endswith(TEMPORARY):
             error.filename = str(path)
         raise
+
+
+def equal_files(paths):
+    """Groups of files with the same bytes.
+
+    Sizes are compared first, then a few bytes from the middle, and whole files only where both agree.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+
+    Returns
+    -------
+    list of list of Path
+        Two or more in each; in the order of `paths`.
+
+    Raises
+    ------
+    OSError
+        A file cannot be read.
+    """
+    groups = [list(paths)]
+    for mark in (lambda path: path.stat().st_size, _middle, _digest):
+        alike = {}
+        for number, group in enumerate(groups):
+            for path in group:
+                alike.setdefault((number, mark(path)), []).append(path)
+        groups = [group for group in alike.values() if len(group) > 1]
+    return groups
+
+
+def _middle(path):
+    with open(path, "rb") as file:
+        file.seek(path.stat().st_size // 2)
+        return file.read(4096)
+
+
+def _digest(path):
+    digest = hashlib.blake2b()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.digest()
 
 
 def remove_temporaries(folder):

@@ -10,6 +10,7 @@ of the user's own sounds will do.
 
 from data_tools.banks.builtin import BuiltinBank
 from data_tools.banks.folder import FolderBank
+from data_tools.banks.folds import Folded, parse_fold
 from data_tools.banks.tut2017 import Tut2017Bank, is_tut2017
 
 
@@ -32,7 +33,7 @@ class SoundBank:
         return Tut2017Bank(path, screening=screening, resampler=resampler)
 
 
-def open_bank(data, *, seed=0, screening=True, resampler="soxr"):
+def open_bank(data, *, fold="", seed=0, screening=True, resampler="soxr"):
     """Open the bank that a command's `--data` names.
 
     Parameters
@@ -40,6 +41,8 @@ def open_bank(data, *, seed=0, screening=True, resampler="soxr"):
     data : str or Path
         "builtin"; a TUT Rare Sound Events 2017 folder, recognised by its layout; any other folder is read as one of
         the user's own sounds. (If a folder is itself called builtin, write `./builtin`.)
+    fold : str, optional
+        "2/5": train and dev dealt into five folds, of which the second is dev, see `data_tools.banks.folds`.
     seed : int
         Of the built-in sounds.
     screening : bool
@@ -50,8 +53,10 @@ def open_bank(data, *, seed=0, screening=True, resampler="soxr"):
     Raises
     ------
     InputError
-        The folder is missing or not laid out as expected.
+        The folder is missing or not laid out as expected, or there is no such fold.
     """
+    if fold:
+        return Folded(open_bank(data, seed=seed, screening=screening, resampler=resampler), *parse_fold(fold))
     if str(data) == "builtin":
         return SoundBank.builtin(seed)
     if is_tut2017(data):

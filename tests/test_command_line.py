@@ -272,7 +272,7 @@ def interrupted(*arguments, **options):
 @pytest.mark.parametrize(
     ("command_name", "target", "words"),
     [
-        ("minirsed.evaluate.__main__", "minirsed.run.session.evaluate_run", ["RUN"]),
+        ("minirsed.evaluate.__main__", "minirsed.run.session.inventory_of_run", ["RUN"]),
         ("minirsed.score.__main__", "minirsed.score.__main__.score_pair", ["a.csv", "b.csv"]),
         ("minirsed.bench.__main__", "minirsed.bench.__main__.measure", []),
         ("minirsed.export.__main__", "minirsed.export.__main__.require_writable", ["RUN", "m.onnx"]),

@@ -1,6 +1,7 @@
 """`python -m minirsed.evaluate` on a small run, and what its report says of mixtures worked by hand."""
 
 import csv
+import dataclasses
 import json
 import math
 from types import SimpleNamespace
@@ -8,6 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from data_tools.banks.base import Background, Bank
+from data_tools.inventory import Holding, few
 from data_tools.recipes import Recipe
 from minirsed.analysis import breakdown
 from minirsed.analysis.evaluation import Evaluation, estimated_events, reference_events
@@ -53,6 +56,8 @@ def by_hand(clips=CLIPS):
             background=f"{scene}.wav",
             scene=scene,
             label=None if ebr_db is None else "ping",
+            event=None if ebr_db is None else f"{'ab'[i % 2]}/{i}.wav",
+            segment_onset_s=None if ebr_db is None else 0.0,
             ebr_db=-math.inf if ebr_db is None else ebr_db,
         )
         for i, (scene, ebr_db, *_) in enumerate(clips)
@@ -77,6 +82,19 @@ def by_hand(clips=CLIPS):
     return detector, store, Evaluation(loss, detections, reference, estimated, score_events(reference, estimated))
 
 
+class HandBank(Bank):
+    """Backgrounds of 12 s; events whose keys begin alike are of one recording."""
+
+    def __init__(self):
+        super().__init__("by hand", ("ping",))
+
+    def _backgrounds(self, subset):
+        return [Background(f"{scene}.wav", scene, duration_s=12.0) for scene in ("bus", "park", "")]
+
+    def event_recording(self, key):
+        return key[0]
+
+
 class SizedStore(SimpleNamespace):
     """With a length, as the real one."""
 
@@ -86,7 +104,7 @@ class SizedStore(SimpleNamespace):
 
 def results_by_hand(folder, clips=CLIPS, **more):
     folder.mkdir(exist_ok=True)
-    return Results(folder, "eval", *by_hand(clips), **more)
+    return Results(folder, "eval", *by_hand(clips), HandBank(), **more)
 
 
 def test_figures_worked_by_hand(tmp_path):
@@ -103,9 +121,40 @@ def test_figures_worked_by_hand(tmp_path):
     assert figures["by_clip"] == {
         **{"n_events": 5, "n_misses": 2, "miss_rate": pytest.approx(0.4)},
         **{"n_quiet": 3, "n_false_alarms": 2, "false_alarms_per_hour": pytest.approx(519.29, abs=0.01)},
+        "false_alarm_rate": pytest.approx(2 / 3),
     }
     assert figures["mistakes"] == {"miss": 2, "wrong place": 1, "false alarm": 2}
     assert figures["tuned"] is None and figures["other"] is None
+
+
+def test_what_the_figures_stand_on(tmp_path):
+    """Five events of the recordings a (0, 2, 4) and b (1, 7), three backgrounds of 12 s. Nothing is called an hour."""
+    detector, store, evaluation = by_hand()
+    other = breakdown.with_thresholds(evaluation, store, detector, 0.99, 0.5)
+    figures = figures_of(results_by_hand(tmp_path, other_run="deaf", other_detector=detector, other=other))
+    counts = {"n_events": 5, "n_event_recordings": 2, "n_backgrounds": 3, "n_background_recordings": 3}
+    assert figures["made_of"] == counts | {"background_s": 36.0}
+    low, high = figures["error_rate_95_by_recording"]
+    assert low < figures["error_rate"] < high and [low, high] != figures["error_rate_95"]
+    assert figures["f1_95_by_recording"][0] < figures["f1"] < figures["f1_95_by_recording"][1]
+    low, high = figures["other"]["error_rate_difference_95_by_recording"]
+    assert low < figures["other"]["error_rate_difference"] < high
+    text = evaluate.tables(figures | {"files": ["figures.json"]})
+    assert "drawn from 5 events of 2 recordings and 3 background pieces of 3 recordings, 0.6 minutes together" in text
+    assert text.count("over recordings") == 3 and "2 of 3, 0.67" in text and "hour" not in text
+    assert figures["warnings"] == [few({"eval": Holding(5, 2, 3, 3, 36.0)})]
+    assert "warning: fewer than 10 recordings (eval: 2 of events, 3 of backgrounds)" in text
+    columns = [line.index(" … ") for line in text.splitlines()[5:7]]
+    assert columns[0] == columns[1]  # one interval under the other
+
+
+def test_mixtures_of_unknown_make_have_no_intervals_over_recordings(tmp_path):
+    """As those of the challenge's evaluation data, where only an event list came with them."""
+    results = results_by_hand(tmp_path)
+    results.store.recipes[1] = dataclasses.replace(results.store.recipes[1], event=None)
+    figures = figures_of(results) | {"files": []}
+    assert figures["made_of"] is None and not [name for name in figures if name.endswith("by_recording")]
+    assert "drawn from" not in evaluate.tables(figures) and "over recordings" not in evaluate.tables(figures)
 
 
 def test_groups_worked_by_hand(tmp_path):
@@ -164,6 +213,7 @@ def test_thresholds_are_tuned_on_dev_and_applied_to_eval(tmp_path):
     figures = figures_of(
         results_by_hand(tmp_path, tuned_thresholds=tuned, dev_store=dev_store, dev_evaluation=dev),
     )
+    assert figures["tuned"]["dev"].pop("made_of")["n_events"] == 2
     assert figures["tuned"]["dev"] == {"n_clips": 4, "error_rate": 0.0, "f1": 1.0}
     assert figures["tuned"]["dev_untuned"]["error_rate"] == pytest.approx(1.0)
     assert figures["tuned"]["n_tp"] == figures["n_tp"] == 2
@@ -249,7 +299,11 @@ def results_of(runs, *arguments):
 def test_the_command_end_to_end(runs, capsys):
     """Eight eval mixtures, tuned on eight dev mixtures, compared with another run."""
     evaluate.main(arguments_for(runs, runs / "a", "--compare", runs / "b", "--json"))
-    figures = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    figures = json.loads(printed.out)
+    held = "60 events of 60 recordings and 120 background pieces of 120 recordings, 60.0 minutes together"
+    assert printed.err == f"eval: {held}\ndev: {held}\n"
+    assert figures["made_of"]["n_events"] <= 4 and figures["tuned"]["dev"]["made_of"]["n_backgrounds"] <= 8
     assert figures == json.loads((runs / "a" / "figures_eval.json").read_text())
     assert figures["n_clips"] == 8 and figures["n_ref"] == 4 and figures["thres0"] == figures["thres1"] == 0.5
     assert sum(group["n_ref"] for group in figures["by_ebr_db"].values()) == 4
@@ -286,7 +340,7 @@ def test_tables_are_short_and_say_what_was_tuned_where(runs, monkeypatch):
     for subset in ("dev", "eval"):
         results = results_of(runs, "a", "--compare", "b", "--subset", subset)
         tables[subset] = evaluate.tables(figures_of(results) | {"files": ["figures.json"]})
-    for words in ("8 eval mixtures", "lowest ER on 8 dev mixtures", "sign-flip", "an hour", "EBR", "mistakes: miss"):
+    for words in ("8 eval mixtures", "lowest ER on 8 dev mixtures", "sign-flip", "EBR", "mistakes: miss"):
         assert words in tables["eval"], words
     lines = tables["eval"].splitlines()
     assert len(lines) < 45 and max(map(len, lines)) <= 110

@@ -233,7 +233,7 @@ def spectra(bank, tmp_path_factory):
         def events(self, label, subset):
             return bank.events(label, subset)[:7]
 
-        event_audio = bank.event_audio
+        event_audio, event_recording = bank.event_audio, bank.event_recording
 
     return Spectra.of(Few(), few, store)
 

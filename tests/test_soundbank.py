@@ -16,6 +16,8 @@ from data_tools.audio import SAMPLE_RATE
 from data_tools.banks.base import Background, EventClip
 from data_tools.banks.folder import split_by_hash
 from data_tools.errors import InputError
+from data_tools.files import equal_files
+from data_tools.inventory import Holding, holding, holding_of, inventory_lines, recordings_of, repeated
 from data_tools.mixing import quantize24, render
 from data_tools.recipes import draw_recipes, write_recipes
 from data_tools.soundbank import SoundBank, open_bank
@@ -203,6 +205,26 @@ def change(path, text):
             change("events/events.csv", "file,onset_s,offset_s\ndog/dog 0.wav,0,0.1\ndog/dog 0.wav,0.2,0.3\n"),
             "line 3: dog/dog 0.wav is listed twice",
         ),
+        (change("recordings.csv", "file,source\n"), r"recordings\.csv, line 1: no column 'recording'"),
+        (
+            change("recordings.csv", "file,recording\nevents/dog/no.wav,a\n"),
+            r"line 2: events/dog/no\.wav is not a sound",
+        ),
+        (
+            change("recordings.csv", "file,recording\nevents/dog/dog 0.wav, \n"),
+            r"line 2: .*dog 0\.wav has no recording",
+        ),
+        (
+            change("recordings.csv", "file,recording\nevents/dog/dog 0.wav,a\nevents/dog/dog 0.wav,b\n"),
+            r"recordings\.csv, line 3: events/dog/dog 0\.wav is of 'a' already",
+        ),
+        (
+            lambda root: (
+                change("recordings.csv", "file,recording\nevents/dog/dog 0.wav,a\nbackgrounds/short.wav,a\n")(root),
+                change("split.csv", "file,subset\nevents/dog/dog 0.wav,dev\nbackgrounds/short.wav,train\n")(root),
+            ),
+            r"split\.csv: backgrounds/short\.wav is in 'train', another file of its recording 'a' in 'dev'",
+        ),
         (lambda root: (root / "split.csv").write_bytes(b"\xff\xfe\xfa"), r"split\.csv: malformed list"),
     ],
 )
@@ -218,9 +240,13 @@ def test_asking_for_what_is_not_there(sounds):
     bank = SoundBank.from_folder(sounds)
     with pytest.raises(InputError, match="no class 'cow'; it has Türklingel, dog"):
         bank.events("cow", "train")
-    with pytest.raises(InputError, match="no events of class 'dog' in subset 'eval'"):
+    with pytest.raises(
+        InputError, match=r"no events of class 'dog' in subset 'eval' \(6 in train, 0 in dev, 0 in eval\)\."
+    ):
         bank.events("dog", "eval")
-    with pytest.raises(InputError, match="no backgrounds in subset 'dev'"):
+    with pytest.raises(
+        InputError, match=r"no backgrounds in subset 'dev' \(.* 0 in eval\)\. Put more .* into backgrounds"
+    ):
         bank.backgrounds("dev")
     with pytest.raises(ValueError, match="train, dev, eval, not 'devtrain'"):
         bank.events("dog", "devtrain")
@@ -229,6 +255,83 @@ def test_asking_for_what_is_not_there(sounds):
     for key in ("../split.csv", "/etc/passwd"):
         with pytest.raises(InputError, match="lies outside"):
             bank.background_audio(key)
+
+
+def test_recordings_are_not_torn_apart(sounds):
+    """By hash a recording goes as a whole, also one of two classes and a background; a listed file takes it along."""
+    plain = SoundBank.from_folder(sounds)
+    lines = [f"events/dog/dog {i}.wav,walk {i // 2}" for i in range(6)]
+    lines += [
+        "events/Türklingel/ring0.FLAC,walk 0",
+        "backgrounds/short.wav,walk 0",
+        "backgrounds/street/some.wav,walk 1",
+    ]
+    change("recordings.csv", "\n".join(["file,recording", *lines]))(sounds)
+    change("split.csv", "file,subset\nevents/dog/dog 1.wav,eval\n")(sounds)
+    bank = SoundBank.from_folder(sounds)
+    places = bank.places("dog") | bank.places("Türklingel")
+    subsets = {}
+    for (kind, key), subset in places.items():
+        recording = bank.event_recording(key) if kind == "events" else bank.background_recording(key)
+        subsets.setdefault(recording, set()).add(subset)
+    assert all(len(found) == 1 for found in subsets.values()) and subsets["walk 0"] == {"eval"}
+    assert {bank.event_recording(f"dog/dog {i}.wav") for i in range(6)} == {"walk 0", "walk 1", "walk 2"}
+    assert {clip.key for clip in bank.events("dog", "eval")} >= {"dog/dog 0.wav", "dog/dog 1.wav"}
+    assert bank.background_recording("street/exact.wav") == "backgrounds/street/exact.wav"
+    assert bank.fingerprint() != plain.fingerprint()
+
+
+def test_an_inventory_counts_sounds_recordings_and_minutes(sounds):
+    """Six dogs of five recordings; backgrounds of 95 s (three pieces and 5 s too short to count), 1, 30 and 12 s."""
+    split(sounds, **{"dog 5": "dev", "exact": "dev"})
+    change("recordings.csv", "file,recording\nevents/dog/dog 0.wav,a\nevents/dog/dog 1.wav,a\n")(sounds)
+    bank = SoundBank.from_folder(sounds)
+    train = Holding(5, 4, 5, 3, 103.0)
+    assert holding(bank, "dog", "train") == train
+    assert str(train) == "5 events of 4 recordings and 5 background pieces of 3 recordings, 1.7 minutes together"
+    lines = inventory_lines(bank, "dog", ("train", "dev"))
+    assert lines[:2] == [f"train: {train}", f"dev: {Holding(1, 1, 1, 1, 30.0)}"] and len(lines) == 3
+    assert "1 event of 1 recording and 1 background piece of 1 recording, 0.5 minutes" in lines[1]
+    assert "fewer than 10 recordings (train: 4 of events, 3 of backgrounds; dev: 1 of events, 1 of" in lines[2]
+    drawn = draw_recipes(bank, "dog", "train", 400, 0)
+    assert holding_of(bank, "train", drawn) == train  # so many that each occurs
+    without = [recipe for recipe in drawn if not recipe.has_event][:1]
+    (pair,) = recordings_of(bank, without)
+    assert pair == (None, f"backgrounds/{without[0].background}")
+    assert holding_of(bank, "train", without)[:4] == (0, 0, 1, 1)
+
+
+def test_equal_files_in_several_subsets_are_named(sounds):
+    """Three copies of an event and two of a background under other names; files of equal size alone do not count."""
+    for name in ("again", "and again"):
+        shutil.copy(sounds / "events/dog/dog 0.wav", sounds / f"events/dog/{name}.wav")
+    shutil.copy(sounds / "backgrounds/short.wav", sounds / "backgrounds/twin.wav")
+    split(sounds, **{"again": "dev", "and again": "eval"})
+    bank = SoundBank.from_folder(sounds)
+    assert sorted(bank.equal_sounds(), reverse=True) == [
+        [("events", "dog/again.wav"), ("events", "dog/and again.wav"), ("events", "dog/dog 0.wav")],
+        [("events", f"Türklingel/ring{i}.FLAC") for i in range(6)],  # all of one seed
+        [("backgrounds", "short.wav"), ("backgrounds", "twin.wav")],
+    ]
+    assert repeated(bank, "dog") == (
+        "warning: the same recording in several subsets, so scores flatter: events/dog/again.wav (dev) = "
+        "events/dog/and again.wav (eval) = events/dog/dog 0.wav (train)"
+    )
+    assert repeated(bank, "Türklingel") is None  # which are all in train, as both backgrounds are
+    split(sounds)
+    assert repeated(SoundBank.from_folder(sounds), "dog") is None
+    assert repeated(open_bank("builtin"), "gunshot") is None
+
+
+def test_equal_files_are_told_from_alike_ones(tmp_path):
+    """The same size, the same middle, one byte at the end: other files."""
+    for name, content in (("a", b"x" * 99_999 + b"1"), ("b", b"x" * 99_999 + b"2"), ("c", b"x" * 99_999 + b"1")):
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "d").touch()
+    (tmp_path / "e").touch()
+    groups = equal_files(sorted(tmp_path.iterdir()))
+    assert [[path.name for path in group] for group in groups] == [["a", "c"], ["d", "e"]]
+    assert equal_files([]) == []
 
 
 def test_fingerprint_follows_sounds_lists_and_settings(sounds):
@@ -313,6 +416,19 @@ def test_tut2017_lists_keep_their_order_and_screening(tut):
     assert used == {"audio/b002_0_30.wav", "audio/b001_0_30.wav"}
     assert bank.fingerprint() != open_bank(tut, screening=False).fingerprint()
     assert len(render(draw_recipes(bank, "gunshot", "train", 1, 0)[0], bank)) == 30 * SAMPLE_RATE
+
+
+def test_tut2017_recordings(tut):
+    """Backgrounds cut from one recording; of mixtures that came rendered only what their recipes say is known."""
+    bank = open_bank(tut)
+    names = [bank.background_recording(f"audio/{name}.wav") for name in ("b020_90_120", "b020_120_150", "b021_90_120")]
+    assert names == ["audio/b020", "audio/b020", "audio/b021"]
+    assert holding(bank, "gunshot", "train") == Holding(2, 2, 2, 2, 60.0)
+    assert holding(bank, "gunshot", "eval") is None
+    assert inventory_lines(bank, "gunshot", ("eval",)) == ["eval: mixtures that came rendered"]
+    (meta,) = tut.rglob("meta")
+    write_recipes(meta / "mixture_recipes_evaltest_gunshot.yaml", draw_recipes(bank, "gunshot", "train", 2, 0))
+    assert holding(open_bank(tut), "gunshot", "eval")[0] == 1
 
 
 def test_tut2017_evaluation_mixtures_are_ready_made(tut):

@@ -152,16 +152,17 @@ def test_a_det_curve_worked_by_hand():
     assert curve.thres0.tolist() == [0, 0.1, 0.4, 0.6, 0.9]
     np.testing.assert_allclose(curve.false_alarms_per_hour, [180, 120, 60, 0, 0])
     np.testing.assert_allclose(curve.miss_rate, [0, 0, 2 / 3, 2 / 3, 1])
+    np.testing.assert_allclose(curve.false_alarm_rate, [1, 2 / 3, 1 / 3, 0, 0])
 
 
 def test_rates_at_a_threshold_are_points_of_the_curve():
     rng = np.random.default_rng(0)
     p, has_event = rng.integers(0, 30, 80) / 30, rng.random(80) < 0.4
     curve = det_curve(p, has_event, 30.0)
-    for thres0, per_hour, miss_rate in zip(*curve, strict=True):
+    for thres0, *point in zip(*curve, strict=True):
         rates = clip_rates(p, has_event, 30.0, thres0)
-        assert (rates.false_alarms_per_hour, rates.miss_rate) == pytest.approx((per_hour, miss_rate))
-    assert clip_rates(P, HAS_EVENT, 20.0) == (3, 2, pytest.approx(2 / 3), 3, 1, pytest.approx(60.0))
+        assert [getattr(rates, name) for name in curve._fields[1:]] == pytest.approx(point)
+    assert clip_rates(P, HAS_EVENT, 20.0) == pytest.approx((3, 2, 2 / 3, 3, 1, 60.0, 1 / 3))
 
 
 def test_rates_without_clips_of_a_kind_are_undefined():

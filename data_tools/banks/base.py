@@ -78,7 +78,7 @@ class Bank:
             raise InputError(f"{self.name}: no class {label!r}; it has {', '.join(self.classes)}")
         clips = self._events(label, subset)
         if not clips:
-            raise InputError(f"{self.name}: no events of class {label!r} in subset {subset!r}")
+            raise InputError(f"{self.name}: no events of class {label!r} in subset {subset!r}{self._advice(label)}")
         return clips
 
     def backgrounds(self, subset, label=None):
@@ -90,12 +90,32 @@ class Bank:
         check_subset(subset)
         pieces = [b for b in self._backgrounds(subset) if label is None or not self.is_screened(b.key, label)]
         if not pieces:
-            raise InputError(f"{self.name}: no backgrounds in subset {subset!r}")
+            raise InputError(f"{self.name}: no backgrounds in subset {subset!r}{self._advice()}")
         return pieces
 
     def is_screened(self, key, label):
         """Whether background `key` is known to contain an event of class `label` itself."""
         return False
+
+    def event_recording(self, key):
+        """Name of the recording that event `key` was cut from: its own key, unless the bank knows better.
+
+        What sounds alike because it was recorded together is of one recording; nothing of it may be in two subsets.
+        """
+        return key
+
+    def background_recording(self, key):
+        """As `event_recording`, for a background; its pieces have one key, and so one recording."""
+        return key
+
+    def equal_sounds(self):
+        """Groups of sounds whose files have the same bytes: list of lists of ("events" or "backgrounds", key)."""
+        return []
+
+    def places(self, label):
+        """Where the sounds for a class are: {("events" or "backgrounds", key): subset}."""
+        found = {("events", clip.key): subset for subset in SUBSETS for clip in self._events(label, subset)}
+        return found | {("backgrounds", b.key): subset for subset in SUBSETS for b in self._backgrounds(subset)}
 
     def ready_mixtures(self, label, subset):
         """Recipes of mixtures that came already rendered (TUT evaluation data), else an empty list."""
@@ -117,6 +137,10 @@ class Bank:
     def fingerprint(self):
         """Hexadecimal digest that changes whenever any sound, list or setting of the bank may have changed."""
         raise NotImplementedError
+
+    def _advice(self, label=None):
+        """What to do where a subset holds no event of a class, or no background: "; …", or nothing."""
+        return ""
 
     def _cached(self, what, read):
         """Return the array from a cache of a few read-only arrays, least recently used out first."""

@@ -4,11 +4,13 @@
       events/CLASS/*.wav …      one isolated event per file; CLASS can be any folder name
       events/events.csv         optional: file (relative to events/), onset_s, offset_s — the active part
       backgrounds/**/*.wav …    the name of the subfolder is that of the scene
+      recordings.csv            optional: file (relative to the folder), recording — its name, any text
       split.csv                 optional: file (relative to the folder), subset (train, dev or eval)
 
-Every file counts as a recording of its own and is in one subset. If a recording is spread over several files, write a
-`split.csv`; the subset of a file that it does not name follows from `split_by_hash`. Long backgrounds give consecutive
-pieces of 30 s, all in one subset. Recordings shorter than 30 s are looped, and so is a last piece of 10 s or more.
+A file is a recording of its own unless `recordings.csv` gives several files one name: those that were recorded on one
+occasion, of one baby, with one gun. No recording is in two subsets. A file that `split.csv` names takes all of its
+recording with it; the subset of the other recordings follows from `split_by_hash`. Long backgrounds give consecutive
+pieces of 30 s, all in one subset. Files shorter than 30 s are looped, and so is a last piece of 10 s or more.
 Hidden files and files without the suffix of a sound file are ignored. Links to files and folders are followed.
 """
 
@@ -23,6 +25,7 @@ from typing import NamedTuple
 from data_tools.audio import AUDIO_SUFFIXES, CLIP_S, audio_header, read_audio
 from data_tools.banks.base import SUBSETS, Background, Bank, EventClip, files_digest
 from data_tools.errors import InputError
+from data_tools.files import equal_files
 
 SHORTEST_BACKGROUND_S = 1.0
 SHORTEST_PIECE_S = 10.0  # a recording's last piece counts if it is at least this long; it is looped
@@ -55,25 +58,62 @@ class FolderBank(Bank):
 
         files = [file for group in by_class.values() for file in group] + backgrounds
         listed = _read_split(self.root, files)
+        self._recordings = _read_recordings(self.root, files)
         active_parts = _read_active_parts(event_root, [file for group in by_class.values() for file in group])
+        subsets = self._assign([*by_class.values(), backgrounds], listed)
         self._clips = {(label, subset): [] for label in self.classes for subset in SUBSETS}
         for label, group in by_class.items():
-            subsets = self._assign(group, listed)
             for file in group:
                 clip = _event_clip(event_root, file, label, active_parts)
                 self._clips[label, subsets[file]].append(clip)
         self._pieces = {subset: [] for subset in SUBSETS}
-        subsets = self._assign(backgrounds, listed)
         for file in backgrounds:
             self._pieces[subsets[file]] += _background_pieces(background_root, file)
         self._files = [(name_of(file, self.root), file) for file in files]
         self._split = sorted((name, subset) for name, subset in listed.items())
 
-    def _assign(self, files, listed):
-        """Subset of each of `files`: as listed, the others by `split_by_hash`."""
-        names = {file: name_of(file, self.root) for file in files}
-        subsets = split_by_hash(names.values(), listed)
-        return {file: subsets[name] for file, name in names.items()}
+    def _assign(self, groups, listed):
+        """Subset of each file, as listed or by `split_by_hash` of its recording; a group is a class, or backgrounds."""
+        fixed, of_file = {}, {}
+        for name, subset in listed.items():
+            recording = self._recording(name)
+            if fixed.setdefault(recording, subset) != subset:
+                raise InputError(
+                    f"{self.root / 'split.csv'}: {name} is in {subset!r}, another file of its recording {recording!r} "
+                    f"in {fixed[recording]!r}; a recording cannot be in two subsets (recordings.csv)"
+                )
+        for group in groups:
+            recordings = {file: self._recording(name_of(file, self.root)) for file in group}
+            subsets = split_by_hash(dict.fromkeys(recordings.values()), fixed)
+            fixed |= subsets  # a recording may give events of several classes, and backgrounds
+            of_file |= {file: subsets[recording] for file, recording in recordings.items()}
+        return of_file
+
+    def _recording(self, name):
+        """Recording of the file of this name, relative to the folder."""
+        return self._recordings.get(name, name)
+
+    def event_recording(self, key):
+        """See `Bank.event_recording`."""
+        return self._recording(f"events/{key}")
+
+    def background_recording(self, key):
+        """See `Bank.background_recording`."""
+        return self._recording(f"backgrounds/{key}")
+
+    def equal_sounds(self):
+        """See `Bank.equal_sounds`. Reads files that are equally long."""
+        names = {file: name for name, file in self._files}
+        return [[tuple(names[file].split("/", 1)) for file in group] for group in equal_files(names)]
+
+    def _advice(self, label=None):
+        what = "backgrounds" if label is None else f"events/{label}"
+        counts = {s: len(self._clips[label, s] if label else self._pieces[s]) for s in SUBSETS}
+        holding = ", ".join(f"{n} in {subset}" for subset, n in counts.items())
+        return (
+            f" ({holding}). Put more recordings into {what}, two for training and three to evaluate as well at the "
+            "very least, or say in split.csv which file is in which subset"
+        )
 
     def _events(self, label, subset):
         return self._clips[label, subset]
@@ -89,23 +129,25 @@ class FolderBank(Bank):
         return read_audio(path, resampler=self.resampler, start_s=start_s, duration_s=duration_s)
 
     def fingerprint(self):
-        """See `Bank.fingerprint`: names, sizes and modification times of files, lists, split and resampler."""
+        """See `Bank.fingerprint`: names, sizes and modification times of files, lists and resampler."""
         clips = sorted(self._clips.items())
-        return files_digest(self._files, "folder", self.resampler, repr(clips), repr(self._split))
+        listed = [repr(self._split), *([repr(sorted(self._recordings.items()))] if self._recordings else [])]
+        return files_digest(self._files, "folder", self.resampler, repr(clips), *listed)
 
 
 def split_by_hash(names, listed=()):
-    """Assign files to subsets by their names alone, so that a file keeps its subset when others are added or removed.
+    """Assign recordings to subsets by their names alone, so that one keeps its subset when others come or go.
 
-    The first 8 bytes of the MD5 of the name, divided by their range, give u: the file is in train if u < 0.70, in dev
-    if u < 0.85, else in eval. If a subset stays empty, a file that `listed` does not fix is moved to it: to train the
-    one of lowest u; to dev, with two files or more, the one of highest u among the others; to eval, with three or more,
-    the next. The only file of a subset is never taken away.
+    The first 8 bytes of the MD5 of the name, divided by their range, give u: the recording is in train if u < 0.70,
+    in dev if u < 0.85, else in eval. If a subset stays empty, a recording that `listed` does not fix is moved to it: to
+    train the one of lowest u; to dev, with two recordings or more, the one of highest u among the others; to eval, with
+    three or more, the next. The only recording of a subset is never taken away.
 
     Parameters
     ----------
     names : iterable of str
-        The files of one class, or the backgrounds, relative to the sound folder, with `/`.
+        The recordings of one class, or of the backgrounds; that of a single file is called like the file, relative to
+        the sound folder, with `/`.
     listed : mapping of str to subset, optional
         Fixed assignments (`split.csv`).
 
@@ -240,6 +282,20 @@ def _read_split(root, files):
         if listed.setdefault(name, subset) != subset:
             raise InputError(f"{where}: {name} is in {listed[name]!r} already, and cannot be in two subsets")
     return listed
+
+
+def _read_recordings(root, files):
+    """`recordings.csv` as {name: recording}; empty without the file."""
+    known, recordings = {name_of(file, root) for file in files}, {}
+    for where, row in _rows(root / "recordings.csv", ("file", "recording")):
+        name, recording = _list_name(row["file"]), unicodedata.normalize("NFC", row["recording"].strip())
+        if not recording:
+            raise InputError(f"{where}: {name} has no recording; a file of its own need not be listed")
+        if name not in known:
+            raise InputError(f"{where}: {name} is not a sound file of this folder")
+        if recordings.setdefault(name, recording) != recording:
+            raise InputError(f"{where}: {name} is of {recordings[name]!r} already, and cannot be of two recordings")
+    return recordings
 
 
 def _read_active_parts(event_root, files):

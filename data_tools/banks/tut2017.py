@@ -9,10 +9,15 @@ Lists keep the order of the YAML files, from which the official random stream dr
 
 Some backgrounds contain an event of a class themselves; `bg_screening.csv` names them. With `screening` (as in the
 released data since June 2017) they are not used as backgrounds for that class. Without the file, nothing is screened.
+
+A recording, for `Bank.event_recording` and `background_recording`: the file of an event, from which the lists may take
+several parts; of a background all files with one name before their seconds, since TUT Acoustic Scenes 2016, where they
+are from, has cut recordings of minutes into `NAME_START_END.wav`.
 """
 
 import csv
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +53,10 @@ class Tut2017Bank(Bank):
     def is_screened(self, key, label):
         """See `Bank.is_screened`."""
         return key.removeprefix("audio/") in self._screened.get(label, ())
+
+    def background_recording(self, key):
+        """See `Bank.background_recording`: audio/b020_90_120.wav and audio/b020_120_150.wav are audio/b020."""
+        return re.sub(r"_\d+_\d+\.wav$", "", key)
 
     def ready_mixtures(self, label, subset):
         """See `Bank.ready_mixtures`: the evaluation mixtures of the class, in the order of their list."""

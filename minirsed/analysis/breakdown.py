@@ -12,7 +12,7 @@ import numpy as np
 from minirsed.analysis.evaluation import estimated_events
 from minirsed.analysis.thresholds import COLLAR_S
 from minirsed.analysis.uncertainty import bootstrap_intervals, compare
-from minirsed.scoring import count_events, score, scores_from_counts
+from minirsed.scoring import FileCounts, count_events, score, scores_from_counts
 
 RESAMPLES = 10_000  # bootstrap resamples of the mixtures
 SEED = 0  # of the bootstrap
@@ -21,7 +21,7 @@ MISTAKES = ("miss", "wrong place", "false alarm")  # what `outcome` may say of a
 UNKNOWN = "unknown"  # ratio or scene of a ready-made mixture that comes without them
 
 
-def figures(evaluation, names=None):
+def figures(evaluation, names=None, recordings=None):
     """Counts, rates and their 95 % intervals.
 
     Parameters
@@ -29,27 +29,36 @@ def figures(evaluation, names=None):
     evaluation : minirsed.analysis.evaluation.Evaluation
     names : iterable of str, optional
         Mixtures to count; default: all.
+    recordings : list, optional
+        Those of the mixtures, all of them in order, as `data_tools.inventory.recordings_of` gives them.
 
     Returns
     -------
     dict
         n_clips, n_ref, n_sys, n_tp, n_fp, n_fn; error_rate, f1, precision, recall, None where undefined, which the
-        error rate is too if there is no event; error_rate_95 and f1_95, [low, high] by bootstrap over mixtures;
-        recall_95 by Wilson's formula, which says something even of five events all found.
+        error rate is too if there is no event; error_rate_95 and f1_95, [low, high] by bootstrap over mixtures, and
+        with `recordings` error_rate_95_by_recording and f1_95_by_recording, by bootstrap over recordings; recall_95 by
+        Wilson's formula, which says something even of five events all found.
     """
     lists = evaluation.reference, evaluation.estimated
     if names is not None:
         names = list(names)
         lists = [{name: events[name] for name in names} for events in lists]
-    counts = count_events(*lists)
-    scores = scores_from_counts(counts)
-    result = {"n_clips": len(counts.files)}
+    return figures_of_counts(count_events(*lists).overall, recordings)
+
+
+def figures_of_counts(counts, recordings=None):
+    """The same of (N, 4) counts, n_ref, n_sys, n_tp, n_subs of each mixture."""
+    scores = scores_from_counts(FileCounts((), counts, {}))
+    result = {"n_clips": len(counts)}
     result |= {name: getattr(scores, name) for name in ("n_ref", "n_sys", "n_tp", "n_fp", "n_fn")}
     result["error_rate"] = none_if_nan(scores.error_rate if scores.n_ref else math.nan)
     result |= {name: none_if_nan(getattr(scores, name)) for name in ("f1", "precision", "recall")}
-    intervals = bootstrap_intervals(counts.overall, np.random.default_rng(SEED), n_resamples=RESAMPLES)
-    result |= {f"{name}_95": [none_if_nan(edge) for edge in edges] for name, edges in intervals._asdict().items()}
-    return result | {"recall_95": [none_if_nan(edge) for edge in wilson_interval(scores.n_tp, scores.n_ref)]}
+    for over, drawn in [("", None), *([("_by_recording", recordings)] if recordings else [])]:
+        rng = np.random.default_rng(SEED)
+        intervals = bootstrap_intervals(counts, rng, recordings=drawn, n_resamples=RESAMPLES)
+        result |= {f"{name}_95{over}": pair_or_none(edges) for name, edges in intervals._asdict().items()}
+    return result | {"recall_95": pair_or_none(wilson_interval(scores.n_tp, scores.n_ref))}
 
 
 def wilson_interval(n_hits, n):
@@ -142,20 +151,29 @@ def describe(store, evaluation, row):
     }
 
 
-def comparison(evaluation, other):
+def comparison(evaluation, other, recordings=None):
     """Paired test of two evaluations of the same mixtures: dict of the difference in ER, its 95 % interval and p.
 
-    A negative difference says that `evaluation` is better than `other`.
+    A negative difference says that `evaluation` is better than `other`. `recordings` adds an interval as in `figures`.
     """
     counts = [count_events(each.reference, each.estimated).overall for each in (evaluation, other)]
     result = compare(*counts, np.random.default_rng(SEED), n_resamples=RESAMPLES)
-    return {
+    found = {
         "error_rate_difference": none_if_nan(result.error_rate_difference),
-        "error_rate_difference_95": [none_if_nan(edge) for edge in result.interval],
+        "error_rate_difference_95": pair_or_none(result.interval),
         "p_value": result.p_value,
     }
+    if recordings:
+        drawn = compare(*counts, np.random.default_rng(SEED), recordings=recordings, n_resamples=RESAMPLES)
+        found["error_rate_difference_95_by_recording"] = pair_or_none(drawn.interval)
+    return found
 
 
 def none_if_nan(value):
     """JSON has no NaN."""
     return None if math.isnan(value) else float(value)
+
+
+def pair_or_none(edges):
+    """An interval as a list for JSON."""
+    return [none_if_nan(edge) for edge in edges]

@@ -23,6 +23,7 @@ import numpy as np
 
 from data_tools.event_lists import write_event_list
 from data_tools.files import atomic_write
+from data_tools.inventory import few, holding_of, recordings_of, repeated
 from minirsed.analysis import breakdown, plots
 from minirsed.analysis.thresholds import GRID, PAPER, clip_rates, det_curve, threshold_grid
 from minirsed.features import frame_to_seconds
@@ -40,7 +41,7 @@ class Results:
     detector: Any  # minirsed.detector.Detector
     store: Any  # minirsed.store.dataset.FeatureStore
     evaluation: Any  # minirsed.analysis.evaluation.Evaluation with the detector's own thresholds
-    bank: Any = None  # data_tools.soundbank.SoundBank that the mixtures are made of
+    bank: Any  # data_tools.banks.base.Bank that the mixtures are made of
     tuned_thresholds: tuple | None = None  # (thres0, thres1)
     dev_store: Any = None  # on which they were tuned, and its Evaluation
     dev_evaluation: Any = None
@@ -94,8 +95,9 @@ def grid_of(detector, store, evaluation):
 def figures_of(results):
     """Everything that is known, as JSON-able values; undefined figures are None.
 
-    Top level: the detector's own thresholds, overall; then "tuned", "by_ebr_db", "by_scene", "mistakes" (how many of
-    each kind), "worst_mistakes", "other" (another run's figures and the paired test) and "notes".
+    Top level: the detector's own thresholds, overall; "made_of", the `data_tools.inventory.Holding` of the mixtures,
+    None where it is not known; then "tuned", "by_ebr_db", "by_scene", "mistakes" (how many of each kind),
+    "worst_mistakes", "other" (another run's figures and the paired test), "notes" and "warnings".
     """
     store, evaluation = results.store, results.evaluation
     wrong = breakdown.mistakes(store, evaluation)
@@ -108,15 +110,17 @@ def figures_of(results):
                 results.dev_evaluation, results.dev_store, results.detector, *thresholds
             ).scores
             tuned[name] = {"n_clips": len(results.dev_store), "error_rate": on_dev.error_rate, "f1": on_dev.f1}
+        tuned["dev"]["made_of"] = made_of(results.bank, "dev", results.dev_store)
     if results.other:
         other = {"run": str(results.other_run)}
         other |= _figures(results, results.other, results.other_detector.thres0, results.other_detector.thres1)
-        other |= breakdown.comparison(evaluation, results.other)
+        other |= breakdown.comparison(evaluation, results.other, recordings_of(results.bank, store.recipes))
     return {
         "run": str(results.run),
         "subset": results.subset,
         "label": results.detector.label,
         "clip_s": clip_s(store),
+        "made_of": made_of(results.bank, results.subset, store),
         **_figures(results, evaluation, *results.thresholds),
         "resamples": breakdown.RESAMPLES,
         "tuned": tuned,
@@ -128,7 +132,15 @@ def figures_of(results):
         ],
         "other": other,
         "notes": results.notes,
+        "warnings": _warnings(results),
     }
+
+
+def _warnings(results):
+    """Lines on what the sounds are too few for, and on those that are the same in several subsets."""
+    stores = {results.subset: results.store} | ({"dev": results.dev_store} if results.dev_store is not None else {})
+    holdings = {subset: holding_of(results.bank, subset, store.recipes) for subset, store in stores.items()}
+    return [line for line in (few(holdings), repeated(results.bank, results.detector.label)) if line]
 
 
 def write_report(results):
@@ -237,8 +249,17 @@ def _write_csv(path, columns, rows):
 def _figures(results, evaluation, thres0, thres1):
     """Figures of one pair of thresholds."""
     rates = clip_rates(probabilities(evaluation), results.store.has_event, clip_s(results.store), thres0)._asdict()
-    rates |= {name: breakdown.none_if_nan(rates[name]) for name in ("miss_rate", "false_alarms_per_hour")}
-    return {"thres0": thres0, "thres1": thres1, **breakdown.figures(evaluation), "by_clip": rates}
+    names = ("miss_rate", "false_alarm_rate", "false_alarms_per_hour")
+    rates |= {name: breakdown.none_if_nan(rates[name]) for name in names}
+    recordings = recordings_of(results.bank, results.store.recipes)
+    overall = breakdown.figures(evaluation, recordings=recordings)
+    return {"thres0": thres0, "thres1": thres1, **overall, "by_clip": rates}
+
+
+def made_of(bank, subset, store):
+    """What the mixtures of a store are made of, as a dict for JSON; None if it is not known."""
+    holding = holding_of(bank, subset, store.recipes)
+    return holding and holding._asdict()
 
 
 def probabilities(evaluation):

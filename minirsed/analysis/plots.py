@@ -206,7 +206,7 @@ def telling_clips(store, evaluation, n=4):
 
 
 def det(curves, points, path, title):
-    """Detection error trade-off of the decision by clip: misses against false alarms per hour; written as PNG.
+    """Detection error trade-off of the decision by clip: misses against false alarms; written as PNG.
 
     Both axes are logarithmic down to the rate of a single clip and linear from there to 0, which a finite set of clips
     can reach.
@@ -230,25 +230,25 @@ def det(curves, points, path, title):
 def draw_det(axes, curves, points):
     """What `det` shows, on axes."""
     for (name, curve), colour in zip(curves, ("k", "#7570b3"), strict=False):
-        axes.plot(curve.false_alarms_per_hour, 100 * curve.miss_rate, color=colour, linewidth=1.6, label=plain(name))
+        axes.plot(100 * curve.false_alarm_rate, 100 * curve.miss_rate, color=colour, linewidth=1.6, label=plain(name))
     for (name, rates), mark in zip(points, POINT_MARKS, strict=False):
-        at = rates.false_alarms_per_hour, 100 * rates.miss_rate
-        label = plain(f"{name}: {at[0]:.1f} an hour, {at[1]:.0f} % missed")
+        at = 100 * rates.false_alarm_rate, 100 * rates.miss_rate
+        label = plain(f"{name}: {at[0]:.0f} % false alarms, {at[1]:.0f} % missed")
         axes.plot(*at, **mark, linestyle="", label=label, zorder=3)
     curve, rates = curves[0][1], points[0][1]
-    one_alarm, one_miss = curve.false_alarms_per_hour[0] / rates.n_quiet, 100 / rates.n_events
-    for axis, one, most, set_scale, set_limits in (
-        (axes.xaxis, one_alarm, curve.false_alarms_per_hour[0], axes.set_xscale, axes.set_xlim),
-        (axes.yaxis, one_miss, 100.0, axes.set_yscale, axes.set_ylim),
+    one_alarm, one_miss = 100 / rates.n_quiet, 100 / rates.n_events
+    for axis, one, set_scale, set_limits in (
+        (axes.xaxis, one_alarm, axes.set_xscale, axes.set_xlim),
+        (axes.yaxis, one_miss, axes.set_yscale, axes.set_ylim),
     ):
         set_scale("symlog", linthresh=one, linscale=0.4)
-        set_limits(-0.3 * one, 1.2 * most)
+        set_limits(-0.3 * one, 120.0)
         steps = [digit * 10.0**power for power in range(-3, 3) for digit in (1, 2, 5)]
-        ticks = [0.0, *(step for step in steps if one <= step <= most * 1.01)]
+        ticks = [0.0, *(step for step in steps if one <= step <= 100)]
         axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.set_ticks([], minor=True)
     axes.set(
-        xlabel=f"false alarms per hour of sound without an event ({rates.n_quiet} clips)",
+        xlabel=f"false alarms, % of the clips without an event ({rates.n_quiet} clips)",
         ylabel=f"events missed, % ({rates.n_events} clips)",
     )
     axes.grid(which="major", alpha=0.3)

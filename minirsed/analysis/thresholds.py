@@ -48,6 +48,7 @@ class DetCurve(NamedTuple):
     thres0: np.ndarray  # (K,)
     false_alarms_per_hour: np.ndarray  # (K,) alarms on clips without an event, per hour of such clips
     miss_rate: np.ndarray  # (K,) share of the clips with an event that raise none
+    false_alarm_rate: np.ndarray  # (K,) share of the clips without an event that raise an alarm
 
 
 class PrecisionRecall(NamedTuple):
@@ -66,7 +67,8 @@ class ClipRates(NamedTuple):
     miss_rate: float
     n_quiet: int  # clips without an event
     n_false_alarms: int
-    false_alarms_per_hour: float
+    false_alarms_per_hour: float  # of clips, however little background they are drawn from
+    false_alarm_rate: float  # share of the clips without an event
 
 
 def threshold_grid(
@@ -173,6 +175,7 @@ def det_curve(probabilities, has_event, clip_s):
         thres0,
         _rate(n_quiet - n_below, n_quiet * _hours(clip_s)),
         _rate(n_misses, len(probabilities) - n_quiet),
+        _rate(n_quiet - n_below, n_quiet),
     )
 
 
@@ -207,7 +210,8 @@ def clip_rates(probabilities, has_event, clip_s, thres0=PAPER[0]):
     n_events, n_quiet = int(has_event.sum()), int((~has_event).sum())
     n_misses, n_false_alarms = int((has_event & ~alarm).sum()), int((~has_event & alarm).sum())
     per_hour = float(_rate(n_false_alarms, n_quiet * _hours(clip_s)))
-    return ClipRates(n_events, n_misses, float(_rate(n_misses, n_events)), n_quiet, n_false_alarms, per_hour)
+    rates = float(_rate(n_misses, n_events)), float(_rate(n_false_alarms, n_quiet))
+    return ClipRates(n_events, n_misses, rates[0], n_quiet, n_false_alarms, per_hour, rates[1])
 
 
 def _clips(probabilities, name, values):

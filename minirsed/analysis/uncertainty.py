@@ -5,6 +5,18 @@ would vary over other files of the same kind. The file is the unit: events of on
 The paper gives no intervals; Efron and Tibshirani, *An Introduction to the Bootstrap* (1993), ch. 13 (percentile
 interval) and 15 (permutation test) are the source.
 
+Mixtures are not independent either: two hundred of them may be made of ten recordings of events and ten of backgrounds,
+and what is hard about a recording is hard about all of its mixtures. With `recordings`, both functions ask instead how
+the sum would vary with other *recordings*, by the pigeonhole bootstrap (Owen, "The pigeonhole bootstrap", *Annals of
+Applied Statistics* 1(2), 2007, 386–411): recordings of events and recordings of backgrounds are drawn with replacement,
+independently of each other. A mixture counts as often as its event's recording was drawn, times as often as its
+background's was; one without an event as often as its background's. This errs on the wide side (also Owen and Eckles,
+"Bootstrapping data arrays of arbitrary order", *Annals of Applied Statistics* 6(3), 2012): chance that belongs to
+a single mixture, and to neither of its recordings, enters with up to three times its variance. In the simulation of
+`tests/test_uncertainty.py`, with recordings that differ much, 95 % intervals over mixtures hold the true error rate in
+57 % of the experiments with 20 recordings of events and 15 of backgrounds, and in 40 % with 10 and 8; those over
+recordings in 94 % and 89 %, and in 99 % where recordings do not differ at all.
+
 Error rate and F1 here are those of sums of counts, without the official ε:
 error_rate = (n_ref + n_sys − 2 n_tp − n_subs) / n_ref,  f1 = 2 n_tp / (n_ref + n_sys).
 """
@@ -31,8 +43,8 @@ class Comparison(NamedTuple):
     p_value: float  # two-sided, exact
 
 
-def bootstrap_intervals(counts, rng, *, n_resamples=10_000, confidence=0.95):
-    """Percentile bootstrap intervals of error rate and F1 over files.
+def bootstrap_intervals(counts, rng, *, recordings=None, n_resamples=10_000, confidence=0.95):
+    """Percentile bootstrap intervals of error rate and F1 over files or over recordings.
 
     Files are drawn with replacement, as many as there are. Files with equal counts are interchangeable, so a
     resample is one multinomial draw over the distinct rows: the same distribution, much less work.
@@ -42,6 +54,9 @@ def bootstrap_intervals(counts, rng, *, n_resamples=10_000, confidence=0.95):
     counts : (n_files, 4) int array
         n_ref, n_sys, n_tp, n_subs of each file, as in `minirsed.scoring.FileCounts`.
     rng : numpy.random.Generator
+    recordings : list of (hashable or None, hashable), optional
+        For each file the recording of its event, None without one, and that of its background: resample these instead
+        of files, as the head of this module says.
     n_resamples : int ≥ 1
     confidence : float in (0, 1)
 
@@ -49,16 +64,17 @@ def bootstrap_intervals(counts, rng, *, n_resamples=10_000, confidence=0.95):
     -------
     Intervals
         Over the resamples that hold a reference event; NaN if the counts hold none, and for F1 also without any
-        estimate. (A resample that happens to hold no estimate has F1 = 0.)
+        estimate. (A resample that happens to hold no estimate has F1 = 0.) NaN too if all events or all backgrounds
+        are of one recording, which says nothing of others.
 
     Raises
     ------
     ValueError
-        Wrong shape, negative counts, no files, settings out of range.
+        Wrong shape, negative counts, no files, settings out of range, not one pair of recordings for each file.
     """
     counts = _check_counts("counts", counts)
     _check_settings(rng, n_resamples, confidence)
-    n_ref, n_sys, n_tp, n_subs = _resample(counts, rng, n_resamples).T
+    n_ref, n_sys, n_tp, n_subs = _resample(counts, recordings, rng, n_resamples).T
     has_ref = n_ref > 0
     errors = _errors(n_ref, n_sys, n_tp, n_subs)
     error_rate = errors[has_ref] / n_ref[has_ref]
@@ -69,18 +85,18 @@ def bootstrap_intervals(counts, rng, *, n_resamples=10_000, confidence=0.95):
     )
 
 
-def compare(counts_a, counts_b, rng, *, n_resamples=10_000, confidence=0.95):
+def compare(counts_a, counts_b, rng, *, recordings=None, n_resamples=10_000, confidence=0.95):
     """Compare the error rates of two systems on the same files.
 
-    The interval of the difference A − B resamples files with both systems' counts together. The p-value is that
-    of the sign-flip test (`sign_flip_p_value`) on errors per file; both have the same n_ref, so the number of
-    errors is the error rate.
+    The interval of the difference A − B resamples files, or recordings, with both systems' counts together. The
+    p-value is that of the sign-flip test (`sign_flip_p_value`) on errors per file; both have the same n_ref, so the
+    number of errors is the error rate. It takes the files for independent, whatever the interval resamples.
 
     Parameters
     ----------
     counts_a, counts_b : (n_files, 4) int array
         As for `bootstrap_intervals`, the same files in the same order.
-    rng, n_resamples, confidence
+    rng, recordings, n_resamples, confidence
         As for `bootstrap_intervals`.
 
     Returns
@@ -97,7 +113,7 @@ def compare(counts_a, counts_b, rng, *, n_resamples=10_000, confidence=0.95):
     if counts_a.shape != counts_b.shape or (counts_a[:, 0] != counts_b[:, 0]).any():
         raise ValueError("counts_a and counts_b have other files or references; expected the same")
     difference = _errors(*counts_a.T) - _errors(*counts_b.T)
-    n_ref, errors = _resample(np.stack([counts_a[:, 0], difference], axis=1), rng, n_resamples).T
+    n_ref, errors = _resample(np.stack([counts_a[:, 0], difference], axis=1), recordings, rng, n_resamples).T
     has_ref = n_ref > 0
     total = counts_a[:, 0].sum()
     return Comparison(
@@ -142,8 +158,10 @@ def sign_flip_p_value(differences):
     return min(1.0, float(probability[np.abs(sums) >= abs(int(differences.sum()))].sum()))
 
 
-def _resample(counts, rng, n_resamples):
-    """Sums over files of `n_resamples` bootstrap samples; returns (n_resamples, n_columns) int64."""
+def _resample(counts, recordings, rng, n_resamples):
+    """Sums over files of `n_resamples` bootstrap samples, of files or of recordings: (n_resamples, n_columns) int64."""
+    if recordings is not None:
+        return _resample_recordings(counts, recordings, rng, n_resamples)
     kinds, n_of_kind = np.unique(counts, axis=0, return_counts=True)
     n_files = len(counts)
     per_block = max(1, BLOCK_DRAWS // len(kinds))
@@ -152,6 +170,37 @@ def _resample(counts, rng, n_resamples):
         for start in range(0, n_resamples, per_block)
     ]
     return np.concatenate(sums)
+
+
+def _resample_recordings(counts, recordings, rng, n_resamples):
+    """The pigeonhole bootstrap: as `_resample`, with recordings drawn; no row if a kind has fewer than two."""
+    if len(recordings) != len(counts):
+        raise ValueError(f"recordings has {len(recordings)} pairs; expected {len(counts)}, one for each file")
+    events, event_of = _numbered([event for event, _ in recordings if event is not None])
+    backgrounds, background_of = _numbered([background for _, background in recordings])
+    if events < 2 or backgrounds < 2:
+        return np.empty((0, counts.shape[1]), np.int64)
+    has_event = np.array([event is not None for event, _ in recordings])
+    column_of = np.full(len(counts), events)  # one column more, always 1: mixtures without an event
+    column_of[has_event] = event_of
+    cells, of_cell = np.unique(np.stack([column_of, background_of]), axis=1, return_inverse=True)
+    sums = np.zeros((cells.shape[1], counts.shape[1]), np.int64)
+    np.add.at(sums, of_cell.ravel(), counts)
+    per_block, drawn = max(1, BLOCK_DRAWS // max(cells.shape[1], events + 1, backgrounds)), []
+    for start in range(0, n_resamples, per_block):
+        n = min(per_block, n_resamples - start)
+        of_events = rng.multinomial(events, np.full(events, 1 / events), size=n)
+        of_events = np.column_stack([of_events, np.ones(n, np.int64)])
+        of_backgrounds = rng.multinomial(backgrounds, np.full(backgrounds, 1 / backgrounds), size=n)
+        drawn.append((of_events[:, cells[0]] * of_backgrounds[:, cells[1]]) @ sums)
+    return np.concatenate(drawn)
+
+
+def _numbered(names):
+    """How many different names there are, and the number of each: 0, 1, … in the order in which they appear."""
+    numbers = {}
+    of_names = np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int64)
+    return len(numbers), of_names
 
 
 def _errors(n_ref, n_sys, n_tp, n_subs):

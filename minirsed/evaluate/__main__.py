@@ -7,6 +7,7 @@ own below it. Nothing is ever tuned on evaluation mixtures.
 
 import argparse
 import json
+import sys
 import textwrap
 from pathlib import Path
 
@@ -20,11 +21,11 @@ def parse_arguments(argv=None):
         "minirsed.evaluate",
         "RUN",
         description="Run the best detector of a run over development or evaluation mixtures: counts, error rate (ER) "
-        "and F1 with 95 % intervals, by event-to-background ratio (EBR) and by scene, misses and false alarms by "
-        "clip, with the thresholds of the paper and with tuned ones. An event counts as found if its onset is within "
-        "0.5 s.",
+        "and F1 with 95 % intervals, over mixtures and over the recordings that they are made of, by "
+        "event-to-background ratio (EBR) and by scene, misses and false alarms by clip, with the thresholds of the "
+        "paper and with tuned ones. An event counts as found if its onset is within 0.5 s.",
         epilog="Files left in RUN: figures_SUBSET.json, event lists, thresholds_SUBSET.csv (scores over a grid of both "
-        "thresholds), det_SUBSET.csv (misses against false alarms per hour), pictures of these, of some clips and of "
+        "thresholds), det_SUBSET.csv (misses against false alarms), pictures of these, of some clips and of "
         "the ten worst mistakes; with --robust also robust_SUBSET.json, .csv and .png.",
     )
     add_mixture_arguments(parser)
@@ -89,7 +90,10 @@ def main(argv=None):
     arguments = parse_arguments(argv)
     require_positive(arguments, "clips", "threads", "jobs")
     from minirsed.analysis.files import write_report
+    from minirsed.run.session import inventory_of_run
 
+    inventory = inventory_of_run(arguments.run, arguments.subset, data=arguments.data, tune=arguments.tune)
+    print(*inventory, sep="\n", file=sys.stderr if arguments.json else sys.stdout, flush=True)
     results = evaluated(arguments, tune=arguments.tune, compare=arguments.compare)
     figures = write_report(results)
     if not arguments.json:
@@ -125,16 +129,17 @@ def evaluated(arguments, **options):
 
 def tables(figures):
     """The report for people."""
+    from data_tools.inventory import Holding
+
     rows = {"thresholds": figures}
     rows |= {name: figures[name] for name in ("tuned", "other") if figures[name]}
     names = [(f"{name:10} {row['thres0']:4g}, {row['thres1']:4g}", row) for name, row in rows.items()]
-    hours = figures["n_clips"] * figures["clip_s"] / 3600
     lines = [
-        f"{figures['run']}: {figures['n_clips']} {figures['subset']} mixtures, {hours:.2f} hours of sound; a hit is an "
-        "onset within 0.5 s",
+        f"{figures['run']}: {figures['n_clips']} {figures['subset']} mixtures; a hit is an onset within 0.5 s",
+        *([f"drawn from {Holding(**figures['made_of'])}"] if figures["made_of"] else []),
         "",
         f"{figures['label']:22} events  found   hits misses  false    ER  95 % interval    F1  95 % interval",
-        *(score_line(name, row) for name, row in names),
+        *(line for name, row in names for line in score_lines(name, row)),
         *remarks(figures),
         "",
         "by clip, p > thres0    events missed  false alarms in clips without an event",
@@ -147,6 +152,7 @@ def tables(figures):
         "mistakes: miss {miss}, wrong place {wrong place} (counts as a miss and a false alarm), "
         "false alarm {false alarm}".format(**figures["mistakes"]),
         *figures["notes"],
+        *(line for text in figures["warnings"] for line in textwrap.wrap(text, WIDTH, subsequent_indent="    ")),
         *textwrap.wrap(f"{figures['run']}: {', '.join(figures['files'])}", WIDTH, subsequent_indent="    "),
     ]
     return "\n".join(lines)
@@ -175,22 +181,24 @@ def remarks(figures):
             f"ER minus that of the other: {rate(other['error_rate_difference'])}, 95 % interval "
             f"{span(other['error_rate_difference_95'])}, p = {other['p_value']:.2g} (paired sign-flip test)"
         )
+        if "error_rate_difference_95_by_recording" in other:
+            yield f"  over recordings: {span(other['error_rate_difference_95_by_recording'])}"
 
 
-def score_line(name, row):
-    """Counts, ER and F1 with intervals."""
+def score_lines(name, row):
+    """Counts, ER and F1 with intervals over mixtures; below them, if it is known, those over recordings."""
     counts = " ".join(f"{row[count]:6}" for count in ("n_ref", "n_sys", "n_tp", "n_fn", "n_fp"))
     figures = "  ".join(f"{rate(row[figure]):>4}  {span(row[f'{figure}_95']):13}" for figure in ("error_rate", "f1"))
-    return f"{name:22} {counts}  {figures}".rstrip()
+    yield f"{name:22} {counts}  {figures}".rstrip()
+    if "error_rate_95_by_recording" in row:
+        edges = (span(row[f"{figure}_95_by_recording"]) for figure in ("error_rate", "f1"))
+        yield f"{'  over recordings':59}  {'    '.join(f'    {span:13}' for span in edges)}".rstrip()
 
 
 def clip_line(name, rates):
     """Misses and false alarms of the decision by clip."""
     missed = f"{rates['n_misses']} of {rates['n_events']}, {rate(rates['miss_rate'])}"
-    per_hour = rates["false_alarms_per_hour"]
-    alarms = f"{rates['n_false_alarms']} of {rates['n_quiet']}, " + (
-        "-" if per_hour is None else f"{per_hour:.1f} an hour"
-    )
+    alarms = f"{rates['n_false_alarms']} of {rates['n_quiet']}, {rate(rates['false_alarm_rate'])}"
     return f"{name.partition(',')[0]:22} {missed:14} {alarms}"
 
 

@@ -84,7 +84,8 @@ class Spectra:
             clips = clips + other_events(bank, settings.label)
         recordings = {}
         for i, clip in enumerate(clips, 1):
-            recordings.setdefault((clip.label, clip.key), []).append(event_spectrum(bank, clip, n_mels, bands))
+            recording = bank.event_recording(clip.key)
+            recordings.setdefault((clip.label, recording), []).append(event_spectrum(bank, clip, n_mels, bands))
             if progress:
                 progress(i, len(clips))
         events = [own for (label, _), own in recordings.items() if label == settings.label]

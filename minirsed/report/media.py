@@ -92,7 +92,7 @@ def det(results):
     p, clips = probabilities(results.evaluation), (store.has_event, clip_s(store))
     points = results.clip_rates(clip_s(store))
     curves = [("this detector", det_curve(p, *clips))]
-    title = "Detection error trade-off: events missed against false alarms per hour, by the threshold of the clip"
+    title = "Detection error trade-off: events missed against false alarms, by the threshold of the clip"
     return svg("det", title, lambda figure: plots.draw_det(figure.subplots(), curves, points))
 
 

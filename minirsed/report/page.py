@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from data_tools.inventory import Holding
 from minirsed import __version__
 from minirsed.analysis import breakdown, plots
 from minirsed.evaluate.__main__ import rate, remarks, span
@@ -90,14 +91,14 @@ def page(results, figures, record, cards, command, robust=None):
 def heading(figures, record):
     """Title, what was scored, and four figures."""
     by_clip, settings = figures["by_clip"], record.settings
-    hours = figures["n_clips"] * figures["clip_s"] / 3600
-    per_hour = by_clip["false_alarms_per_hour"]
+    over = "_by_recording" if "error_rate_95_by_recording" in figures else ""
     tiles = (
-        ("error rate", rate(figures["error_rate"]), interval_text(figures["error_rate_95"])),
-        ("F1", rate(figures["f1"]), interval_text(figures["f1_95"])),
+        ("error rate", rate(figures["error_rate"]), interval_text(figures[f"error_rate_95{over}"])),
+        ("F1", rate(figures["f1"]), interval_text(figures[f"f1_95{over}"])),
         ("events found in time", f"{figures['n_tp']} of {figures['n_ref']}", "onset within 0.5 s"),
-        ("false alarms an hour", "–" if per_hour is None else f"{per_hour:.1f}", "in clips without the event"),
+        ("false alarms", f"{by_clip['n_false_alarms']} of {by_clip['n_quiet']}", "clips without the event"),
     )
+    drawn = f", drawn from {Holding(**figures['made_of'])}" if figures["made_of"] else ""
     caveat = ""
     if figures["subset"] == "dev" and record.data == settings.data:
         caveat = paragraph(
@@ -108,7 +109,7 @@ def heading(figures, record):
         f"<h1>{escape(figures['label'])}: report on a detector</h1>"
         + paragraph(
             f"Run folder {figures['run']}: {settings.arch}, {settings.layers} × {settings.units} units. Scored on "
-            f"{figures['n_clips']} {figures['subset']} mixtures of {record.data} sounds, {hours:.2f} hours."
+            f"{figures['n_clips']} {figures['subset']} mixtures of {record.data} sounds{drawn}."
         )
         + '<ul class="tiles">'
         + "".join(
@@ -125,26 +126,27 @@ def scores(figures):
     rows = {"own": figures} | ({"tuned": figures["tuned"]} if figures["tuned"] else {})
     events = [
         (f"{name} {row['thres0']:g}, {row['thres1']:g}", *(row[n] for n in ("n_ref", "n_sys", "n_tp", "n_fn", "n_fp")))
-        + (rate(row["error_rate"]), span(row["error_rate_95"]), rate(row["f1"]), span(row["f1_95"]))
+        + tuple(text for figure in ("error_rate", "f1") for text in (rate(row[figure]), *spans(row, figure)))
         + (rate(row["precision"]), rate(row["recall"]))
         for name, row in rows.items()
     ]
-    columns = ("thresholds", "events", "found", "hits", "misses", "false", "ER", "95 % interval", "F1", "95 % interval")
+    intervals = ("95 % over mixtures", "over recordings")
+    columns = ("thresholds", "events", "found", "hits", "misses", "false", "ER", *intervals, "F1", *intervals)
     by_clip = [
         (f"{name} {row['thres0']:g}", f"{c['n_misses']} of {c['n_events']}", f"{c['n_false_alarms']} of {c['n_quiet']}")
-        + ("–" if c["false_alarms_per_hour"] is None else f"{c['false_alarms_per_hour']:.1f}",)
         for name, row in rows.items()
         for c in (row["by_clip"],)
     ]
     return (
         paragraph(
             "A hit is an onset within 0.5 s of the true one. ER, the error rate, is (misses + false alarms) / events; "
-            "lower is better, and it may exceed 1. Intervals: 95 %, bootstrap over mixtures."
+            "lower is better, and it may exceed 1. Intervals: 95 %, by bootstrap. Those over mixtures say how the "
+            "score would vary with other mixtures of the same recordings, those over recordings with other recordings."
         )
         + table("Events: where are they?", (*columns, "precision", "recall"), events)
         + "".join(map(paragraph, remarks(figures)))
-        + table("Clips: is there one?", ("p >", "events missed", "false alarms", "false alarms an hour"), by_clip)
-        + "".join(map(paragraph, figures["notes"]))
+        + table("Clips: is there one?", ("p >", "events missed", "false alarms in clips without it"), by_clip)
+        + "".join(map(paragraph, figures["notes"] + figures["warnings"]))
     )
 
 
@@ -329,6 +331,11 @@ def configuration(results, record):
 def footer(command):
     """How to make this page again."""
     return f"Made by minirsed {__version__}: <code>{escape(command)}</code>"
+
+
+def spans(row, figure):
+    """The interval of a figure over mixtures, and that over recordings."""
+    return span(row[f"{figure}_95"]), span(row.get(f"{figure}_95_by_recording", (None, None)))
 
 
 def interval_text(edges):

@@ -74,7 +74,7 @@ def measure_run(folder, subset="eval", *, data=None, n_clips=None, n_jobs=1, pro
     ('plain', 1)
     """
     settings = read_settings(folder)
-    bank = open_bank(data or settings.data)
+    bank = open_bank(data) if data else open_bank(settings.data, fold=settings.fold)
     recipes = recipes_of(bank, settings, subset, n_clips)
     figures = measure(Detector.load(folder), recipes, bank, n_jobs=n_jobs, progress=progress)
     return {"run": str(Path(folder)), "subset": subset, **figures}

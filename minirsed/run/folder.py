@@ -17,7 +17,7 @@ from data_tools.files import atomic_write, exclusive, remove_temporaries
 from minirsed import __version__
 from minirsed.run.checkpoint import has_checkpoint, read_checkpoint
 from minirsed.run.log import LOG
-from minirsed.run.settings import settings_from_file
+from minirsed.run.settings import option_name, settings_from_file, value_text
 
 CONFIG, BEST, LOCK = "config.json", "best.npz", "lock"
 
@@ -127,6 +127,26 @@ def settings_to_resume(folder):
         if not has_checkpoint(folder):
             raise
         return read_checkpoint(folder).settings
+
+
+def require_settings(folder, wanted):
+    """Refuse a folder that holds a run with other settings; one that holds none passes.
+
+    Raises
+    ------
+    InputError
+        Names what differs.
+    """
+    if not (folder / CONFIG).exists():
+        return
+    found = read_settings(folder)
+    other = [name for name, value in dataclasses.asdict(wanted).items() if getattr(found, name) != value]
+    if other:
+        what = ", ".join(
+            f"{option_name(name)} {value_text(getattr(found, name))}, not {value_text(getattr(wanted, name))}"
+            for name in other
+        )
+        raise InputError(f"{folder}: holds a run with {what}; choose another --out")
 
 
 def _is_run(folder):

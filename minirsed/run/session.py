@@ -24,6 +24,7 @@ import numpy as np
 
 from data_tools.errors import InputError
 from data_tools.event_lists import write_event_list
+from data_tools.inventory import inventory_lines
 from data_tools.soundbank import open_bank
 from minirsed.analysis import plots
 from minirsed.analysis.evaluation import evaluate
@@ -149,7 +150,7 @@ def _drawn(settings, machine, say):
     data = settings.data
     if machine.cluster and data != "builtin":
         data = Path(data).absolute()  # the workers have other working folders
-    bank = open_bank(data)
+    bank = open_bank(data, fold=settings.fold)
     bank.events(settings.label, "train")
     say(f"drawing mixtures of {settings.data} sounds …")
     recipes = {"dev": recipes_of(bank, settings, "dev")}
@@ -175,6 +176,7 @@ class _Job:
         s = self.settings
         log.info("%s", s)
         self.say(f"{s.label}, {s.arch}, {s.layers} × {s.units} units, run folder {folder}")
+        self.say("\n".join(inventory_lines(self.bank, s.label, ("train", "dev"))))
         try:
             train, dev = (self.prepared(subset, recipes[subset]) for subset in ("train", "dev"))
             if s.mixing == "spectra":
@@ -351,6 +353,18 @@ def resumed_settings(folder, asked):
     return dataclasses.replace(settings, **{name: asked[name] for name in RESUMED if name in asked})
 
 
+def inventory_of_run(folder, subset="eval", *, data=None, tune=True):
+    """What `evaluate_run` with these arguments draws its mixtures from, as `inventory_lines` says it."""
+    settings = read_settings(folder)
+    subsets = dict.fromkeys((subset, "dev") if tune else (subset,))
+    return inventory_lines(_sounds(settings, data), settings.label, subsets)
+
+
+def _sounds(settings, data=None):
+    """The sounds of a run, in its own fold, or others."""
+    return open_bank(data) if data else open_bank(settings.data, fold=settings.fold)
+
+
 def evaluate_run(
     folder, subset="eval", *, data=None, n_clips=None, tune=True, compare=None, machine=Machine(), progress=silent
 ):
@@ -384,7 +398,7 @@ def evaluate_run(
     other = Detector.load(compare) if compare else None
     if other and other.label != detector.label:
         raise InputError(f"{compare}: detects {other.label}, not {detector.label}")
-    bank = open_bank(data or settings.data)
+    bank = _sounds(settings, data)
 
     def mixtures(subset, n_clips=None, own=None):
         with progress(f"{subset} mixtures", "clip") as done:

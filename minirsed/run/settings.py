@@ -30,9 +30,10 @@ GROUPS = ("data", "model", "training", "augmentation")  # of settings, in the or
 RENAMED = {"clip_norm": "max_grad_norm"}  # settings by the names that older runs have written
 
 
-def _setting(group, default, help_text, *, low=None, high=None, choices=None, unit=None):
+def _setting(group, default, help_text, *, low=None, high=None, choices=None, unit=None, metavar="PATH"):
     """A dataclass field with what `-h` says of it and the range that `TrainSettings` accepts."""
     about = {"group": group, "help": help_text, "low": low, "high": high, "choices": choices, "unit": unit}
+    about["metavar"] = metavar  # of a text
     return field(default=default, metadata=about)
 
 
@@ -51,6 +52,12 @@ class TrainSettings:
     label: str = _setting("data", "babycry", "class to detect: babycry, glassbreak, gunshot, or a class of --data")
     data: str = _setting(
         "data", "builtin", "builtin, a TUT Rare Sound Events 2017 folder, or a folder of your own sounds"
+    )
+    fold: str = _setting(
+        "data",
+        "",
+        "take fold K of N as dev, the others as train (default: none)",
+        metavar="K/N",
     )
     arch: str = _setting(
         "model",
@@ -201,6 +208,10 @@ class TrainSettings:
                     raise InputError(
                         f"{option_name(setting.name)} needs --mixing spectra; --preset plain is without both"
                     )
+        if self.fold:
+            from data_tools.banks.folds import parse_fold  # it loads NumPy, for which -h should not wait
+
+            parse_fold(self.fold)
         if self.redraw and self.generator != "minirsed":
             raise InputError("--redraw needs --generator minirsed: the official one knows one set of mixtures a seed")
 
@@ -316,12 +327,13 @@ def _add_argument(group, setting):
         group.add_argument(option_name(setting.name), action="store_true", **options)
         return
     unit = f" {about['unit']}" if about["unit"] else ""
-    options["help"] += f" (default: {value_text(PRESETS['quick'].get(setting.name, setting.default))}{unit})"
+    default = PRESETS["quick"].get(setting.name, setting.default)
+    options["help"] += f" (default: {value_text(default)}{unit})" if default != "" else ""
     options |= {"type": float, "action": Several} if kind is tuple else {"type": kind}
     if about["choices"]:
         options["choices"] = about["choices"]
     else:
-        options["metavar"] = {int: "N", float: "X", str: "PATH", tuple: "DB"}[kind]
+        options["metavar"] = {int: "N", float: "X", str: about["metavar"], tuple: "DB"}[kind]
     group.add_argument(option_name(setting.name), **options)
 
 

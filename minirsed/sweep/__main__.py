@@ -127,7 +127,7 @@ def sweep(arguments):
     if len(unfinished) < len(cells):
         print(f"{len(cells) - len(unfinished)} of {len(cells)} are finished")
     if unfinished:
-        bank = open_bank(cells[0].settings.data)
+        bank = open_bank(cells[0].settings.data, fold=cells[0].settings.fold)
         for label in {cell.settings.label: None for cell in cells}:
             bank.events(label, "train")  # there is such a class, or this names those that there are
         print("measuring what it will cost …", flush=True)

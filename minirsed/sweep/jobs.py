@@ -31,7 +31,7 @@ from data_tools.files import atomic_write
 from minirsed.analysis.files import write_report
 from minirsed.kernels.threads import keep_freed_memory
 from minirsed.run.checkpoint import has_checkpoint
-from minirsed.run.folder import BEST, CONFIG, read_settings
+from minirsed.run.folder import BEST, CONFIG, require_settings
 from minirsed.run.metrics import METRICS_FILE
 from minirsed.run.session import Machine, evaluate_run, train
 from minirsed.run.settings import option_name, value_text
@@ -92,15 +92,7 @@ def check_cells(cells, jobs):
     unfinished = []
     for cell in cells:
         folder = jobs.folder(cell)
-        if (folder / CONFIG).exists():
-            found, wanted = read_settings(folder), cell.settings
-            other = [name for name, value in dataclasses.asdict(wanted).items() if getattr(found, name) != value]
-            if other:
-                what = ", ".join(
-                    f"{option_name(name)} {value_text(getattr(found, name))}, not {value_text(getattr(wanted, name))}"
-                    for name in other
-                )
-                raise InputError(f"{folder}: holds a run with {what}; choose another --out")
+        require_settings(folder, cell.settings)
         if not is_finished(folder, jobs.evaluate):
             unfinished.append(cell)
     return unfinished

@@ -38,20 +38,27 @@ def parse_arguments(argv=None):
     run.add_argument(
         "--preset", default="quick", choices=PRESETS, help="settings to start from, see below (default: %(default)s)"
     )
-    add_place(run, "--out", help="run folder to write (default: the first free of runs/CLASS, runs/CLASS-2, …)")
+    add_place(run, "--out", help="run folder (default: the first free of runs/CLASS, runs/CLASS-2, …)")
+    run.add_argument(
+        "--folds",
+        metavar="N",
+        type=int,
+        help="for few recordings: deal those of train and dev into N folds, train N runs, each tried on another fold, "
+        "score all together; in --out or runs/CLASS-folds; continued by the same command (default: none)",
+    )
     run.add_argument(
         "--resume",
         action="store_true",
-        help="continue the run in --out or, without --out, the newest of runs/CLASS, runs/CLASS-2, … with its own "
-        "settings, of which only --epochs may be changed. It ends with the same bytes as if it had never been stopped",
+        help="continue the run in --out, or the newest of runs/CLASS, runs/CLASS-2, …; only --epochs may change. It "
+        "ends with the bytes of a run never stopped",
     )
     run.add_argument(
         "--save-minutes",
         metavar="X",
         type=float,
         default=SAVE_MINUTES,
-        help="time between checkpoints within an epoch, the most that a kill costs; 0: save after every update. "
-        "Ctrl-C, SIGTERM and the end of an epoch save as well (default: %(default)g minutes)",
+        help="time between checkpoints, the most that a kill costs; 0: after every update. Ctrl-C and the end of "
+        "an epoch save too (default: %(default)g minutes)",
     )
     run.add_argument(
         "--tensorboard",
@@ -93,9 +100,11 @@ def main(argv=None):
     require_positive(arguments, "threads", "jobs")
     if not 0 <= arguments.save_minutes < float("inf"):
         raise InputError(f"--save-minutes is {arguments.save_minutes:g}: expected 0 or more minutes")
+    require_folds(arguments)
     require_extras(arguments)
     from minirsed.kernels.threads import keep_freed_memory
     from minirsed.run.folder import newest_run
+    from minirsed.run.folds import cross_validate
     from minirsed.run.session import Machine, resumed_settings, train
 
     keep_freed_memory()
@@ -106,23 +115,25 @@ def main(argv=None):
     else:
         settings = from_arguments(arguments, arguments.preset)
     with StopSignals() as signals, named(features=arguments.features, out=arguments.out):
+        options = {
+            "machine": Machine(arguments.features, arguments.threads, arguments.jobs, arguments.cluster),
+            "stop": signals,
+            "save_every_s": 60 * arguments.save_minutes,
+            "tensorboard": arguments.tensorboard,
+            "say": partial(print, flush=True),
+            "progress": Progress,
+        }
         try:
-            train(
-                settings,
-                folder,
-                machine=Machine(arguments.features, arguments.threads, arguments.jobs, arguments.cluster),
-                resume=arguments.resume,
-                stop=signals,
-                save_every_s=60 * arguments.save_minutes,
-                tensorboard=arguments.tensorboard,
-                say=partial(print, flush=True),
-                progress=Progress,
-            )
+            if arguments.folds:
+                cross_validate(settings, arguments.folds, folder, **options)
+            else:
+                train(settings, folder, resume=arguments.resume, **options)
         except KeyboardInterrupt as stopped:
             words = sys.argv[1:] if argv is None else [*map(str, argv)]
             # stopped before the run folder was opened, it has no `folder`; a run to resume is still as it was
             saved = getattr(stopped, "folder", folder if arguments.resume else None)
-            print(f"\n{str(stopped) or 'stopped'}; {how_to_resume(saved, words)}", file=sys.stderr)
+            advice = "the same command continues" if arguments.folds else how_to_resume(saved, words)
+            print(f"\n{str(stopped) or 'stopped'}; {advice}", file=sys.stderr)
             sys.exit(signals.exit_status)
 
 
@@ -133,6 +144,14 @@ def how_to_resume(folder, words):
     words = words + ([] if "--resume" in words else ["--resume"])
     words += [] if any(word.split("=")[0] == "--out" for word in words) else ["--out", str(folder)]
     return f"resume with: python -m minirsed.train {shlex.join(words)}"
+
+
+def require_folds(arguments):
+    """Refuse `--folds` below 2, and with `--resume`, which it does not need."""
+    if arguments.folds is not None and arguments.folds < 2:
+        raise InputError(f"--folds is {arguments.folds}: expected at least 2")
+    if arguments.folds and arguments.resume:
+        raise InputError("--resume: with --folds, the same command continues by itself; leave --resume out")
 
 
 def require_extras(arguments):

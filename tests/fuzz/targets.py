@@ -35,7 +35,10 @@ class Targets:
         Valid inputs, and for `archive` valid parts of one.
     """
 
-    names = ("event_list", "label_track", "recipes", "split", "events", "config", "checkpoint", "archive", "robust")
+    names = (
+        *("event_list", "label_track", "recipes", "split", "recordings", "events", "config", "checkpoint", "archive"),
+        "robust",
+    )
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -60,6 +63,7 @@ class Targets:
             ],
             "recipes": [recipes_text([mixture, Recipe("n.wav", "a.wav", "park")]).encode(), b"- !!int x\n"],
             "split": [b'file,subset\nevents/dog/1.wav,train\n"backgrounds/park/3.wav",dev\n'],
+            "recordings": [b'file,recording\nevents/dog/1.wav,a\nevents/dog/2.wav,a\n"backgrounds/park/3.wav",b\n'],
             "events": ["file,onset_s,offset_s\ndog/1.wav,0.1,0.5\ncow/ä b.wav,0,1\n".encode()],
             "config": [json.dumps({"settings": a}).encode() for a in (vars(TrainSettings()), {"alpha": 10**400})],
             "checkpoint": [self.whole],
@@ -92,6 +96,10 @@ class Targets:
     def read_split(self, data):
         """`split.csv` of a sound folder."""
         self._read_sounds("split.csv", data)
+
+    def read_recordings(self, data):
+        """`recordings.csv` of a sound folder."""
+        self._read_sounds("recordings.csv", data)
 
     def read_events(self, data):
         """`events.csv` of a sound folder."""
