@@ -83,6 +83,15 @@ class Several(argparse.Action):
         return value in self.choices if self.choices else True
 
 
+class _HelpAll(argparse.Action):
+    """Print all options and exit."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        parser.left_out = None
+        parser.print_help()
+        parser.exit()
+
+
 class Parser(argparse.ArgumentParser):
     """An `argparse` parser for options before, between and after the positional arguments.
 
@@ -97,7 +106,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, module, positional="", *, description, epilog=None):
-        self.module = module
+        self.module, self.left_out = module, None  # the title of a group that -h does not show
         super().__init__(
             prog=f"python -m {module}",
             usage=f"%(prog)s [options] {positional}".rstrip(),
@@ -106,6 +115,20 @@ class Parser(argparse.ArgumentParser):
             formatter_class=Layout,
             allow_abbrev=False,  # an abbreviation would change its meaning with the next option
         )
+
+    def leave_to_help_all(self, title, about):
+        """Have `-h` leave out a group of options, and `--help-all` show it too; `about` says what they are for."""
+        self.left_out = title
+        self.add_argument("--help-all", action=_HelpAll, nargs=0, help=f"this and the group {title}: {about}")
+
+    def format_help(self):
+        """Text of `-h`."""
+        groups = self._action_groups
+        try:
+            self._action_groups = [group for group in groups if group.title != self.left_out]
+            return super().format_help()
+        finally:
+            self._action_groups = groups
 
     def parse_args(self, args=None, namespace=None):
         """As that of `argparse`, with positional arguments anywhere."""

@@ -87,10 +87,11 @@ def test_training_help_fits_two_screens(capsys):
     shown = capsys.readouterr().out
     assert shown.count("\n") <= 100
     headings = re.findall(r"^(\w+):$", shown, re.M)
-    assert headings == ["options", "data", "model", "training", "augmentation", "run", "machine"]
+    assert headings == ["options", "data", "model", "training", "augmentation", "run", "machine"]  # not elsewhere
     table = shown[shown.index("The presets") :]
-    assert re.search(r"quick +paper-5k +paper-15k +baseline", table) and len(PRESETS) == 4
-    assert re.search(r"--clips +600 +5000 +15000 +500\n", table) and re.search(r"--arch( +multires){3} +mlp\n", table)
+    assert re.search(r"quick +plain +paper-5k +paper-15k +baseline", table) and len(PRESETS) == 5
+    assert re.search(r"--clips +2500 +600 +5000 +15000 +500\n", table)
+    assert re.search(r"--arch( +multires){4} +mlp\n", table)
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -170,7 +170,7 @@ def test_saved_with_its_head_and_loaded_without(tmp_path, rng):
 
 def test_settings_of_the_baseline():
     """`--arch mlp` brings its own size and step, whatever the preset; what is given overrules it."""
-    for preset in ("quick", "paper-5k", "paper-15k"):
+    for preset in ("plain", "paper-5k", "paper-15k"):
         found = complete(PRESETS[preset], {"arch": "mlp"})
         assert (found.head, found.n_mels, found.layers, found.units) == ("frames", 40, 2, 50)
         assert found.learning_rate == 1e-3 and found.max_grad_norm == 0

@@ -26,7 +26,7 @@ NEED_SPECTRA = (  # settings of `minirsed.outside`; where waveforms are mixed th
 KIND_NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
-GROUPS = ("data", "model", "training", "augmentation")  # of settings, in the order of `-h`
+GROUPS = ("data", "model", "training", "augmentation", "elsewhere")  # of settings, in the order of `-h`
 RENAMED = {"clip_norm": "max_grad_norm"}  # settings by the names that older runs have written
 
 
@@ -77,18 +77,18 @@ class TrainSettings:
     )
     n_mels: int = _setting("model", 64, "mel bands of the features", low=1, unit="bands")
     inputs: str = _setting(
-        "model",
+        "elsewhere",
         "lfbe",
         "what the network sees: the paper's features (lfbe), or what neither gain nor a sample rate of 16 kHz changes "
         "(relative, every 46 ms)",
         choices=tuple(INPUTS),
     )
     whitening: float = _setting(
-        "model", 0.0, "decorrelate the inputs, with this added to each variance (1 in the mean); 0: do not", low=0.0
+        "elsewhere", 0.0, "decorrelate the inputs, with this added to each variance (1 in the mean); 0: do not", low=0.0
     )
-    members: int = _setting("model", 1, "networks, trained side by side and joined into one", low=1, unit="networks")
+    members: int = _setting("elsewhere", 1, "networks trained side by side and joined into one", low=1, unit="networks")
     rule: str = _setting(
-        "model",
+        "elsewhere",
         "longest",
         "what becomes an event: the longest run of active frames in a clip with p above a threshold, as in the paper, "
         "or the strongest segment, by the evidence of its frames",
@@ -96,30 +96,28 @@ class TrainSettings:
     )
     alpha: float = _setting("training", 1.0, "weight of the frame loss against the utterance loss (paper: α)", low=0.0)
     frame_loss: str = _setting(
-        "training",
+        "elsewhere",
         "event",
         "frames that count in it: those near the event, as in the paper, or all, those of clips without an event too",
         choices=FRAME_LOSSES,
     )
     onset_weight: float = _setting(
-        "training", 1.0, "how much more the frames within 0.5 s of an onset count in it", low=0.0
+        "elsewhere", 1.0, "how much more the frames within 0.5 s of an onset count in it", low=0.0
     )
-    clips: int = _setting("data", 600, "training mixtures, half of them with an event", low=2, unit="clips")
-    dev_clips: int = _setting(
-        "data", 200, "development mixtures, on which the best epoch is chosen", low=2, unit="clips"
-    )
+    clips: int = _setting("data", 600, "training mixtures an epoch, half with an event", low=2, unit="clips")
+    dev_clips: int = _setting("data", 200, "development mixtures, to choose an epoch on", low=2, unit="clips")
     epochs: int = _setting("training", 12, "passes over the training mixtures", low=1, unit="epochs")
     batch_size: int = _setting("training", 10, "mixtures per update", low=1, unit="clips")
     learning_rate: float = _setting("training", 2e-3, "step size of Adam", low=1e-12, high=1.0)
     schedule: str = _setting(
-        "training", "constant", "the step size: constant, or rising for a tenth of the updates and then falling to 0 "
+        "elsewhere", "constant", "the step size: constant, or rising for a tenth of the updates and then falling to 0 "
         "along a cosine", choices=SCHEDULES,
     )  # fmt: skip
     average: float = _setting(
-        "training", 0.0, "keep a running average of the weights that forgets 1 − X of itself an update; 0: none",
+        "elsewhere", 0.0, "keep a running average of the weights that forgets 1 − X of itself an update; 0: none",
         low=0.0, high=0.9999,
     )  # fmt: skip
-    keep: str = _setting("training", "best", "the epoch to keep: the best on dev, or the last", choices=KEPT)
+    keep: str = _setting("elsewhere", "best", "the epoch to keep: the best on dev, or the last", choices=KEPT)
     max_grad_norm: float = _setting(
         "training", 1.0, "scale gradients with a larger joint norm down to this norm; 0: never", low=0.0
     )
@@ -134,34 +132,32 @@ class TrainSettings:
         "augmentation", 12, "mask up to this many neighbouring mel bands of a training clip", low=0, unit="bands"
     )
     stretch: float = _setting(
-        "augmentation", 0.0, "play events up to e^X times as fast or slow, at their pitch", low=0.0, high=1.0
+        "elsewhere", 0.0, "play events up to e^X times as fast or slow, at their pitch", low=0.0, high=1.0
     )
     pitch_bands: float = _setting(
-        "augmentation", 0.0, "shift events up to this far up or down, at their length", low=0.0, unit="mel bands"
+        "elsewhere", 0.0, "shift events up to this far up or down, at their length", low=0.0, unit="mel bands"
     )
     event_equaliser_db: float = _setting(
-        "augmentation", 0.0, "the equaliser, on the event alone; 0: none", low=0.0, unit="dB"
+        "elsewhere", 0.0, "the equaliser, on the event alone; 0: none", low=0.0, unit="dB"
     )
     distance: float = _setting(
-        "augmentation",
+        "elsewhere",
         0.0,
         "how likely an event is far away: in a room, and without its highest frequencies",
         low=0.0,
         high=1.0,
     )
     second_background: float = _setting(
-        "augmentation", 0.0, "how likely a clip has a second background, at -10 to 3 dB", low=0.0, high=1.0
+        "elsewhere", 0.0, "how likely a clip has a second background, at -10 to 3 dB", low=0.0, high=1.0
     )
     other_events: float = _setting(
-        "augmentation",
+        "elsewhere",
         0.0,
         "how likely a clip has one or two events of other classes, which are not to be found",
         low=0.0,
         high=1.0,
     )
-    low_pass: float = _setting(
-        "augmentation", 0.0, "how likely a clip is low-passed, at 3 to 16 kHz", low=0.0, high=1.0
-    )
+    low_pass: float = _setting("elsewhere", 0.0, "how likely a clip is low-passed, at 3 to 16 kHz", low=0.0, high=1.0)
     ebr_db: tuple = _setting(
         "data",
         (-6.0, 0.0, 6.0),  # the task's
@@ -172,16 +168,16 @@ class TrainSettings:
         "training", 0, "random seed of the mixtures, the initial weights and the order of the clips", low=0
     )
     mixing: str = _setting(
-        "data",
+        "elsewhere",
         "waveforms",
         "training mixtures: of waveforms, once, 30 s long, as in the paper, or of spectra, a new clip every time",
         choices=MIXINGS,
     )
     clip_s: float = _setting(
-        "data", 10.0, "length of a training clip where spectra are mixed", low=0.1, high=30.0, unit="s"
+        "elsewhere", 10.0, "length of a training clip where spectra are mixed", low=0.1, high=30.0, unit="s"
     )
     backgrounds: int = _setting(
-        "data", 600, "pieces of background, 30 s each, that such clips are cut from, at most", low=1, unit="pieces"
+        "elsewhere", 600, "pieces of background, 30 s each, that such clips are cut from, at most", low=1, unit="pieces"
     )
     generator: str = _setting(
         "data",

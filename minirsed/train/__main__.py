@@ -3,6 +3,7 @@
 Draws mixtures, computes their features once, trains, and leaves a run folder that evaluate and detect read.
 """
 
+import dataclasses
 import shlex
 import sys
 from functools import partial
@@ -31,9 +32,11 @@ def parse_arguments(argv=None):
         "CLASS",
         description="Train a detector of one class of rare sound events and keep the epoch with the lowest "
         "development error rate. With the built-in sounds and the quick preset this takes minutes on two cores.",
-        epilog="The presets differ in these settings; options overrule them:\n\n" + preset_table(),
+        epilog="The presets differ in these settings, and quick in those of --help-all; options overrule them:\n\n"
+        + preset_table(),
     )
     add_arguments(parser)
+    parser.leave_to_help_all("elsewhere", "what holds in other places")
     run, machine = parser.add_argument_group("run"), parser.add_argument_group("machine")
     run.add_argument(
         "--preset", default="quick", choices=PRESETS, help="settings to start from, see below (default: %(default)s)"
@@ -86,11 +89,12 @@ def preset_table():
     """The settings in which presets differ, a column for each preset."""
     settings = {name: complete(PRESETS[name], {}) for name in PRESETS}
     rows = [["", *PRESETS]]
-    for name in vars(settings["quick"]):
+    shown = [each.name for each in dataclasses.fields(settings["quick"]) if each.metadata["group"] != "elsewhere"]
+    for name in shown:
         values = [value_text(getattr(of_preset, name)) for of_preset in settings.values()]
         if len(set(values)) > 1:
             rows.append([option_name(name), *values])
-    return "\n".join("".join(f"  {cell:16}" if not i else f"{cell:>12}" for i, cell in enumerate(row)) for row in rows)
+    return "\n".join("".join(f"  {cell:16}" if not i else f"{cell:>11}" for i, cell in enumerate(row)) for row in rows)
 
 
 @command
