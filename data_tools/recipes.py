@@ -108,7 +108,7 @@ def _draw_minirsed(bank, label, subset, numbers, seed, ebr_db, event_presence_pr
     clips = bank.events(label, subset)
     backgrounds = bank.backgrounds(subset, label)
     for clip in clips:
-        _check_fits(clip, duration_s)
+        check_fits(clip, duration_s)
     stream = [seed, SUBSETS.index(subset), int.from_bytes(hashlib.md5(label.encode()).digest()[:8], "big")]
     phase = np.random.default_rng([*stream, 0]).random()
     recipes = []
@@ -141,7 +141,7 @@ def _draw_official(bank, label, subset, n, seed, ebr_db, event_presence_prob):
         if draws.has_event[i]:
             clip, share = clips[draws.event[instance]], draws.onset_share[instance]
             ratio = float(ebr_db[draws.ebr[instance]])
-            _check_fits(clip, CLIP_S)
+            check_fits(clip, CLIP_S)
             event = _event_fields(clip, float((CLIP_S - clip.length_s) * share), ratio)
             event["scaling_factor"] = _measured_factor(bank, background, clip, event, duration_s)
             instance += 1
@@ -192,7 +192,8 @@ def _named(subset, label, index, background, event, duration_s, as_text=None):
     return Recipe(name=official.mixture_name(subset, label, index, to_yaml_fields(nameless), as_text), **fields)
 
 
-def _check_fits(clip, duration_s):
+def check_fits(clip, duration_s=CLIP_S):
+    """InputError if an event is longer than a mixture."""
     if clip.length_s > duration_s:
         raise InputError(f"{clip.key}: event of {clip.length_s:.3f} s is longer than a clip of {duration_s:g} s")
 

@@ -29,11 +29,12 @@ from minirsed.outside.members import (
     step_size,
     thinned,
 )
-from minirsed.outside.spectra import FRAMES_BEFORE, EventSpectrum, Spectra, background_recipes
+from minirsed.outside.spectra import FRAMES_BEFORE, EventSpectrum, Spectra
 from minirsed.recordings.event_finder import SegmentFinder
 from minirsed.run.resumable import Stopped, Training
 from minirsed.run.settings import NEED_SPECTRA, PRESETS, TrainSettings, complete
 from minirsed.store.dataset import prepare
+from minirsed.store.mixtures import background_recipes
 from tests.conftest import pattern_store
 
 QUICK = complete(PRESETS["quick"], {"label": "gunshot"})
@@ -223,7 +224,7 @@ def bank():
 
 @pytest.fixture(scope="module")
 def spectra(bank, tmp_path_factory):
-    recipes = background_recipes(bank, "gunshot", 5)
+    recipes = background_recipes(bank, dataclasses.replace(QUICK, backgrounds=5))
     store = prepare(bank, recipes, tmp_path_factory.mktemp("features"), n_jobs=1, floor=1e-13)
     few = dataclasses.replace(QUICK)
 
@@ -249,7 +250,8 @@ def test_what_clips_are_made_of(spectra, bank):
     expected = np.exp(spectra.backgrounds.features[1][[1300, 1301, 1302, 0, 1, 2, 3, 4, 5, 6], :48])
     np.testing.assert_array_equal(piece, expected)
     np.testing.assert_array_equal(level[3:], spectra.levels[1, :7])
-    assert len(background_recipes(bank, "gunshot", 10**6)) == 600
+    assert len(background_recipes(bank, QUICK)) == 600
+    assert len(background_recipes(bank, dataclasses.replace(QUICK, clips=4, members=3))) == 12
 
 
 def test_an_event_is_where_its_labels_are_and_as_loud_as_asked():
@@ -469,7 +471,7 @@ def test_the_papers_presets_have_none_of_it():
 
 @pytest.mark.parametrize("name", NEED_SPECTRA)
 def test_what_needs_spectra_is_refused_without_them(name):
-    value = getattr(QUICK, name)
+    value = getattr(QUICK, name) or 0.5
     with pytest.raises(InputError, match=f"^--{name.replace('_', '-')} needs --mixing spectra; --preset plain"):
         TrainSettings(**{name: value})
 

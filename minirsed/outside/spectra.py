@@ -14,16 +14,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_tools.audio import CLIP_S, SAMPLE_RATE
+from data_tools.audio import SAMPLE_RATE
 from data_tools.errors import InputError
 from data_tools.mixing import event_clip
-from data_tools.recipes import Recipe
+from data_tools.recipes import check_fits
 from minirsed.features import HOP, WIN, lfbe
 from minirsed.listening.inputs import INPUTS, band_widths_hz
 
 FRAMES_BEFORE = 4  # empty frames before an event: the first that its first sample falls into is number 3 or 4
+SILENCE = np.log(2e-10)  # LFBE below it throughout: not even the last bit of 16
 LEAST_POWER = 1e-20  # far below any floor of the inputs
-CHOICE_SEED = 2  # which backgrounds a run takes if it does not take all: the same for every run
 
 
 class EventSpectrum(NamedTuple):
@@ -58,6 +58,8 @@ class Spectra:
         self.n_mels, self.bands = n_mels, bands
         self.widths = band_widths_hz(n_mels)
         self.levels = np.stack([np.exp(frames, dtype=np.float32) @ self.widths for frames in backgrounds.features])
+        for row in np.flatnonzero(backgrounds.features.reshape(len(self.levels), -1).max(axis=1) < SILENCE):
+            raise InputError(f"{backgrounds.recipes[row].background}: the background is silent (all samples zero)")
 
     @classmethod
     def of(cls, bank, settings, backgrounds, progress=None):
@@ -68,7 +70,7 @@ class Spectra:
         bank : data_tools.banks.base.Bank
         settings : minirsed.run.settings.TrainSettings
         backgrounds : minirsed.store.dataset.FeatureStore
-            Of `background_recipes`.
+            Of `minirsed.store.mixtures.background_recipes`.
         progress : callable, optional
             `progress(n_done, n_total)`, in events.
 
@@ -114,24 +116,6 @@ class Spectra:
         return np.exp(np.concatenate(pieces), dtype=np.float32), np.concatenate(levels)
 
 
-def background_recipes(bank, label, n):
-    """Recipes of at most `n` background pieces of the training subset as they are; all if there are no more."""
-    pieces = bank.backgrounds("train", label)
-    if len(pieces) > n:
-        rng = np.random.default_rng(CHOICE_SEED)
-        pieces = [pieces[i] for i in sorted(rng.choice(len(pieces), n, replace=False))]
-    return [
-        Recipe(
-            name=f"background_train_{i:06d}",
-            background=piece.key,
-            scene=piece.scene,
-            background_start_s=piece.start_s,
-            duration_s=CLIP_S,
-        )
-        for i, piece in enumerate(pieces)
-    ]
-
-
 def other_events(bank, label):
     """Training events of all classes but one; a class that has none is passed over."""
     others = []
@@ -143,8 +127,13 @@ def other_events(bank, label):
 
 
 def event_spectrum(bank, clip, n_mels, bands):
-    """An event of a bank as an `EventSpectrum`. InputError: it cannot be read."""
+    """An event of a bank as an `EventSpectrum`. InputError: it cannot be read, is silent, or longer than 30 s."""
+    check_fits(clip)
     y = event_clip(bank, clip.key, clip.onset_s, clip.offset_s)
+    if not np.isfinite(y).all() or not y.any():
+        raise InputError(
+            f"{clip.key}: the event is {'silent (all samples zero)' if np.isfinite(y).all() else 'not finite'}"
+        )
     padded = np.concatenate([np.zeros(FRAMES_BEFORE * HOP), y, np.zeros(WIN)])
     power = np.exp(lfbe(padded, n_mels=n_mels, floor=LEAST_POWER))
     above = float((power[:, bands:] @ band_widths_hz(n_mels)[bands:]).sum())

@@ -32,9 +32,8 @@ from minirsed.analysis.files import Results, grid_of
 from minirsed.analysis.thresholds import lowest_error
 from minirsed.detector import Detector
 from minirsed.kernels.threads import worker_threads
-from minirsed.listening.inputs import INPUTS
 from minirsed.model import loss_and_grads
-from minirsed.outside.spectra import Spectra, background_recipes
+from minirsed.outside.spectra import Spectra
 from minirsed.run.checkpoint import has_checkpoint
 from minirsed.run.folder import (
     new_run_folder,
@@ -48,7 +47,7 @@ from minirsed.run.log import run_log, saying
 from minirsed.run.resumable import SAVE_EVERY_S, Stopped, Training
 from minirsed.run.settings import option_name, value_text
 from minirsed.store.dataset import prepare, remove_store
-from minirsed.store.mixtures import recipes_of
+from minirsed.store.mixtures import features_of, recipes_of
 
 FEATURES = Path("features")  # where prepared features are kept unless told otherwise
 RESUMED = ("epochs",)  # settings that may change when a run is resumed
@@ -153,11 +152,7 @@ def _drawn(settings, machine, say):
     bank = open_bank(data, fold=settings.fold)
     bank.events(settings.label, "train")
     say(f"drawing mixtures of {settings.data} sounds …")
-    recipes = {"dev": recipes_of(bank, settings, "dev")}
-    if settings.mixing == "spectra":
-        n_clips = settings.clips * settings.members  # as many backgrounds as an epoch has clips, if there are so many
-        return bank, recipes | {"train": background_recipes(bank, settings.label, min(settings.backgrounds, n_clips))}
-    return bank, recipes | {"train": recipes_of(bank, settings, "train")}
+    return bank, {subset: recipes_of(bank, settings, subset) for subset in ("train", "dev")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -268,11 +263,6 @@ class _Job:
         self.say(score_table(label, dev.scores))
         self.say(f"\n{run.folder}: best.npz (detector), metrics.csv, events_dev.csv, curves.png, examples.png")
         return dev
-
-
-def features_of(settings):
-    """Keyword arguments of `minirsed.features.lfbe` that a run has of its own."""
-    return {"n_mels": settings.n_mels, "floor": INPUTS[settings.inputs].power_floor}
 
 
 def _prepare(bank, recipes, settings, machine, progress, kind=None):

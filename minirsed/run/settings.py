@@ -265,7 +265,7 @@ _OUTSIDE = {
     "mixing": "spectra", "inputs": "relative", "whitening": 0.05, "members": 4, "units": 32, "rule": "strongest",
     "clips": 2500, "epochs": 10, "learning_rate": 6e-3, "schedule": "cosine", "average": 0.99, "keep": "last",
     "alpha": 3.0, "frame_loss": "all", "onset_weight": 4.0,
-    "mask_bands": 10, "stretch": 0.15, "pitch_bands": 1.5, "event_equaliser_db": 3.0, "distance": 1.0,
+    "mask_bands": 10, "stretch": 0.15, "pitch_bands": 1.5, "event_equaliser_db": 3.0,
     "second_background": 0.5, "other_events": 0.3, "low_pass": 0.4,
 }  # fmt: skip
 PRESETS = {

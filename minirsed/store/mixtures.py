@@ -5,25 +5,54 @@ Data flow: settings → **mixtures** → recipes for `dataset`; feature store �
 
 import numpy as np
 
+from data_tools.audio import CLIP_S
 from data_tools.errors import InputError
-from data_tools.recipes import draw_recipes
+from data_tools.recipes import Recipe, draw_recipes
 from minirsed.features import frame_labels
+from minirsed.listening.inputs import INPUTS
 
 HELD_OUT_SEED = 1  # of development and evaluation mixtures: the same for every run, so that runs can be compared
+CHOICE_SEED = 2  # which backgrounds a run takes if it does not take all: the same for every run
 
 
 def recipes_of(bank, settings, subset, n=None, epoch=1):
     """Recipes of a run's mixtures: those of training follow its seed and generator, the others are always the same.
 
-    With `settings.redraw`, each epoch takes the next of an endless row of recipes: epoch e has numbers
-    (e − 1)·n … e·n − 1.
+    Where spectra are mixed, those of training are `background_recipes`. With `settings.redraw`, each epoch takes the
+    next of an endless row of recipes: epoch e has numbers (e − 1)·n … e·n − 1.
     """
+    if subset == "train" and settings.mixing == "spectra":
+        return background_recipes(bank, settings)
     if subset != "train":
         n_held_out = n or settings.dev_clips
         return draw_recipes(bank, settings.label, subset, n_held_out, HELD_OUT_SEED, ebr_db=settings.ebr_db)
     first = (epoch - 1) * settings.clips if settings.redraw else 0
     options = {"generator": settings.generator, "ebr_db": settings.ebr_db, "first": first}
     return draw_recipes(bank, settings.label, subset, n or settings.clips, settings.seed, **options)
+
+
+def background_recipes(bank, settings):
+    """Recipes of training backgrounds as they are: no more than `settings.backgrounds`, or than clips an epoch."""
+    pieces = bank.backgrounds("train", settings.label)
+    n = min(settings.backgrounds, settings.clips * settings.members)
+    if len(pieces) > n:
+        rng = np.random.default_rng(CHOICE_SEED)
+        pieces = [pieces[i] for i in sorted(rng.choice(len(pieces), n, replace=False))]
+    return [
+        Recipe(
+            name=f"background_train_{i:06d}",
+            background=piece.key,
+            scene=piece.scene,
+            background_start_s=piece.start_s,
+            duration_s=CLIP_S,
+        )
+        for i, piece in enumerate(pieces)
+    ]
+
+
+def features_of(settings):
+    """Keyword arguments of `minirsed.features.lfbe` that a run has of its own."""
+    return {"n_mels": settings.n_mels, "floor": INPUTS[settings.inputs].power_floor}
 
 
 def batch_labels(store, rows):

@@ -13,9 +13,11 @@ import numpy as np
 from minirsed.adam import Adam
 from minirsed.features import SAMPLE_RATE, lfbe, n_frames
 from minirsed.kernels.threads import worker_threads
-from minirsed.model import ModelConfig, batch_loss_and_grads, forward, groups, init_params
+from minirsed.listening.inputs import INPUTS
+from minirsed.model import batch_loss_and_grads, forward, groups, init_params, loss_and_grads
+from minirsed.outside.members import model_config
 from minirsed.store import files as store_files
-from minirsed.store.mixtures import recipes_of
+from minirsed.store.mixtures import features_of, recipes_of
 from minirsed.sweep.jobs import epochs_done, mixture_sets
 
 CLIP_S = 30.0
@@ -50,7 +52,7 @@ def estimate(cells, jobs, bank):
     with worker_threads(jobs.n_threads) as executor:
         for cell in cells:
             s = cell.settings
-            size = (s.arch, s.head, s.layers, s.units, s.n_mels, s.batch_size)
+            size = (s.arch, s.head, s.layers, s.units, s.n_mels, s.batch_size, s.mixing, s.members, s.clip_s)
             if size not in update_s:
                 update_s[size], detect_s[size] = time_model(s, executor)
             n_epochs = s.epochs - epochs_done(jobs.folder(cell))
@@ -59,7 +61,9 @@ def estimate(cells, jobs, bank):
     n_mixtures, first = 0, None
     for settings, subset in mixture_sets(cells, jobs.evaluate):
         recipes = recipes_of(bank, settings, subset)
-        fingerprint = store_files.store_settings(bank, recipes, settings.feature_dtype, settings.n_mels)["fingerprint"]
+        fingerprint = store_files.store_settings(bank, recipes, settings.feature_dtype, **features_of(settings))[
+            "fingerprint"
+        ]
         if not store_files.is_done(jobs.features / store_files.store_name(recipes, fingerprint), fingerprint):
             n_mixtures += len(recipes)
             first = first or recipes
@@ -71,16 +75,21 @@ def estimate(cells, jobs, bank):
 
 def time_model(settings, executor):
     """Seconds of an update, and of detecting in one clip, on random features; compiles first what is not yet."""
-    rng = np.random.default_rng(0)
-    config = ModelConfig(settings.arch, settings.layers, settings.units, settings.n_mels, settings.head)
-    params, adam = init_params(config, rng), Adam()
-    shape = (settings.batch_size, n_frames(int(CLIP_S * SAMPLE_RATE)), settings.n_mels)
+    rng, kind = np.random.default_rng(0), INPUTS[settings.inputs]
+    config = model_config(settings, settings.n_mels)
+    params, adams = init_params(config, rng), [Adam() for _ in range(settings.members)]
+    clip_s = settings.clip_s if settings.mixing == "spectra" else CLIP_S
+    shape = (settings.batch_size, n_frames(int(clip_s * SAMPLE_RATE)) // kind.rate, config.n_inputs)
     x, labels = rng.standard_normal(shape, np.float32), np.zeros(shape[:2], np.float32)
     labels[::2, shape[1] // 2 : shape[1] // 2 + 50] = 1
 
     def update():
-        grads = batch_loss_and_grads(executor, params, config, x, labels, 1.0, rng)[1]
-        adam.update(params, grads)
+        if settings.mixing == "spectra":  # a thread for each member; drawing the clips is not in it
+            grads = list(executor.map(lambda _: loss_and_grads(params, config, x, labels, with_dx=False)[1], adams))
+        else:
+            grads = [batch_loss_and_grads(executor, params, config, x, labels, 1.0, rng)[1]]
+        for adam, own in zip(adams, grads, strict=True):
+            adam.update(params, own)
 
     def detect():
         run = functools.partial(forward, params, config, with_cache=False)

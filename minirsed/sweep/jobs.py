@@ -37,7 +37,7 @@ from minirsed.run.session import Machine, evaluate_run, train
 from minirsed.run.settings import option_name, value_text
 from minirsed.scoring import count_events
 from minirsed.store.dataset import prepare
-from minirsed.store.mixtures import recipes_of
+from minirsed.store.mixtures import features_of, recipes_of
 
 RESULT, LOG = "result.json", "log.txt"
 POLL_S = 1.0  # between two looks at how far the jobs are
@@ -138,8 +138,9 @@ def mixture_sets(cells, evaluate):
     sets = {}
     for cell in cells:
         s = cell.settings
-        shared = (s.label, s.n_mels, s.feature_dtype)
-        sets.setdefault((*shared, "train", s.seed, s.clips, s.generator), (s, "train"))
+        shared = (s.label, s.feature_dtype, *features_of(s).values())
+        drawn = (s.backgrounds, s.members) if s.mixing == "spectra" else (s.seed, s.generator)
+        sets.setdefault((*shared, "train", s.mixing, s.clips, *drawn), (s, "train"))
         sets.setdefault((*shared, "dev", s.dev_clips), (s, "dev"))
         if evaluate:
             sets.setdefault((*shared, "eval", s.dev_clips), (s, "eval"))
@@ -157,9 +158,9 @@ def prepare_all(cells, jobs, bank, progress_of):
                 jobs.features,
                 n_jobs=jobs.n_jobs * jobs.n_threads,
                 dtype=settings.feature_dtype,
-                n_mels=settings.n_mels,
                 progress=progress,
                 cluster=jobs.cluster,
+                **features_of(settings),
             )
 
 
