@@ -338,7 +338,7 @@ def test_measurement_is_of_the_size_asked_for(monkeypatch):
     with worker_threads(1) as executor:
         settings = TrainSettings(arch="mlp", head="frames", layers=1, units=4, n_mels=40, batch_size=8)
         update_s, detect_s = sweep_cost.time_model(settings, executor)
-    config = ModelConfig("mlp", 1, 4, 40, "frames")
+    config = ModelConfig("mlp", 1, 4, 40, "frames", n_mels=40)
     detected = {("detect", config, (n, 1303, 40), False) for n in (5, 3)}
     assert seen == {("update", config, (8, 1303, 40))} | detected
     assert 0 < detect_s < update_s
@@ -347,7 +347,7 @@ def test_measurement_is_of_the_size_asked_for(monkeypatch):
 # ---- the command
 
 
-GRID = ["--class", "pong", "--arch", "uni", "--seeds", "0", "1", "--epochs", "2"]
+GRID = ["--class", "pong", "--arch", "uni", "--seeds", "0", "1", "--epochs", "2", "--preset", "plain"]
 
 
 @pytest.fixture(scope="module")
@@ -390,7 +390,7 @@ def test_finished_cells_are_left_alone_and_new_ones_added(finished, sweep_place)
     assert "1 of 2 are finished" in output and output.count("/2  ") == 1 and f"2/2  {lost.name}" in output
     changed = {path for path, when in before.items() if path.stat().st_mtime_ns != when}
     assert {path.parent for path in changed} == {lost} and lost / "best.npz" not in changed
-    other = [*GRID[:4], "--seeds", "1", "2", "--epochs", "2", "--out", "whole", "--evaluate", "--dry-run"]
+    other = [*GRID[:4], "--seeds", "1", "2", *GRID[7:], "--out", "whole", "--evaluate", "--dry-run"]
     status, output, errors = run(*other, cwd=sweep_place)
     assert status == 0 and "1 of 2 are finished" in output and "preparing 8 mixtures" in output
     assert not list(out.glob("*seed2"))

@@ -95,7 +95,7 @@ def time_model(settings, executor):
         run = functools.partial(forward, params, config, with_cache=False)
         list(executor.map(lambda rows: run(x[rows]), groups(len(x))))
 
-    return median_seconds(update), median_seconds(detect) / len(x)
+    return median_seconds(update), median_seconds(detect) / len(x) * CLIP_S / clip_s
 
 
 def time_mixtures(bank, recipes):
