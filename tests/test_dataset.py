@@ -618,6 +618,29 @@ def test_feature_stats_equal_those_of_the_whole(dtype):
     np.testing.assert_allclose(std, whole.std(axis=0), rtol=1e-12)
 
 
+def test_feature_stats_take_no_more_memory_for_more_clips(tmp_path):
+    """A map of 800 clips of 30 s, 267 MB (sparse), adds less than 64 MB to the peak of the process that reads it."""
+    with open(tmp_path / "features.npy", "wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (800, 1303, 64)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + 800 * 1303 * 64 * 4)
+    script = """if True:
+        import resource, sys
+        from pathlib import Path
+        from minirsed.store.dataset import feature_stats
+        from minirsed.store.files import open_features
+        features = open_features(Path(sys.argv[1]), {"shape": [800, 1303, 64], "dtype": "float32"})
+        feature_stats(features[:16])
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        feature_stats(features)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    """
+    command = [sys.executable, "-c", script, tmp_path]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kB elsewhere
+    assert int(result.stdout) * unit < 64e6
+
+
 def test_feature_stats_of_nothing():
     with pytest.raises(ValueError, match=r"features is \(0, 20, 64\)"):
         feature_stats(np.zeros((0, 20, 64), np.float32))

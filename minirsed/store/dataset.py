@@ -85,8 +85,7 @@ class FeatureStore:
         if isinstance(mapped, mmap.mmap) and mapped.size() < len(mapped):
             raise InputError(f"{self.folder / 'features.npy'}: cut short while in use; delete the folder {self.folder}")
         copy = np.array(self.features[rows])
-        if hasattr(mapped, "madvise"):  # POSIX; Windows takes pages away by itself
-            mapped.madvise(mmap.MADV_DONTNEED)
+        store_files.give_back(self.features)
         return copy
 
 
@@ -237,6 +236,7 @@ def feature_stats(features):
         squares = squares + np.einsum("ij,ij->j", x, x) + delta**2 * (count * len(x) / (count + len(x)))
         mean = mean + delta * (len(x) / (count + len(x)))
         count += len(x)
+        store_files.give_back(features)
     return mean, np.maximum(np.sqrt(squares / count), MIN_STD)
 
 

@@ -19,6 +19,7 @@ import importlib.metadata
 import importlib.util
 import json
 import math
+import mmap
 import os
 import re
 from pathlib import Path
@@ -155,6 +156,15 @@ def open_features(store, index):
     if features.shape != tuple(index["shape"]) or features.dtype != index["dtype"]:
         raise _damaged(path, f"{features.dtype} {features.shape}, not as index.json says")
     return features
+
+
+def give_back(features):
+    """Have the system take back the memory of whatever was read from a memory map; nothing of another array.
+
+    It keeps the pages in its own cache of files (POSIX; Windows takes them away by itself).
+    """
+    if hasattr(features.base, "madvise"):
+        features.base.madvise(mmap.MADV_DONTNEED)
 
 
 def read_marks(store, n_chunks):
