@@ -2,7 +2,9 @@
 
 import contextlib
 import errno
+import math
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -73,6 +75,57 @@ def remove_temporaries(folder):
     """Remove temporary files of processes killed in `atomic_write`, from a folder that no process is writing to."""
     for path in Path(folder).glob(f".*{TEMPORARY}"):
         path.unlink()
+
+
+def size_text(n_bytes):
+    """A number of bytes for people: 512 kB, 267 MB, 1.3 GB, 33 TB."""
+    size, unit = n_bytes / 1000, "kB"
+    for larger in ("MB", "GB", "TB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.1f} {unit}" if size < 9.95 else f"{size:.0f} {unit}"
+
+
+def folder_size(folder):
+    """Bytes of all files below a folder, 0 without one; a file that vanishes meanwhile is not counted."""
+    total = 0
+    for path, _, files in os.walk(folder):
+        for name in files:
+            with contextlib.suppress(OSError):
+                state = os.lstat(os.path.join(path, name))
+                # what it occupies: files of stores are sparse while they are filled
+                total += min(state.st_size, getattr(state, "st_blocks", math.inf) * 512)
+    return total
+
+
+def require_space(folder, needed, what, there=0, advice=""):
+    """Refuse what does not fit the disk.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where it goes; may be missing yet.
+    needed : int
+        Bytes.
+    what : str
+        For the message, a plural.
+    there : int
+        Bytes of it that may be on the disk already.
+    advice : str
+        End of the message.
+
+    Raises
+    ------
+    InputError
+        Fewer bytes are free.
+    """
+    place = Path(folder).absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if needed > free + there:
+        raise InputError(f"{folder}: {what} take {size_text(needed)}, {size_text(free)} are free{advice}")
 
 
 def _umask():

@@ -14,6 +14,7 @@ A training in four lines, here a very small one of built-in sounds:
 
 import contextlib
 import dataclasses
+import itertools
 import logging
 import shlex
 import sys
@@ -24,6 +25,7 @@ import numpy as np
 
 from data_tools.errors import InputError
 from data_tools.event_lists import write_event_list
+from data_tools.files import size_text
 from data_tools.soundbank import open_bank
 from minirsed.analysis import plots
 from minirsed.analysis.evaluation import evaluate
@@ -44,6 +46,7 @@ from minirsed.run.folder import (
 from minirsed.run.log import run_log, saying
 from minirsed.run.resumable import SAVE_EVERY_S, Stopped, Training
 from minirsed.run.settings import option_name, value_text
+from minirsed.run.size import feature_bytes, require_room
 from minirsed.store.dataset import prepare, remove_store
 from minirsed.store.mixtures import recipes_of
 
@@ -134,6 +137,7 @@ def train(
     if resume:
         folder = folder or newest_run(settings.label)
         settings = resumed_settings(folder, dataclasses.asdict(settings))
+    require_room(settings, {"--clips": settings.clips, "--dev-clips": settings.dev_clips}, machine.features)
     bank, recipes = _drawn(settings, machine, say)
     open_folder = resumed_run_folder if resume else new_run_folder
     with open_folder(folder, settings, command) as folder, run_log(folder):
@@ -180,9 +184,23 @@ class _Job:
     def prepared(self, subset, recipes):
         """The feature store of a subset, computed or found."""
         with self.progress(f"{subset} mixtures", "clip") as progress:
-            store = _prepare(self.bank, recipes, self.settings, self.machine, progress)
+            store = _prepare(self.bank, recipes, self.settings, self.machine, self.announced(subset, progress))
         self.say(f"{subset}: {len(store)} mixtures, features in {store.folder}")
         return store
+
+    def announced(self, subset, progress):
+        """`progress`, but what is about to be computed, if anything is, is said first."""
+        calls = itertools.count()
+
+        def show(n_done, n_total):
+            if next(calls) == 0 and n_done < n_total:
+                n_left, place = n_total - n_done, self.machine.features
+                size = size_text(feature_bytes(n_left, self.settings))
+                self.say(f"{subset}: computing features of {n_left} mixtures, {size} in {place} …")
+            if progress is not None:
+                progress(n_done, n_total)
+
+        return show
 
     def redrawn(self, epoch):
         """The training store of an epoch; that of the epoch before is removed.
@@ -355,6 +373,7 @@ def evaluate_run(
     other = Detector.load(compare) if compare else None
     if other and other.label != detector.label:
         raise InputError(f"{compare}: detects {other.label}, not {detector.label}")
+    require_room(settings, {"--clips": n_clips or settings.dev_clips}, machine.features)
     bank = open_bank(data or settings.data)
 
     def mixtures(subset, n_clips=None, n_mels=detector.config.n_inputs):
@@ -378,7 +397,6 @@ def evaluate_run(
             results.notes.append("thresholds not tuned: no dev mixture has an event")
     if other:
         results.other_run, results.other_detector = Path(compare), other
-        same_features = other.config.n_inputs == detector.config.n_inputs
-        other_store = store if same_features else mixtures(subset, n_clips, other.config.n_inputs)
+        other_store = mixtures(subset, n_clips, other.config.n_inputs)  # the same rows, if its bands are
         results.other = detect(other, other_store, "detecting, other run")
     return results

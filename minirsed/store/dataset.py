@@ -7,7 +7,6 @@ says how); `training` takes the rows back from a memory map, ten at a time, half
 import functools
 import math
 import mmap
-import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from data_tools.errors import InputError
-from data_tools.files import exclusive
+from data_tools.files import exclusive, require_space
 from data_tools.mixing import render
 from data_tools.workers import spared_from_ctrl_c
 from minirsed.features import N_MELS, lfbe
@@ -146,18 +145,9 @@ def prepare(bank, recipes, folder, *, n_jobs=None, dtype="float32", n_mels=N_MEL
 
 
 def remove_store(bank, recipes, folder, *, dtype="float32", n_mels=N_MELS):
-    """Remove the store that `prepare` made of these arguments, and what an earlier removal left when it was killed.
-
-    It is renamed first, so that nobody takes half a store for a whole one. Who has it open keeps its rows (POSIX).
-    """
+    """Remove the store that `prepare` made of these arguments, see `store_files.remove`."""
     fingerprint = store_files.store_settings(bank, recipes, dtype, n_mels)["fingerprint"]
-    store = Path(folder) / store_files.store_name(recipes, fingerprint)
-    gone = store.with_name(f".{store.name}.removed")
-    if gone.exists():
-        shutil.rmtree(gone)
-    if store.exists():
-        store.rename(gone)
-        shutil.rmtree(gone)
+    store_files.remove(Path(folder) / store_files.store_name(recipes, fingerprint))
 
 
 def minibatches(has_event, batch_size, rng):
@@ -284,11 +274,7 @@ def _fill(store, bank, recipes, settings, n_jobs, cluster, progress):
 
 def _check_disk(store, n_clips, index):
     needed = n_clips * math.prod(index["shape"][1:]) * np.dtype(index["dtype"]).itemsize
-    free = shutil.disk_usage(store).free
-    if needed > free:
-        raise InputError(
-            f"{store}: {needed / 1e9:.2f} GB needed for the features of {n_clips} clips, {free / 1e9:.2f} GB free"
-        )
+    require_space(store, needed, f"the features of {n_clips} clips")
 
 
 def _run(chunks, n_jobs):
