@@ -25,7 +25,7 @@ import numpy as np
 
 from data_tools.errors import InputError
 from data_tools.event_lists import write_event_list
-from data_tools.files import size_text
+from data_tools.files import folder_size, size_text
 from data_tools.soundbank import open_bank
 from minirsed.analysis import plots
 from minirsed.analysis.evaluation import evaluate
@@ -175,6 +175,7 @@ class _Job:
         self.say(f"{s.label}, {s.arch}, {s.layers} × {s.units} units, run folder {folder}")
         try:
             stores = [self.prepared(subset, recipes[subset]) for subset in ("train", "dev")]
+            self.say_what_is_kept(stores)
             return self.train(folder, *stores, resume, save_every_s, tensorboard)
         except KeyboardInterrupt as error:
             stopped = Stopped(str(error) or "stopped")
@@ -187,6 +188,13 @@ class _Job:
             store = _prepare(self.bank, recipes, self.settings, self.machine, self.announced(subset, progress))
         self.say(f"{subset}: {len(store)} mixtures, features in {store.folder}")
         return store
+
+    def say_what_is_kept(self, stores):
+        """Say the size of all features if there are others than those of this run."""
+        kept = folder_size(self.machine.features)
+        if kept > sum(folder_size(store.folder) for store in stores):
+            advice = "python -m minirsed.clean shows and removes those that no run uses"
+            self.say(f"{self.machine.features}: {size_text(kept)} of features by now; {advice}")
 
     def announced(self, subset, progress):
         """`progress`, but what is about to be computed, if anything is, is said first."""
