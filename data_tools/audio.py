@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from data_tools.errors import InputError
+from data_tools.files import require_file
 
 SAMPLE_RATE = 44100  # Hz; every mixture and every model of this project
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus")  # what libsndfile decodes everywhere
@@ -136,10 +137,7 @@ def open_sound(path):
     import soundfile
 
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder, not a sound file")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
+    require_file(path)
     try:
         # as bytes where it can be: soundfile would encode strictly a name that is not UTF-8
         return soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path))

@@ -4,7 +4,9 @@ import contextlib
 import errno
 import math
 import os
+import re
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 
@@ -36,11 +38,15 @@ def atomic_write(path, mode="wb", previous=None):
 
     Raises
     ------
+    InputError
+        `path` is a folder, a device, a pipe or a socket.
     OSError
         The folder is missing or not writable, or the disk is full. The error names `path`; the old file is intact and
         the temporary one removed.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():  # a rename would put a file in the place of a device, a pipe
+        raise InputError(f"{path}: {not_a_file(path)}; expected the name of a file to write")
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     with _named(path):
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:48]}.", suffix=TEMPORARY)
@@ -75,6 +81,53 @@ def remove_temporaries(folder):
     """Remove temporary files of processes killed in `atomic_write`, from a folder that no process is writing to."""
     for path in Path(folder).glob(f".*{TEMPORARY}"):
         path.unlink()
+
+
+def require_file(path):
+    """Refuse what cannot be read like a file, again and again and to an end, and say what it is and what to do.
+
+    Raises
+    ------
+    InputError
+        Nothing there, a folder, a pipe, a device, a socket, or an address on the net.
+    """
+    if reason := not_a_file(Path(path)):
+        raise InputError(f"{address_in(path) or path}: {reason}")
+
+
+def not_a_file(path):
+    """Why a path is no ordinary file, None if it is one."""
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        if (address := address_in(path)) and address.startswith("file:"):
+            return f"is an address; give the path alone, {address.removeprefix('file://')}"
+        if address:
+            return "is an address; download it first"
+        return "is a link to nothing" if os.path.islink(path) else "no such file"
+    except ValueError:  # a null character
+        return "no such file"
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return "is a link to itself"
+    if stat.S_ISREG(mode):
+        return None
+    kinds = {
+        stat.S_ISDIR: "is a folder",
+        stat.S_ISFIFO: "is a pipe, not a file",
+        stat.S_ISCHR: "is a device, not a file",
+        stat.S_ISBLK: "is a device, not a file",
+    }
+    return next((reason for is_kind, reason in kinds.items() if is_kind(mode)), "is a socket, not a file")
+
+
+def address_in(path):
+    """`https://host/file` from a path that was made of it, and has lost a slash; None if it is none."""
+    found = re.search(r"(?:^|/)(https?|ftps?|sftp|s3|gs|rtsp|rtmp|smb|file):/+(.+)", str(path))
+    if not found:
+        return None
+    return f"file:///{found[2]}" if found[1] == "file" else f"{found[1]}://{found[2]}"
 
 
 def size_text(n_bytes):

@@ -155,7 +155,8 @@ def _read_sets(paths, bank):
     for path in paths:
         if path.name in sets:
             raise InputError(f"{path}: two recipe files have this name; give each its own --out")
-        sets[path.name] = _screened(path.name, path.read_text(encoding="utf-8"), read_recipes(path), bank)
+        recipes = read_recipes(path)
+        sets[path.name] = _screened(path.name, path.read_text(encoding="utf-8"), recipes, bank)
     return list(sets.values())
 
 

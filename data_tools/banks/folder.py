@@ -23,6 +23,7 @@ from typing import NamedTuple
 from data_tools.audio import AUDIO_SUFFIXES, CLIP_S, audio_header, read_audio
 from data_tools.banks.base import SUBSETS, Background, Bank, EventClip, files_digest
 from data_tools.errors import InputError
+from data_tools.files import address_in, require_file
 
 SHORTEST_BACKGROUND_S = 1.0
 SHORTEST_PIECE_S = 10.0  # a recording's last piece counts if it is at least this long; it is looped
@@ -162,7 +163,8 @@ def _require_inside(key, root):
 
 def _check_layout(root):
     if not root.exists():
-        raise InputError(f"{root}: no such folder")
+        address = address_in(root)
+        raise InputError(f"{address}: is an address; download it first" if address else f"{root}: no such folder")
     if not root.is_dir():
         raise InputError(f"{root}: not a folder")
     for name in ("events", "backgrounds"):
@@ -179,14 +181,8 @@ def _class_folders(event_root):
 
 
 def _audio_files(paths):
-    """The sound files among `paths`, sorted by name. InputError: one is a folder, or a link to nothing."""
-    files = sorted(p for p in paths if p.suffix.lower() in AUDIO_SUFFIXES and not p.name.startswith("."))
-    for file in files:
-        if file.is_dir():
-            raise InputError(f"{file}: is a folder, not a sound file")
-        if not file.is_file():
-            raise InputError(f"{file}: is a link to nothing or to itself, or not an ordinary file")
-    return files
+    """What has the suffix of a sound file among `paths`, sorted by name."""
+    return sorted(p for p in paths if p.suffix.lower() in AUDIO_SUFFIXES and not p.name.startswith("."))
 
 
 def _paths_below(root):
@@ -277,8 +273,9 @@ def _seconds(text, column, where):
 
 def _rows(path, columns):
     """Rows of a comma separated list with a header as ("path, line n", {column: text}); none without the file."""
-    if not path.is_file():
+    if not os.path.lexists(path):
         return
+    require_file(path)
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)

@@ -41,6 +41,7 @@ from minirsed.run.folder import (
     read_settings,
     resumed_run_folder,
     settings_to_resume,
+    trained_detector,
     versions,
 )
 from minirsed.run.log import run_log, saying
@@ -377,8 +378,8 @@ def evaluate_run(
     InputError
         A folder, detector or sound cannot be used, or the other run is of another class.
     """
-    settings, detector = read_settings(folder), Detector.load(folder)
-    other = Detector.load(compare) if compare else None
+    settings, detector = read_settings(folder), trained_detector(folder)
+    other = trained_detector(compare) if compare else None
     if other and other.label != detector.label:
         raise InputError(f"{compare}: detects {other.label}, not {detector.label}")
     require_room(settings, {"--clips": n_clips or settings.dev_clips}, machine.features)
