@@ -212,7 +212,9 @@ def command(main):
             print(f"\n{_program_name(main)}: {str(stop) or 'stopped'}", file=sys.stderr)
             sys.exit(130)
         except (InputError, OSError) as error:
-            message = " ".join(_message(error).split())  # one line, whatever a library put into its message
+            message = _message(error)
+            if not isinstance(error, InputError):
+                message = " ".join(message.split())  # one line, whatever a library put into its message
             print(f"{_program_name(main)}: error: {message}", file=sys.stderr)
             sys.exit(2)
         except MemoryError as error:

@@ -11,6 +11,7 @@ import soundfile
 
 from data_tools.audio import HIGHEST_PEAK, read_audio
 from data_tools.errors import InputError
+from data_tools.mixture_files import write_mixtures
 from data_tools.recipes import draw_recipes
 from data_tools.sound_blocks import file_blocks
 from data_tools.soundbank import SoundBank
@@ -148,3 +149,25 @@ def test_links_are_followed_but_not_round_and_round(tmp_path):
     (tmp_path / "elsewhere" / "back").symlink_to(root / "backgrounds")
     with pytest.raises(InputError, match=r"linked/back: is a link to a folder that contains it$"):
         SoundBank.from_folder(root)
+
+
+def test_all_sounds_that_cannot_be_used_are_named_when_one_is_found(tmp_path):
+    """Also those of other subsets: nobody should have to start once for each. In mixtures as files likewise."""
+    root = own_sounds(tmp_path / "sounds", event=np.full(20000, np.nan), background=np.zeros(12 * SR))
+    soundfile.write(root / "events" / "ping" / "3.wav", np.full(20000, 1000.0), SR, subtype="FLOAT")  # in eval
+    bank = SoundBank.from_folder(root)
+    recipes = draw_recipes(bank, "ping", "train", 16, 0)
+    (tmp_path / "out").mkdir()
+    for work in (
+        lambda: prepare(bank, recipes, tmp_path / "features", n_jobs=1),
+        lambda: list(write_mixtures(bank, recipes, tmp_path / "out", 1)),
+    ):
+        with pytest.raises(InputError) as error:
+            work()
+        heading, *lines = str(error.value).splitlines()
+        assert heading == "3 sounds cannot be used:"
+        assert sorted(line.partition(": ")[2] for line in lines) == [
+            "has NaN or infinite samples",
+            "has samples up to 1e+03; full scale is 1, expected at most 100",
+            "the background is silent (all samples zero)",
+        ]

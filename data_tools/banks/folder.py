@@ -12,6 +12,7 @@ pieces of 30 s, all in one subset. Recordings shorter than 30 s are looped, and 
 Hidden files and files without the suffix of a sound file are ignored. Links to files and folders are followed.
 """
 
+import contextlib
 import csv
 import hashlib
 import math
@@ -58,15 +59,19 @@ class FolderBank(Bank):
         listed = _read_split(self.root, files)
         active_parts = _read_active_parts(event_root, [file for group in by_class.values() for file in group])
         self._clips = {(label, subset): [] for label in self.classes for subset in SUBSETS}
+        self._pieces, faults = {subset: [] for subset in SUBSETS}, []
         for label, group in by_class.items():
             subsets = self._assign(group, listed)
             for file in group:
-                clip = _event_clip(event_root, file, label, active_parts)
-                self._clips[label, subsets[file]].append(clip)
-        self._pieces = {subset: [] for subset in SUBSETS}
+                with _noted(faults):
+                    clip = _event_clip(event_root, file, label, active_parts)
+                    self._clips[label, subsets[file]].append(clip)
         subsets = self._assign(backgrounds, listed)
         for file in backgrounds:
-            self._pieces[subsets[file]] += _background_pieces(background_root, file)
+            with _noted(faults):
+                self._pieces[subsets[file]] += _background_pieces(background_root, file)
+        if faults:
+            raise InputError.several(faults, "sounds cannot be used")
         self._files = [(name_of(file, self.root), file) for file in files]
         self._split = sorted((name, subset) for name, subset in listed.items())
 
@@ -180,6 +185,15 @@ def _class_folders(event_root):
     return folders
 
 
+@contextlib.contextmanager
+def _noted(faults):
+    """Put an InputError into a list, and carry on."""
+    try:
+        yield
+    except InputError as error:
+        faults.append(error)
+
+
 def _audio_files(paths):
     """What has the suffix of a sound file among `paths`, sorted by name."""
     return sorted(p for p in paths if p.suffix.lower() in AUDIO_SUFFIXES and not p.name.startswith("."))
@@ -272,13 +286,19 @@ def _seconds(text, column, where):
 
 
 def _rows(path, columns):
-    """Rows of a comma separated list with a header as ("path, line n", {column: text}); none without the file."""
+    """Rows of a list with a header as ("path, line n", {column: text}); none without the file.
+
+    Columns are separated by commas or, as spreadsheets do where the comma is that of decimals, semicolons or tabs.
+    """
     if not os.path.lexists(path):
         return
     require_file(path)
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
+            header = file.readline()
+            file.seek(0)
+            separator = next((mark for mark in "\t;" if mark in header), ",")
+            reader = csv.DictReader(file, strict=True, delimiter=separator)
             for column in columns:
                 if column not in (reader.fieldnames or ()):
                     found = ", ".join(reader.fieldnames or ()) or "none"
@@ -287,6 +307,7 @@ def _rows(path, columns):
                 where = f"{path}, line {reader.line_num}"
                 if any(row[column] is None for column in columns) or None in row:
                     raise InputError(f"{where}: expected {len(reader.fieldnames)} columns")
-                yield where, row
+                times = [name for name in columns if name.endswith("_s") and separator != ","]
+                yield where, row | {name: row[name].replace(",", ".") for name in times}
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"{path}: malformed list ({error})") from error

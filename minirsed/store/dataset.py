@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from data_tools.errors import InputError
 from data_tools.files import exclusive, require_space
-from data_tools.mixing import render
+from data_tools.mixing import naming_all, render
 from data_tools.workers import spared_from_ctrl_c
 from minirsed.features import N_MELS, lfbe
 from minirsed.store import files as store_files
@@ -251,7 +251,8 @@ def _fill(store, bank, recipes, settings, n_jobs, cluster, progress):
         store_files.open_features(store, index)  # raises if damaged
         done = store_files.read_marks(store, len(rows_of_chunks))
     else:
-        shape = [len(recipes), *_features(recipes[0], bank, n_mels).shape]
+        with naming_all(recipes, bank):
+            shape = [len(recipes), *_features(recipes[0], bank, n_mels).shape]
         index = settings | {"shape": shape, "done": False}
         done = np.zeros(len(rows_of_chunks), bool)
     missing = [
@@ -282,18 +283,21 @@ def _run(chunks, n_jobs):
     import joblib  # here, so that opening a store that is done stays quick
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+    if not chunks:
+        return
+    recipes, bank = [recipe for chunk in chunks for recipe in chunk.recipes], chunks[0].bank
     n_jobs = min(n_jobs or joblib.cpu_count(), len(chunks))
     if n_jobs <= 1:  # spares the second that workers take to start
-        yield from map(_do_chunk, chunks)
+        with naming_all(recipes, bank):
+            yield from map(_do_chunk, chunks)
         return
     with joblib.parallel_config("loky", inner_max_num_threads=1):
         parallel = joblib.Parallel(n_jobs, return_as="generator", batch_size=1, max_nbytes=None)
     try:
         with spared_from_ctrl_c():
             results = parallel(joblib.delayed(_do_chunk)(chunk) for chunk in chunks)
-        yield from results
-    except InputError as error:
-        raise error from None  # its message says all; joblib would show the worker's traceback on top
+        with naming_all(recipes, bank):
+            yield from results
     except TerminatedWorkerError as error:
         reason = "a worker was killed, most likely for lack of memory; fewer (n_jobs) need less, finished chunks stay"
         raise InputError(f"{chunks[0].store}: {reason}") from error

@@ -207,10 +207,12 @@ def cost_lines(cost, jobs):
     where = f"{jobs.n_jobs} at a time, {counted(jobs.n_threads, 'thread')} each"
     if jobs.cluster:
         where = "if the cluster had no more than this machine"
+    busy = f"load {cost.load:.1f} on {counted(cost.n_cores, 'core')} in the minute before"
     return (
         f"an update takes: {updates}\n"
         f"preparing {cost.n_mixtures} mixtures: about {duration(cost.preparing_s)}\n"
         f"training: about {duration(cost.training_s)} ({where})"
+        + (f"\nmeasured on a busy machine, {busy}: alone on it, it may take less" if cost.is_busy else "")
     )
 
 
