@@ -16,6 +16,7 @@ import contextlib
 import dataclasses
 import itertools
 import logging
+import math
 import shlex
 import sys
 import time
@@ -237,7 +238,7 @@ class _Job:
             run = self.opened(folder, train_store, resume)
             self.say("compiling kernels (once after installation) …")
             log.info("kernels compiled or loaded in %.1f s", warm_up(run.detector))
-            self.say("epoch  train loss (utterance + α·frame)  dev loss  dev ER  dev F1  seconds")
+            self.say("epoch  train loss      (clip + α·frame)  dev loss  dev ER  dev F1  seconds")
             options = {"stop": self.stop, "save_every_s": save_every_s}
             with _scalars(tensorboard, run) as write_scalars, self.deferred():
                 for row in run.epochs(train_store, dev_store, executor, progress, redraw, **options):
@@ -323,7 +324,8 @@ def score_table(label, scores):
     """Counts, ER and F1, in two lines."""
     heading = f"{'class':12} {'events':>6} {'found':>6} {'hits':>6} {'misses':>6} {'false':>6}  {'ER':>5}  {'F1':>5}"
     values = f"{label:12} {scores.n_ref:6} {scores.n_sys:6} {scores.n_tp:6} {scores.n_fn:6} {scores.n_fp:6}"
-    return f"{heading}\n{values}  {scores.error_rate:5.2f}  {scores.f1:5.2f}"
+    er, f1 = ("-" if math.isnan(value) else f"{value:.2f}" for value in (scores.error_rate, scores.f1))
+    return f"{heading}\n{values}  {er:>5}  {f1:>5}"
 
 
 def resumed_settings(folder, asked):
