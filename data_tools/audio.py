@@ -8,19 +8,23 @@ Values are those of the official DCASE 2017 synthesizer's loader: integer PCM is
 are taken as they are, and channels are averaged *before* resampling.
 """
 
+import contextlib
 import math
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
 
 from data_tools.errors import InputError
+from data_tools.files import require_file
 
 SAMPLE_RATE = 44100  # Hz; every mixture and every model of this project
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus")  # what libsndfile decodes everywhere
 CLIP_S = 30.0  # seconds: the length of a mixture, and of the pieces of a long background
 RESAMPLERS = ("soxr", "kaiser_best")
 HIGHEST_PEAK = 100.0  # full scale is 1; a file with larger floats is not a waveform, or one that was never scaled
+_hush = threading.Lock()  # two threads must not take each other's nowhere for standard error
 
 
 def read_audio(path, sr=SAMPLE_RATE, *, resampler="soxr", start_s=0.0, duration_s=None):
@@ -136,15 +140,40 @@ def open_sound(path):
     import soundfile
 
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder, not a sound file")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
+    require_file(path)
     try:
         # as bytes where it can be: soundfile would encode strictly a name that is not UTF-8
-        return soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path))
+        with hushed():
+            return soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path))
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: ".raw" and the like, without a header
-        raise InputError(f"{path}: not a readable sound file ({reason_of(error)})") from error
+        reason = reason_of(error)
+        if "does not exist" in reason:  # what libsndfile says of an MP3 without a frame of sound
+            reason = "Format not recognised"
+        raise InputError(f"{path}: not a readable sound file ({reason})") from error
+
+
+@contextlib.contextmanager
+def hushed(is_needed=True):
+    """Context: what a library writes to standard error past Python goes nowhere.
+
+    libmpg123 comments on every frame of an MP3 that is not as it should be; what matters of it comes as an error.
+    """
+    with _hush:
+        try:
+            kept = os.dup(2) if is_needed else None
+        except OSError:  # closed, as in a service
+            kept = None
+        if kept is None:
+            yield
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nowhere)
 
 
 def _decode(file, path, first, wanted):
@@ -152,8 +181,9 @@ def _decode(file, path, first, wanted):
     import soundfile
 
     try:
-        file.seek(first)
-        return file.read(wanted, dtype="float64", always_2d=True)
+        with hushed(file.format == "MP3"):
+            file.seek(first)
+            return file.read(wanted, dtype="float64", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise InputError(f"{path}: damaged sound file ({reason_of(error)})") from error
 

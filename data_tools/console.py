@@ -217,8 +217,8 @@ def require_positive(arguments, *names):
 def command(main):
     """Decorate a command's `main`: whatever the user, the terminal or the system does ends it in one line.
 
-    `InputError` and `OSError` give exit status 2; Ctrl-C (KeyboardInterrupt, whose text is shown) gives 130. Every
-    other exception is a defect of the program and keeps its traceback.
+    `InputError`, `OSError` and `MemoryError` give exit status 2; Ctrl-C (KeyboardInterrupt, whose text is shown)
+    gives 130. Every other exception is a defect of the program and keeps its traceback.
     """
 
     @functools.wraps(main)
@@ -235,8 +235,14 @@ def command(main):
             print(f"\n{_program_name(main)}: {str(stop) or 'stopped'}", file=sys.stderr)
             sys.exit(130)
         except (InputError, OSError) as error:
-            message = " ".join(_message(error).split())  # one line, whatever a library put into its message
+            message = _message(error)
+            if not isinstance(error, InputError):
+                message = " ".join(message.split())  # one line, whatever a library put into its message
             print(f"{_program_name(main)}: error: {message}", file=sys.stderr)
+            sys.exit(2)
+        except MemoryError as error:
+            reason = f" ({' '.join(str(error).split())})" if str(error) else ""
+            print(f"{_program_name(main)}: error: not enough memory{reason}", file=sys.stderr)
             sys.exit(2)
 
     return wrapped

@@ -6,12 +6,24 @@ import importlib
 class InputError(ValueError):
     """A file, folder, setting or sound from the user cannot be used.
 
-    The message is one line that says which and why. Commands print it without a traceback
-    (`data_tools.console.command`). Every other exception is a defect of the program and keeps its traceback.
+    The message is one line that says which and why, or a line for each of `several`. Commands print it without a
+    traceback (`data_tools.console.command`). Every other exception is a defect of the program and keeps its traceback.
     """
 
     def __init__(self, message=""):
         super().__init__(" ".join(str(message).splitlines()))  # a quoted name may contain line breaks
+
+    @classmethod
+    def several(cls, errors, what):
+        """One error of several: the only one, or one with a line for each below a heading, the same line once.
+
+        The heading is their number and `what`: `2 sounds cannot be used:`.
+        """
+        messages = list(dict.fromkeys(map(str, errors)))
+        error = cls(messages[0])
+        if len(messages) > 1:
+            error.args = ("\n  ".join([f"{len(messages)} {what}:", *messages]),)
+        return error
 
 
 def require_extra(extra, what, *modules, note=""):

@@ -15,7 +15,7 @@ import csv
 import math
 
 from data_tools.errors import InputError
-from data_tools.files import atomic_write
+from data_tools.files import atomic_write, require_file
 
 # Column names of dcase_util and other common ones, lower case.
 HEADER_NAMES = {
@@ -44,7 +44,8 @@ def read_event_list(path):
     Raises
     ------
     InputError
-        A row is not an event, or has no label although others have one. The message names file, line and reason.
+        No such file; a row is not an event, or has no label although others have one. The message names file, line
+        and reason.
     OSError
         `path` cannot be read.
     """
@@ -106,7 +107,8 @@ def write_event_list(path, events):
 
 
 def read_lines(path):
-    """Lines of a UTF-8 text, [(line number from 1, line)], without blank ones; InputError: not UTF-8."""
+    """Lines of a UTF-8 text, [(line number from 1, line)], without blank ones; InputError: no file, or not UTF-8."""
+    require_file(path)
     try:
         with open(path, encoding="utf-8-sig") as file:  # -sig: a byte order mark is not part of the first name
             return [(number, line.rstrip("\n")) for number, line in enumerate(file, 1) if line.strip()]

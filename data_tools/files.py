@@ -3,7 +3,11 @@
 import contextlib
 import errno
 import hashlib
+import math
 import os
+import re
+import shutil
+import stat
 import tempfile
 from pathlib import Path
 
@@ -35,11 +39,15 @@ def atomic_write(path, mode="wb", previous=None):
 
     Raises
     ------
+    InputError
+        `path` is a folder, a device, a pipe or a socket.
     OSError
         The folder is missing or not writable, or the disk is full. The error names `path`; the old file is intact and
         the temporary one removed.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():  # a rename would put a file in the place of a device, a pipe
+        raise InputError(f"{path}: {not_a_file(path)}; expected the name of a file to write")
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     with _named(path):
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:48]}.", suffix=TEMPORARY)
@@ -117,6 +125,104 @@ def remove_temporaries(folder):
     """Remove temporary files of processes killed in `atomic_write`, from a folder that no process is writing to."""
     for path in Path(folder).glob(f".*{TEMPORARY}"):
         path.unlink()
+
+
+def require_file(path):
+    """Refuse what cannot be read like a file, again and again and to an end, and say what it is and what to do.
+
+    Raises
+    ------
+    InputError
+        Nothing there, a folder, a pipe, a device, a socket, or an address on the net.
+    """
+    if reason := not_a_file(Path(path)):
+        raise InputError(f"{address_in(path) or path}: {reason}")
+
+
+def not_a_file(path):
+    """Why a path is no ordinary file, None if it is one."""
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        if (address := address_in(path)) and address.startswith("file:"):
+            return f"is an address; give the path alone, {address.removeprefix('file://')}"
+        if address:
+            return "is an address; download it first"
+        return "is a link to nothing" if os.path.islink(path) else "no such file"
+    except ValueError:  # a null character
+        return "no such file"
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return "is a link to itself"
+    if stat.S_ISREG(mode):
+        return None
+    kinds = {
+        stat.S_ISDIR: "is a folder",
+        stat.S_ISFIFO: "is a pipe, not a file",
+        stat.S_ISCHR: "is a device, not a file",
+        stat.S_ISBLK: "is a device, not a file",
+    }
+    return next((reason for is_kind, reason in kinds.items() if is_kind(mode)), "is a socket, not a file")
+
+
+def address_in(path):
+    """`https://host/file` from a path that was made of it, and has lost a slash; None if it is none."""
+    found = re.search(r"(?:^|/)(https?|ftps?|sftp|s3|gs|rtsp|rtmp|smb|file):/+(.+)", str(path))
+    if not found:
+        return None
+    return f"file:///{found[2]}" if found[1] == "file" else f"{found[1]}://{found[2]}"
+
+
+def size_text(n_bytes):
+    """A number of bytes for people: 512 kB, 267 MB, 1.3 GB, 33 TB."""
+    size, unit = n_bytes / 1000, "kB"
+    for larger in ("MB", "GB", "TB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.1f} {unit}" if size < 9.95 else f"{size:.0f} {unit}"
+
+
+def folder_size(folder):
+    """Bytes of all files below a folder, 0 without one; a file that vanishes meanwhile is not counted."""
+    total = 0
+    for path, _, files in os.walk(folder):
+        for name in files:
+            with contextlib.suppress(OSError):
+                state = os.lstat(os.path.join(path, name))
+                # what it occupies: files of stores are sparse while they are filled
+                total += min(state.st_size, getattr(state, "st_blocks", math.inf) * 512)
+    return total
+
+
+def require_space(folder, needed, what, there=0, advice=""):
+    """Refuse what does not fit the disk.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where it goes; may be missing yet.
+    needed : int
+        Bytes.
+    what : str
+        For the message, a plural.
+    there : int
+        Bytes of it that may be on the disk already.
+    advice : str
+        End of the message.
+
+    Raises
+    ------
+    InputError
+        Fewer bytes are free.
+    """
+    place = Path(folder).absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if needed > free + there:
+        raise InputError(f"{folder}: {what} take {size_text(needed)}, {size_text(free)} are free{advice}")
 
 
 def _umask():

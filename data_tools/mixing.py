@@ -5,9 +5,13 @@
 Steps and samples are those of the official synthesizer. It neither fades nor normalises.
 """
 
+import contextlib
+from functools import partial
+
 import numpy as np
 
 from data_tools.audio import SAMPLE_RATE, read_audio, rms
+from data_tools.banks.base import SUBSETS, Bank
 from data_tools.errors import InputError
 
 SEAM_S = 0.05  # crossfade where a looped background meets itself, seconds; at most a quarter of the recording
@@ -58,6 +62,50 @@ def render(recipe, bank):
     if peak >= 1:
         mixture /= peak
     return mixture
+
+
+@contextlib.contextmanager
+def naming_all(recipes, bank):
+    """Context for rendering: once a sound cannot be used, find all others and name them together.
+
+    Raises
+    ------
+    InputError
+        With a line for each sound of the recipes, and of any subset of their classes, that cannot be used; or the one
+        that came, if there are not several.
+    """
+    try:
+        yield
+    except InputError as error:
+        faults = _faults(recipes, bank)
+        raise InputError.several(faults, "sounds cannot be used") if len(faults) > 1 else error from None
+
+
+def _faults(recipes, bank):
+    """Read all sounds of some recipes, and all others of their classes: a list of InputError, one for each fault."""
+    reads = {}  # in order, each once
+    for recipe in recipes:
+        if recipe.rendered is not None:
+            reads["mixture", recipe.rendered] = read_audio
+            continue
+        reads["background", recipe.background, recipe.background_start_s, recipe.duration_s] = bank.background_audio
+        if recipe.has_event:
+            reads["event", recipe.event, recipe.segment_onset_s, recipe.segment_offset_s] = partial(event_clip, bank)
+    for subset in SUBSETS if isinstance(bank, Bank) else ():
+        with contextlib.suppress(InputError):  # it has none of them
+            clips = [clip for label in {r.label for r in recipes} - {None} for clip in bank.events(label, subset)]
+            reads |= {("event", c.key, c.onset_s, c.offset_s): partial(event_clip, bank) for c in clips}
+        with contextlib.suppress(InputError):
+            pieces = bank.backgrounds(subset)
+            reads |= {("background", p.key, p.start_s, p.duration_s): bank.background_audio for p in pieces}
+    faults = {}
+    for (kind, key, *part), read in reads.items():
+        try:
+            if not read(key, *part).any():
+                raise InputError(f"{key}: the {kind} is silent (all samples zero)")
+        except InputError as error:
+            faults.setdefault(str(error), error)
+    return [*faults.values()]
 
 
 def event_clip(bank, key, onset_s, offset_s):

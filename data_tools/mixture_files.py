@@ -3,12 +3,13 @@
 import io
 from pathlib import Path
 
-from data_tools.audio import SAMPLE_RATE
+from data_tools.audio import CLIP_S, SAMPLE_RATE
 from data_tools.errors import InputError
 from data_tools.files import atomic_write
-from data_tools.mixing import quantize24, render
+from data_tools.mixing import naming_all, quantize24, render
 from data_tools.workers import spared_from_ctrl_c
 
+MIXTURE_BYTES = int(CLIP_S * SAMPLE_RATE) * 3  # of samples in a file; its header is not counted
 CHUNK = 8  # recipes that a worker gets at a time
 
 
@@ -52,8 +53,9 @@ def write_mixtures(bank, recipes, folder, n_jobs=1):
     with spared_from_ctrl_c():
         results = parallel(joblib.delayed(_write_chunk)(bank, chunk, folder) for chunk in chunks)
     try:
-        for written in results:
-            yield from written
+        with naming_all(recipes, bank):
+            for written in results:
+                yield from written
     except (InputError, OSError) as error:
         raise error from None  # joblib would show the traceback of the process on top
     except TerminatedWorkerError as error:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_tools.errors import InputError
+from data_tools.files import require_file
 
 SUBSET_NAMES = {"train": "devtrain", "dev": "devtest", "eval": "evaltest"}  # ours → theirs
 RELEASED_EVALUATION = (
@@ -114,13 +115,10 @@ def load_yaml(path):
     """Content of a YAML file, by the safe loader. InputError: no such file, not text, malformed (with the line)."""
     import yaml
 
+    require_file(path)
     try:
         with open(path, encoding="utf-8") as file:
             return yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except IsADirectoryError as error:
-        raise InputError(f"{path}: is a folder") from error
     except (yaml.YAMLError, RecursionError, *UNFIT) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: not readable as YAML ({reason})") from error

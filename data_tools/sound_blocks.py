@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from data_tools.audio import SAMPLE_RATE, fault_of, open_sound, reason_of, to_mono
+from data_tools.audio import SAMPLE_RATE, fault_of, hushed, open_sound, reason_of, to_mono
 from data_tools.errors import InputError
 
 BLOCK_S = 10.0  # a block of 48 kHz stereo takes 8 MB as float64
@@ -96,7 +96,8 @@ def _decode(file, path, start_s, n_frames):
     import soundfile
 
     try:
-        y = to_mono(file.read(n_frames, dtype="float64", always_2d=True))
+        with hushed(file.format == "MP3"):
+            y = to_mono(file.read(n_frames, dtype="float64", always_2d=True))
     except soundfile.LibsndfileError as error:
         raise InputError(f"{path}: damaged sound file, after {start_s:.1f} s ({reason_of(error)})") from error
     if fault := fault_of(y):

@@ -13,7 +13,8 @@ from pathlib import Path
 from data_tools.audio import RESAMPLERS
 from data_tools.console import Parser, Several, add_jobs, command, require_positive, subset_name
 from data_tools.errors import InputError
-from data_tools.files import atomic_write
+from data_tools.files import atomic_write, folder_size, require_space
+from data_tools.mixture_files import MIXTURE_BYTES
 from data_tools.official import SUBSET_NAMES
 from data_tools.recipes import (
     EBR_DB,
@@ -127,6 +128,9 @@ def main(argv=None):
     require_positive(args, "jobs")
     if args.n < 1:
         raise InputError(f"-n is {args.n}: expected at least 1 mixture of each class")
+    if not args.recipes:
+        n = args.n * len(args.classes)
+        require_space(args.out, n * MIXTURE_BYTES, f"{n} mixtures", there=folder_size(args.out))
 
     from tqdm import tqdm
 
@@ -151,7 +155,8 @@ def _read_sets(paths, bank):
     for path in paths:
         if path.name in sets:
             raise InputError(f"{path}: two recipe files have this name; give each its own --out")
-        sets[path.name] = _screened(path.name, path.read_text(encoding="utf-8"), read_recipes(path), bank)
+        recipes = read_recipes(path)
+        sets[path.name] = _screened(path.name, path.read_text(encoding="utf-8"), recipes, bank)
     return list(sets.values())
 
 

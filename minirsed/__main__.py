@@ -18,6 +18,7 @@ COMMANDS = {
     "score": ("minirsed", "score any list of events against the true ones"),
     "export": ("minirsed", "write a detector as ONNX, for other programs and languages"),
     "sweep": ("minirsed", "train over classes, architectures and seeds: the paper's tables and figure"),
+    "clean": ("minirsed", "show and remove prepared features that no run uses"),
     "bench": ("minirsed", "time every stage on this machine"),
     "synthesize": ("data_tools", "write mixtures as WAV files, with their recipes and event list"),
     "download": ("data_tools", "fetch TUT Rare Sound Events 2017, the data of the paper"),

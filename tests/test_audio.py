@@ -1,5 +1,7 @@
 """Decoding and resampling: exact values where the source is exact, one clear line where it cannot be used."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +119,36 @@ def test_kaiser_best_truncates_the_table_step_as_the_original_did():
     """
     y = resample(np.ones(48000), 192000, SAMPLE_RATE, resampler="kaiser_best")
     assert np.median(y) == pytest.approx(1.004012, abs=5e-6)
+
+
+BAD_MP3 = """
+import sys
+from data_tools.audio import read_audio
+from data_tools.errors import InputError
+from data_tools.sound_blocks import file_blocks
+for path in sys.argv[1:]:
+    for read in (read_audio, lambda path: list(file_blocks(path))):
+        try:
+            read(path)
+        except InputError as error:
+            print(error)
+print("to standard error", file=sys.stderr)
+"""
+
+
+def test_libmpg123_does_not_write_to_the_terminal_past_us(tmp_path):
+    """It comments on each bad frame; of that nothing is left but our own lines. Nor is a file said not to exist."""
+    rng = np.random.default_rng(0)
+    soundfile.write(tmp_path / "a.mp3", 0.1 * rng.standard_normal(44100 * 10), 44100, format="MP3")
+    good = (tmp_path / "a.mp3").read_bytes()
+    (tmp_path / "hole.mp3").write_bytes(good[: len(good) // 2] + bytes(5000) + good[len(good) // 3 :])
+    (tmp_path / "noise.mp3").write_bytes(rng.bytes(50_000))
+    command = [sys.executable, "-c", BAD_MP3, tmp_path / "hole.mp3", tmp_path / "noise.mp3"]
+    loud = BAD_MP3.replace("for path", "import contextlib, data_tools.audio as a, data_tools.sound_blocks as b\n"
+                           "a.hushed = b.hushed = lambda *_: contextlib.nullcontext()\nfor path", 1)  # fmt: skip
+    options = {"cwd": Path(__file__).parents[1], "capture_output": True, "text": True, "check": True}
+    result = subprocess.run(command, **options)
+    assert result.stderr == "to standard error\n"
+    assert result.stdout.count("noise.mp3: not a readable sound file (Format not recognised)\n") == 2
+    command[2] = loud
+    assert "resync" in subprocess.run(command, **options).stderr  # or there is nothing to be silenced any more

@@ -427,7 +427,7 @@ def test_killed_worker_is_explained(bank, tmp_path):
 def test_disk_space_is_checked_before_anything_is_written(bank, tmp_path, monkeypatch):
     """20 clips · 20 frames · 64 bands · 4 bytes = 102,400 bytes."""
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=102_399))
-    with pytest.raises(InputError, match=r"0\.00 GB needed for the features of 20 clips, 0\.00 GB free"):
+    with pytest.raises(InputError, match=r"the features of 20 clips take 102 kB, 102 kB are free$"):
         prepare(bank, RECIPES[:20], tmp_path, n_jobs=1)
     assert not list(tmp_path.glob("*/features.npy"))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=102_400))
@@ -616,6 +616,29 @@ def test_feature_stats_equal_those_of_the_whole(dtype):
     whole = features.reshape(-1, 64).astype(np.float64)
     np.testing.assert_allclose(mean, whole.mean(axis=0), rtol=1e-14)
     np.testing.assert_allclose(std, whole.std(axis=0), rtol=1e-12)
+
+
+def test_feature_stats_take_no_more_memory_for_more_clips(tmp_path):
+    """A map of 800 clips of 30 s, 267 MB (sparse), adds less than 64 MB to the peak of the process that reads it."""
+    with open(tmp_path / "features.npy", "wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (800, 1303, 64)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + 800 * 1303 * 64 * 4)
+    script = """if True:
+        import resource, sys
+        from pathlib import Path
+        from minirsed.store.dataset import feature_stats
+        from minirsed.store.files import open_features
+        features = open_features(Path(sys.argv[1]), {"shape": [800, 1303, 64], "dtype": "float32"})
+        feature_stats(features[:16])
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        feature_stats(features)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    """
+    command = [sys.executable, "-c", script, tmp_path]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kB elsewhere
+    assert int(result.stdout) * unit < 64e6
 
 
 def test_feature_stats_of_nothing():

@@ -355,7 +355,7 @@ def test_tables_are_short_and_say_what_was_tuned_where(runs, monkeypatch):
         (["a", "--clips", "0"], "--clips is 0"),
         (["a", "--data", "nowhere"], "nowhere"),
         (["a", "--features", "a/config.json"], "--features a/config.json/"),
-        (["nowhere"], "no run folder"),
+        (["nowhere"], "nowhere: no such folder"),
     ],
 )
 def test_bad_input_is_one_line(runs, arguments, message, capsys, monkeypatch):

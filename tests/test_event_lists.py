@@ -97,8 +97,9 @@ def test_not_text(tmp_path, content):
 
 
 def test_cannot_be_opened(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        read_event_list(tmp_path / "none.csv")
+    for path, reason in ((tmp_path / "none.csv", "no such file"), (tmp_path, "is a folder"), ("/dev/zero", "a device")):
+        with pytest.raises(InputError, match=reason):
+            read_event_list(path)
 
 
 def test_written_form(tmp_path):

@@ -179,7 +179,7 @@ def test_example_of_the_readme_finds_what_the_detector_finds(run, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere", "m.onnx"], "nowhere: no such run folder"),
+        (["nowhere", "m.onnx"], "nowhere: no such file"),
         (["runs", "m.onnx"], "runs: no run folder of minirsed's (it has no best.npz)"),
         (["text", "m.onnx"], "text: no file of minirsed's, or damaged"),
         (["runs/babycry", "runs"], "MODEL.onnx runs: is a folder; expected a file name"),

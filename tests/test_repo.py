@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("data_tools", "minirsed")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 HEAVY = ("numba", "scipy", "matplotlib", "soundfile", "soxr", "joblib", "numpy")
-COMMANDS = ("train", "evaluate", "score", "detect", "export", "report", "sweep", "bench")
+COMMANDS = ("train", "evaluate", "score", "detect", "export", "report", "sweep", "clean", "bench")
 READMES = [ROOT / "README.md", *(path for name in PACKAGES for path in sorted((ROOT / name).rglob("README.md")))]
 PAGES = [*READMES, ROOT / "CONTRIBUTING.md", ROOT / "tests/golden-mixtures/README.md"]
 TEXT = {path: path.read_text(encoding="utf-8") for path in PAGES}

@@ -272,7 +272,7 @@ def test_the_command_end_to_end(runs, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "nowhere: no run folder of minirsed's"),
+        (["nowhere"], "nowhere: no such folder"),
         (["a", "--examples", "0"], "--examples is 0: expected at least 1"),
         (["a", "--out", "nowhere/page.html"], "--out nowhere/page.html: there is no folder nowhere"),
         (["a", "--out", "a"], "--out a: is a folder"),

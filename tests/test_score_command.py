@@ -249,7 +249,7 @@ def test_bad_lists_are_named(lists, capsys):
     assert fails(capsys, "ref.csv", "bad.csv").startswith("minirsed.score: error: bad.csv, line 2: 2 fields;")
     lists("empty.csv", "\n")
     assert "empty.csv: no files" in fails(capsys, "empty.csv", "est.csv")
-    assert "Is a directory" in fails(capsys, "ref.csv", ".")
+    assert "is a folder" in fails(capsys, "ref.csv", ".")
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,9 @@ def change(path, text):
         (lambda root: [shutil.rmtree(root / "backgrounds"), (root / "backgrounds").mkdir()], "backgrounds: no sound"),
         (lambda root: write_noise(root / "backgrounds/click.wav", 0.999), r"click\.wav: background of 0\.999 s"),
         (change("split.csv", ""), r"split\.csv, line 1: no column 'file' \(found: none\)"),
-        (change("split.csv", "file;subset\n"), r"split\.csv, line 1: no column 'file' \(found: file;subset\)"),
+        (change("split.csv", "file|subset\n"), r"split\.csv, line 1: no column 'file' \(found: file\|subset\)"),
+        (change("split.csv", "file;subset\nevents/dog/dog 0.wav,dev\n"), r"split\.csv, line 2: expected 2 columns"),
+        (change("events/events.csv", 'file,onset_s,offset_s\ndog/dog 0.wav,0,"0,1"\n'), r"offset_s is '0,1', not"),
         (change("split.csv", "file,part\n"), r"split\.csv, line 1: no column 'subset' \(found: file, part\)"),
         (change("split.csv", "file,subset\nevents/dog/dog 0.wav,test\n"), r"line 2: unknown subset 'test'"),
         (
@@ -488,3 +490,29 @@ def test_a_folder_that_is_no_bank(tmp_path):
         open_bank(tmp_path)
     with pytest.raises(InputError, match="no TUT Rare Sound Events 2017 data"):
         SoundBank.from_tut2017(tmp_path)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_lists_of_spreadsheets(sounds, separator):
+    """Where columns are separated by semicolons or tabs, the comma may be that of decimals."""
+    comma = "." if separator == "," else ","
+    rows = [("file", "onset_s", "offset_s"), ("dog/dog 0.wav", f"0{comma}125", f"0{comma}25")]
+    text = "\ufeff" + "".join(separator.join(row) + "\r\n" for row in rows)
+    (sounds / "events" / "events.csv").write_text(text, encoding="utf-8", newline="")
+    rows = [("file", "subset"), ("events/dog/dog 0.wav", "eval")]
+    (sounds / "split.csv").write_text("".join(separator.join(row) + "\n" for row in rows))
+    (clip,) = [clip for clip in SoundBank.from_folder(sounds).events("dog", "eval") if clip.key == "dog/dog 0.wav"]
+    assert (clip.onset_s, clip.offset_s) == (0.125, 0.25)
+
+
+def test_sounds_that_cannot_be_used_are_named_together(sounds):
+    """Whatever their headers tell at once; what is in them when one is found."""
+    (sounds / "events" / "dog" / "text.wav").write_text("no sound")
+    write_noise(sounds / "backgrounds" / "short.wav", 0.5)
+    (sounds / "backgrounds" / "nowhere.wav").symlink_to("nothing")
+    with pytest.raises(InputError) as error:
+        SoundBank.from_folder(sounds)
+    heading, *lines = str(error.value).splitlines()
+    assert heading == "3 sounds cannot be used:" and all(line.startswith(f"  {sounds}/") for line in lines)
+    assert [line.rpartition("/")[2].partition(":")[0] for line in lines] == ["text.wav", "nowhere.wav", "short.wav"]
+    assert str(pickle.loads(pickle.dumps(error.value))).split() == str(error.value).split()

@@ -15,6 +15,7 @@ from data_tools.soundbank import open_bank
 from minirsed.analysis.plots import sweep_curves
 from minirsed.analysis.uncertainty import bootstrap_intervals, compare
 from minirsed.run.settings import TrainSettings
+from minirsed.sweep import __main__ as sweep_command
 from minirsed.sweep import cost as sweep_cost
 from minirsed.sweep.jobs import Jobs, command_line, read_result
 from minirsed.sweep.plan import Cell, plan, scaled
@@ -316,6 +317,19 @@ def test_cost_is_that_of_what_is_left(tmp_path, monkeypatch):
     assert sweep_cost.estimate(more, jobs, open_bank("builtin")).n_mixtures == 14 + 14 + 8
     with_eval = dataclasses.replace(jobs, evaluate=True)
     assert sweep_cost.estimate(cells, with_eval, open_bank("builtin")).n_mixtures == 20
+
+
+@pytest.mark.parametrize(("load", "is_said"), [(3.0, True), (0.6, True), (0.4, False)])
+def test_a_cost_that_was_measured_on_a_busy_machine_says_so(tmp_path, monkeypatch, load, is_said):
+    monkeypatch.setattr(sweep_cost, "time_model", lambda settings, executor: (0.5, 0.1))
+    monkeypatch.setattr(sweep_cost, "time_mixtures", lambda bank, recipes: 0.25)
+    monkeypatch.setattr(sweep_cost, "available_cores", lambda: 2)
+    monkeypatch.setattr("os.getloadavg", lambda: (load, 9.0, 9.0))
+    jobs = Jobs(tmp_path, tmp_path / "features", n_jobs=2)
+    cells = [cell_of("babycry", "uni", 0, clips=8, dev_clips=6)]
+    said = sweep_command.cost_lines(sweep_cost.estimate(cells, jobs, open_bank("builtin")), jobs)
+    line = f"\nmeasured on a busy machine, load {load} on 2 cores in the minute before: alone on it, it may take less"
+    assert said.endswith(line) if is_said else "busy" not in said
 
 
 def test_measurement_is_of_the_size_asked_for(monkeypatch):

@@ -207,7 +207,7 @@ def test_train_names_what_is_wrong_with_the_request(tmp_path):
     assert_one_line(run("train", "babycry", "--clips", "0", cwd=tmp_path), "--clips is 0", "at least 2")
     assert_one_line(run("train", "babycry", "--alpha", "nan", cwd=tmp_path), "--alpha is nan")
     assert_one_line(run("train", "babycry", "--resume", cwd=tmp_path), "no run in runs/babycry")
-    assert_one_line(run("evaluate", "nowhere", cwd=tmp_path), "nowhere", "no run folder")
+    assert_one_line(run("evaluate", "nowhere", cwd=tmp_path), "nowhere: no such folder")
     unknown = run("train", "babycry", "--epoch-count", "3", cwd=tmp_path)
     assert unknown.returncode == 2 and "unrecognized arguments: --epoch-count" in unknown.stderr
     assert not (tmp_path / "runs").exists() or not any((tmp_path / "runs").rglob("best.npz"))

@@ -35,7 +35,22 @@ LONG_DRAWING = 10  # lines of a cell that draws; longer ones are folded
 MATH_FONT = FOLDER / "fonts" / "math.woff2"  # made by fonttools, see OFL.txt beside it
 STYLE = """<style>
 @font-face { font-family: "tutorial math"; src: url(data:font/woff2;base64,FONT) format("woff2"); }
+:root { color-scheme: light dark; }
 body { max-width: 64rem; margin: 0 auto; padding: 0 1rem; }
+pre, .jp-InputArea-editor, .jp-OutputArea-output { overflow-x: auto; max-width: 100%; }
+math[display="block"] { overflow: auto hidden; max-width: 100%; }
+img { max-width: 100%; height: auto; background: #fff; }
+@media (max-width: 40rem) {
+  body.jp-Notebook { padding: 0 0.5rem; } .jp-Cell { padding: 0; }
+  .jp-InputPrompt, .jp-OutputPrompt, .jp-InputCollapser, .jp-OutputCollapser { display: none; }
+  .highlight pre, .jp-RenderedText pre { font-size: 0.75rem; }
+  .jp-RenderedHTMLCommon table { display: block; }
+}
+@media (prefers-color-scheme: dark) {
+  nav.pages a, .jp-RenderedHTMLCommon a, body > p a, h2 a, th a { color: #7ab8f0; }
+  body .jp-RenderedHTMLCommon tbody tr:nth-child(odd) { background: #1b1b1b; }
+  details.drawing summary { color: #aaa !important; }
+}
 math { font-family: "tutorial math", math; font-size: 1.08em; }
 nav.pages { display: flex; justify-content: space-between; gap: 1rem; padding: 0.8rem 0; font-family: sans-serif; }
 details.drawing { margin: 0.3rem 0; } details.drawing summary { color: #666; font: 0.8rem sans-serif; cursor: pointer; }
@@ -235,7 +250,14 @@ def to_html(notebook, folder, name=""):
     page = re.sub(r'alt="No description has been provided[^"]*"', lambda _: f'alt="{html.escape(next(texts))}"', page)
     links = navigation(name)
     page = re.sub(r"(<body\b[^>]*>)", rf"\1\n{links}", page, count=1).replace("</body>", f"{links}\n</body>", 1)
-    return page.replace("</head>", f"{STYLE}\n</head>", 1)
+    in_the_dark = f"<style>@media (prefers-color-scheme: dark) {{ {dark_theme(exporter)} }}</style>"
+    return page.replace("</head>", f"{in_the_dark}{STYLE}\n</head>", 1)
+
+
+def dark_theme(exporter):
+    """The colours that nbconvert has for dark pages, as CSS."""
+    environment = exporter.environment
+    return environment.loader.get_source(environment, "static/theme-dark.css")[0]
 
 
 def mathml(tex, display="inline"):

@@ -311,7 +311,7 @@ def page(mathml, style):
         "<p>δa is the gradient of the loss with respect to a, and has its shape. Sums run over frames and clips. h′ is "
         "the state before, R copies, A averages. The last column is the largest relative difference from finite "
         "differences, in float64, over all arrays of the part; it was measured when this page was made.</p>\n"
-        f'<p><a href="index.html">contents</a></p>\n<table><tr>{head}</tr>\n'
+        f'<p><a href="index.html">contents</a></p>\n<div style="overflow-x: auto"><table><tr>{head}</tr>\n'
         + "\n".join(rows)
-        + "\n</table></body></html>\n"
+        + "\n</table></div></body></html>\n"
     )

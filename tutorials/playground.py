@@ -40,7 +40,9 @@ pull <input id="pull" type="range" min="-16" max="0" step="1" value="-12">
 candidate <input id="candidate" type="range" min="-4" max="4" step="0.5" value="3"></p>
 <canvas id="latchCurves" width="866" height="160"></canvas><p id="latchNumbers"></p>
 """
-STYLE = """body { font-family: sans-serif; max-width: 900px; margin: 0 auto; padding: 0 1rem; line-height: 1.5; }
+STYLE = """:root { color-scheme: light dark; }
+@media (prefers-color-scheme: dark) { a { color: #7ab8f0; } }
+body { font-family: sans-serif; max-width: 900px; margin: 0 auto; padding: 0 1rem; line-height: 1.5; }
 canvas { display: block; width: 100%; background: #fafafa; margin: 4px 0; touch-action: none; }
 #spectrogram { height: 160px; image-rendering: pixelated; cursor: crosshair; } #curves { cursor: crosshair; }
 #surface { width: 480px; max-width: 100%; cursor: grab; } p { margin: 0.4em 0; }"""

@@ -14,6 +14,7 @@ pieces of 30 s, all in one subset. Files shorter than 30 s are looped, and so is
 Hidden files and files without the suffix of a sound file are ignored. Links to files and folders are followed.
 """
 
+import contextlib
 import csv
 import hashlib
 import math
@@ -25,7 +26,7 @@ from typing import NamedTuple
 from data_tools.audio import AUDIO_SUFFIXES, CLIP_S, audio_header, read_audio
 from data_tools.banks.base import SUBSETS, Background, Bank, EventClip, files_digest
 from data_tools.errors import InputError
-from data_tools.files import equal_files
+from data_tools.files import address_in, equal_files, require_file
 
 SHORTEST_BACKGROUND_S = 1.0
 SHORTEST_PIECE_S = 10.0  # a recording's last piece counts if it is at least this long; it is looped
@@ -62,13 +63,17 @@ class FolderBank(Bank):
         active_parts = _read_active_parts(event_root, [file for group in by_class.values() for file in group])
         subsets = self._assign([*by_class.values(), backgrounds], listed)
         self._clips = {(label, subset): [] for label in self.classes for subset in SUBSETS}
+        self._pieces, faults = {subset: [] for subset in SUBSETS}, []
         for label, group in by_class.items():
             for file in group:
-                clip = _event_clip(event_root, file, label, active_parts)
-                self._clips[label, subsets[file]].append(clip)
-        self._pieces = {subset: [] for subset in SUBSETS}
+                with _noted(faults):
+                    clip = _event_clip(event_root, file, label, active_parts)
+                    self._clips[label, subsets[file]].append(clip)
         for file in backgrounds:
-            self._pieces[subsets[file]] += _background_pieces(background_root, file)
+            with _noted(faults):
+                self._pieces[subsets[file]] += _background_pieces(background_root, file)
+        if faults:
+            raise InputError.several(faults, "sounds cannot be used")
         self._files = [(name_of(file, self.root), file) for file in files]
         self._split = sorted((name, subset) for name, subset in listed.items())
 
@@ -204,7 +209,8 @@ def _require_inside(key, root):
 
 def _check_layout(root):
     if not root.exists():
-        raise InputError(f"{root}: no such folder")
+        address = address_in(root)
+        raise InputError(f"{address}: is an address; download it first" if address else f"{root}: no such folder")
     if not root.is_dir():
         raise InputError(f"{root}: not a folder")
     for name in ("events", "backgrounds"):
@@ -220,15 +226,18 @@ def _class_folders(event_root):
     return folders
 
 
+@contextlib.contextmanager
+def _noted(faults):
+    """Put an InputError into a list, and carry on."""
+    try:
+        yield
+    except InputError as error:
+        faults.append(error)
+
+
 def _audio_files(paths):
-    """The sound files among `paths`, sorted by name. InputError: one is a folder, or a link to nothing."""
-    files = sorted(p for p in paths if p.suffix.lower() in AUDIO_SUFFIXES and not p.name.startswith("."))
-    for file in files:
-        if file.is_dir():
-            raise InputError(f"{file}: is a folder, not a sound file")
-        if not file.is_file():
-            raise InputError(f"{file}: is a link to nothing or to itself, or not an ordinary file")
-    return files
+    """What has the suffix of a sound file among `paths`, sorted by name."""
+    return sorted(p for p in paths if p.suffix.lower() in AUDIO_SUFFIXES and not p.name.startswith("."))
 
 
 def _paths_below(root):
@@ -332,12 +341,19 @@ def _seconds(text, column, where):
 
 
 def _rows(path, columns):
-    """Rows of a comma separated list with a header as ("path, line n", {column: text}); none without the file."""
-    if not path.is_file():
+    """Rows of a list with a header as ("path, line n", {column: text}); none without the file.
+
+    Columns are separated by commas or, as spreadsheets do where the comma is that of decimals, semicolons or tabs.
+    """
+    if not os.path.lexists(path):
         return
+    require_file(path)
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
+            header = file.readline()
+            file.seek(0)
+            separator = next((mark for mark in "\t;" if mark in header), ",")
+            reader = csv.DictReader(file, strict=True, delimiter=separator)
             for column in columns:
                 if column not in (reader.fieldnames or ()):
                     found = ", ".join(reader.fieldnames or ()) or "none"
@@ -346,6 +362,7 @@ def _rows(path, columns):
                 where = f"{path}, line {reader.line_num}"
                 if any(row[column] is None for column in columns) or None in row:
                     raise InputError(f"{where}: expected {len(reader.fieldnames)} columns")
-                yield where, row
+                times = [name for name in columns if name.endswith("_s") and separator != ","]
+                yield where, row | {name: row[name].replace(",", ".") for name in times}
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"{path}: malformed list ({error})") from error

@@ -107,11 +107,11 @@ def with_thresholds(evaluation, store, detector, thres0, thres1):
 
 
 def outcome(store, evaluation, row):
-    """One clip in a word: hit, miss, wrong place, false alarm or quiet (rightly nothing)."""
+    """One clip in a word or two: hit, miss, wrong place, false alarm, correct rejection (no event, none found)."""
     name = store.recipes[row].name
     truth, found = evaluation.reference[name], evaluation.estimated[name]
     if not truth:
-        return "false alarm" if found else "quiet"
+        return "false alarm" if found else "correct rejection"
     if not found:
         return "miss"
     return "hit" if abs(truth[0][0] - found[0][0]) <= COLLAR_S else "wrong place"

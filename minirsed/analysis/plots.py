@@ -2,10 +2,13 @@
 
 import numpy as np
 
-from minirsed.analysis.breakdown import outcome
-from minirsed.features import frame_to_seconds
+from minirsed.analysis.breakdown import MISTAKES, outcome
+from minirsed.features import SAMPLE_RATE, frame_to_seconds, hz_to_mel
 
 TRUTH, FOUND = "#1b9e77", "#d95f02"  # told apart by colour-blind eyes and in grey print (ColorBrewer Dark2)
+TICKS_HZ = (500, 1000, 2000, 4000, 8000, 16000)
+MARKED_THRES0 = (0.1, 0.3, 0.5, 0.7, 0.9, 0.99)  # on a DET curve
+MARK_DISTANCE = 0.25  # inches between two of them, at least
 POINT_MARKS = (
     {"marker": "o", "markersize": 14, "color": FOUND},
     {"marker": "D", "markersize": 7, "color": TRUTH},
@@ -48,14 +51,14 @@ def curves(history, path, title):
 def draw_losses(axes, history):
     """Training and development losses by epoch."""
     epochs, column = _columns(history)
-    for name, style in (
-        ("train_loss", "-"),
-        ("train_utterance_loss", ":"),
-        ("train_frame_loss", "--"),
-        ("dev_loss", "-"),
+    for name, style, label in (
+        ("train_loss", "-", "training"),
+        ("train_utterance_loss", ":", "… its clip part"),
+        ("train_frame_loss", "--", "… its frame part"),
+        ("dev_loss", "-", "development"),
     ):
         colour = "k" if name == "dev_loss" else "#7570b3"
-        axes.plot(epochs, column[name], style, color=colour, label=name.replace("_", " "))
+        axes.plot(epochs, column[name], style, color=colour, label=label)
     axes.set(xlabel="epoch", ylabel="loss per clip (nats)", ylim=(0, None))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend()
@@ -157,7 +160,14 @@ def draw_log_mel(axes, features, first_s, last_s):
     low, high = np.percentile(features, (2, 99.8))
     extent = (first_s, last_s, 0, features.shape[1])
     axes.imshow(features.T, origin="lower", aspect="auto", cmap="magma", vmin=low, vmax=high, extent=extent)
-    axes.set(ylabel="mel band")
+    axes.set_yticks(height_of(TICKS_HZ, features.shape[1]), [f"{hz / 1000:g}" for hz in TICKS_HZ])
+    axes.set(ylabel="kHz (mel scale)", ylim=(0, features.shape[1]))
+
+
+def height_of(frequency_hz, n_mels):
+    """Where a frequency is in a picture of `n_mels` bands, each one high: the centre of band m at m + ½."""
+    centre_of_first = hz_to_mel(SAMPLE_RATE / 2) / (n_mels + 1)  # and the distance of the centres, in mel
+    return hz_to_mel(frequency_hz) / centre_of_first - 0.5
 
 
 def caption(store, evaluation, row):
@@ -192,17 +202,17 @@ def _scene(recipe):
 
 
 def telling_clips(store, evaluation, n=4):
-    """Clips that show what a detector does: its faintest hit, a rightly quiet clip, its worst mistake, another hit.
+    """Clips that show what a detector does: its faintest hit, a correct rejection, its worst mistake, another hit.
 
     Kinds that do not occur are made up for by further clips in order.
     """
     kinds = [outcome(store, evaluation, row) for row in range(len(store))]
     hits = sorted((row for row, kind in enumerate(kinds) if kind == "hit"), key=lambda row: store.ebr_db[row])
-    quiet = [row for row, kind in enumerate(kinds) if kind == "quiet"]
-    mistakes = [row for row, kind in enumerate(kinds) if kind not in ("hit", "quiet")]
+    rejected = [row for row, kind in enumerate(kinds) if kind == "correct rejection"]
+    mistakes = [row for row, kind in enumerate(kinds) if kind in MISTAKES]
     mistakes.sort(key=lambda row: -evaluation.loss[row])
-    wanted = hits[:1] + quiet[:1] + hits[-1:] + mistakes[:1]
-    return sorted(list(dict.fromkeys(wanted + mistakes + hits + quiet))[:n])
+    wanted = hits[:1] + rejected[:1] + hits[-1:] + mistakes[:1]
+    return sorted(list(dict.fromkeys(wanted + mistakes + hits + rejected))[:n])
 
 
 def det(curves, points, path, title):
@@ -252,7 +262,21 @@ def draw_det(axes, curves, points):
         ylabel=f"events missed, % ({rates.n_events} clips)",
     )
     axes.grid(which="major", alpha=0.3)
-    axes.legend()
+    axes.legend(title="numbers on the curve: thres0", title_fontsize="small")
+    _mark_thresholds(axes, curve)
+
+
+def _mark_thresholds(axes, curve):
+    """Some values of thres0 beside a DET curve, each where it stands; not where two would overlap."""
+    taken = []
+    for thres0 in MARKED_THRES0:
+        i = np.searchsorted(curve.thres0, thres0, side="right") - 1  # clips pass above it
+        at = curve.false_alarms_per_hour[i], 100 * curve.miss_rate[i]
+        place = axes.transData.transform(at)
+        if all(np.hypot(*(place - other)) > MARK_DISTANCE * axes.figure.dpi for other in taken):
+            taken.append(place)
+            axes.plot(*at, ".", color="k", markersize=5)
+            axes.annotate(f"{thres0:g}", at, (4, 4), textcoords="offset points", fontsize="small")
 
 
 def threshold_map(grids, points, path, title):

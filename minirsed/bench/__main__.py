@@ -66,7 +66,16 @@ def main(argv=None):
     require_positive(arguments, "runs", "threads", "batch", "frames", "units")
     from minirsed.bench.rows import Size, growth_rows, rows
     from minirsed.kernels.threads import keep_freed_memory
+    from minirsed.model import ModelConfig
+    from minirsed.run.size import network_bytes, require_memory
 
+    step = network_bytes(ModelConfig("bi", 1, arguments.units), arguments.batch, arguments.frames)
+    require_memory(
+        {
+            f"--units {arguments.units}": step,
+            f"--batch {arguments.batch} --frames {arguments.frames}": 4 * 64 * arguments.batch * arguments.frames,
+        }
+    )
     keep_freed_memory()
 
     found = (growth_rows if arguments.growth else rows)(Size(arguments.batch, arguments.frames, arguments.units))

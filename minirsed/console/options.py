@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from data_tools.errors import InputError
+from data_tools.files import not_a_file
 
 PLACES = {
     "--features": {"metavar": "DIR", "type": Path, "default": Path("features")},
@@ -47,8 +48,8 @@ def counted(n, noun):
 def require_writable(name, path):
     """Refuse an output file that cannot be written, before the work that fills it; `name` is the option or argument."""
     folder = path.parent
-    if path.is_dir():
-        raise InputError(f"{name} {path}: is a folder; expected a file name")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{name} {path}: {not_a_file(path)}; expected a file name")
     if not folder.is_dir():
         raise InputError(f"{name} {path}: there is no folder {folder}")
     if not os.access(folder, os.W_OK):

@@ -139,14 +139,14 @@ def load_detector(arguments):
     """The run's detector with the thresholds of the command line."""
     import dataclasses
 
-    from minirsed.detector import Detector
+    from minirsed.run.folder import trained_detector
 
     thresholds = {name: getattr(arguments, name) for name in ("thres0", "thres1")}
     for name, value in thresholds.items():
         if value is not None and not 0 <= value <= 1:
             raise InputError(f"--{name} is {value}: expected a probability, 0 … 1")
     given = {name: value for name, value in thresholds.items() if value is not None}
-    detector = Detector.load(arguments.run)
+    detector = trained_detector(arguments.run)
     from minirsed.recordings.files import require_any_length
 
     require_any_length(detector, arguments.run)
@@ -191,9 +191,11 @@ def detect_recordings(arguments, detector):
                         print(("" if found else form.header) + body, end="", flush=True)
                     found.append((recording.duration_s, len(recording.events)))
                 except InputError as error:
-                    failures.append(error)
+                    failures.append(InputError(f"{error}{advice(path)}"))
             n_read += size
             progress(n_read, n_bytes)
+    if len(recordings) == 1 and failures:
+        raise failures[0]
     seconds, n_events = (sum(column) for column in zip((0.0, 0), *found, strict=True))
     before = f"; {counted(n_before, 'recording')} done before" if n_before else ""
     events = counted(n_events, detector.label + " event")
@@ -207,6 +209,16 @@ def detect_recordings(arguments, detector):
 
 def _show(progress, n_before, size, n_total, share):
     progress(n_before + int(share * size), n_total)
+
+
+def advice(path):
+    """What to do with sound that is not in a file: an end of a message, empty for a file."""
+    from data_tools.files import address_in
+
+    address = address_in(path)
+    if address and not address.startswith("file:"):
+        return f", or: ffmpeg -i {address} -f wav - | python -m minirsed.detect RUN -"
+    return "; sound from a pipe is read as -: … | python -m minirsed.detect RUN -" if path.is_fifo() else ""
 
 
 def suffixes_of(arguments, form):

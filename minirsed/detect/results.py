@@ -71,7 +71,7 @@ def find_recordings(paths, pass_over=lambda path, reason: None):
             if not inside:
                 raise InputError(f"{path}: no sound files in it ({', '.join(SUFFIXES)})")
         for file in inside:
-            found.setdefault(file.resolve(), (file, file.relative_to(path if path.is_dir() else path.parent)))
+            found.setdefault(os.path.realpath(file), (file, file.relative_to(path if path.is_dir() else path.parent)))
     names = [name for _, name in found.values()]
     if len(set(names)) < len(names):
         parts = [[part for part in file.parts if part not in (file.anchor, "..")] for file, _ in found.values()]

@@ -39,13 +39,9 @@ def main(argv=None):
     """Run the command."""
     arguments = parse_arguments(argv)
     require_writable("MODEL.onnx", arguments.out)
-    if not arguments.run.exists():
-        raise InputError(f"{arguments.run}: no such run folder")
-    if arguments.run.is_dir() and not (arguments.run / "best.npz").exists():
-        raise InputError(f"{arguments.run}: no run folder of minirsed's (it has no best.npz)")
-    from minirsed.detector import Detector
+    from minirsed.run.folder import trained_detector
 
-    detector = Detector.load(arguments.run)
+    detector = trained_detector(arguments.run)
     content, difference = export(detector)
     from data_tools.files import atomic_write
 

@@ -298,7 +298,7 @@ def training(record):
     if not record.history:
         return paragraph("The run folder has no metrics.csv, so there are no curves.")
     captions = (
-        "Loss of a clip: training (violet; dashed its frame part, dotted its utterance part) and development (in the "
+        "Loss of a clip: training (violet; dashed its frame part, dotted its clip part) and development (in the "
         "colour of the text).",
         "Error rate and F1 on the development mixtures; the dot is the lowest error rate.",
     )

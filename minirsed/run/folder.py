@@ -6,6 +6,7 @@ import datetime
 import json
 import logging
 import platform
+import shlex
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -13,10 +14,12 @@ from pathlib import Path
 
 from data_tools.console import available_cores
 from data_tools.errors import InputError
-from data_tools.files import atomic_write, exclusive, remove_temporaries
+from data_tools.files import address_in, atomic_write, exclusive, remove_temporaries
 from minirsed import __version__
+from minirsed.detector import Detector
 from minirsed.run.checkpoint import has_checkpoint, read_checkpoint
 from minirsed.run.log import LOG
+from minirsed.run.metrics import read_metrics
 from minirsed.run.settings import option_name, settings_from_file, value_text
 
 CONFIG, BEST, LOCK = "config.json", "best.npz", "lock"
@@ -180,9 +183,44 @@ def read_settings(folder):
     try:
         return settings_from_file(json.loads(path.read_text(encoding="utf-8"))["settings"])
     except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{folder}: no run folder of minirsed's (it has no {CONFIG})") from None
+        raise InputError(_no_run(Path(folder), CONFIG)) from None
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(f"{path}: damaged, or of another version: {error}") from error
+
+
+def trained_detector(path):
+    """The best detector of a run.
+
+    Parameters
+    ----------
+    path : str or Path
+        Run folder, or the file of a detector.
+
+    Raises
+    ------
+    InputError
+        There is none: no run, or one that has not finished an epoch, and then the line says how to resume it.
+    """
+    path = Path(path)
+    if path.is_dir() and not (path / BEST).exists():
+        raise InputError(_no_detector(path) if _is_run(path) else _no_run(path, BEST))
+    return Detector.load(path)
+
+
+def _no_detector(folder):
+    settings = settings_to_resume(folder)
+    if read_metrics(folder):
+        return f"{folder}: no detector was kept, since no development mixture has an event"
+    resume = f"python -m minirsed.train {shlex.quote(settings.label)} --resume --out {shlex.quote(str(folder))}"
+    return f"{folder}: no epoch finished yet; resume with: {resume}"
+
+
+def _no_run(folder, missing):
+    if address_in(folder) and not folder.exists():
+        return f"{address_in(folder)}: is an address; download it first"
+    return f"{folder}: " + (
+        f"no run folder of minirsed's (it has no {missing})" if folder.exists() else "no such folder"
+    )
 
 
 def provenance(command=None):

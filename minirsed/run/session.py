@@ -14,7 +14,9 @@ A training in four lines, here a very small one of built-in sounds:
 
 import contextlib
 import dataclasses
+import itertools
 import logging
+import math
 import shlex
 import sys
 import time
@@ -24,6 +26,7 @@ import numpy as np
 
 from data_tools.errors import InputError
 from data_tools.event_lists import write_event_list
+from data_tools.files import folder_size, size_text
 from data_tools.inventory import inventory_lines
 from data_tools.soundbank import open_bank
 from minirsed.analysis import plots
@@ -41,11 +44,13 @@ from minirsed.run.folder import (
     read_settings,
     resumed_run_folder,
     settings_to_resume,
+    trained_detector,
     versions,
 )
 from minirsed.run.log import run_log, saying
 from minirsed.run.resumable import SAVE_EVERY_S, Stopped, Training
 from minirsed.run.settings import option_name, value_text
+from minirsed.run.size import feature_bytes, prepared_clips, require_room
 from minirsed.store.dataset import prepare, remove_store
 from minirsed.store.mixtures import features_of, recipes_of
 
@@ -136,6 +141,7 @@ def train(
     if resume:
         folder = folder or newest_run(settings.label)
         settings = resumed_settings(folder, dataclasses.asdict(settings))
+    require_room(settings, prepared_clips(settings), machine.features)
     bank, recipes = _drawn(settings, machine, say)
     open_folder = resumed_run_folder if resume else new_run_folder
     with open_folder(folder, settings, command) as folder, run_log(folder):
@@ -173,7 +179,8 @@ class _Job:
         self.say(f"{s.label}, {s.arch}, {s.layers} × {s.units} units, run folder {folder}")
         self.say("\n".join(inventory_lines(self.bank, s.label, ("train", "dev"))))
         try:
-            train, dev = (self.prepared(subset, recipes[subset]) for subset in ("train", "dev"))
+            train, dev = stores = [self.prepared(subset, recipes[subset]) for subset in ("train", "dev")]
+            self.say_what_is_kept(stores)
             if s.mixing == "spectra":
                 train = self.spectra(train)
             return self.train(folder, train, dev, resume, save_every_s, tensorboard)
@@ -186,7 +193,7 @@ class _Job:
         """The feature store of a subset, computed or found."""
         what = "backgrounds" if subset == "train" and self.settings.mixing == "spectra" else "mixtures"
         with self.progress(f"{subset} {what}", "clip") as progress:
-            store = _prepare(self.bank, recipes, self.settings, self.machine, progress)
+            store = _prepare(self.bank, recipes, self.settings, self.machine, self.announced(subset, what, progress))
         self.say(f"{subset}: {len(store)} {what}, features in {store.folder}")
         return store
 
@@ -199,6 +206,27 @@ class _Job:
             f"train: {n_events} events, {n_others} of other classes; every clip of {self.settings.clip_s:g} s is new"
         )
         return spectra
+
+    def say_what_is_kept(self, stores):
+        """Say the size of all features if there are others than those of this run."""
+        kept = folder_size(self.machine.features)
+        if kept > sum(folder_size(store.folder) for store in stores):
+            advice = "python -m minirsed.clean shows and removes those that no run uses"
+            self.say(f"{self.machine.features}: {size_text(kept)} of features by now; {advice}")
+
+    def announced(self, subset, what, progress):
+        """`progress`, but what is about to be computed, if anything is, is said first."""
+        calls = itertools.count()
+
+        def show(n_done, n_total):
+            if next(calls) == 0 and n_done < n_total:
+                n_left, place = n_total - n_done, self.machine.features
+                size = size_text(feature_bytes(n_left, self.settings))
+                self.say(f"{subset}: computing features of {n_left} {what}, {size} in {place} …")
+            if progress is not None:
+                progress(n_done, n_total)
+
+        return show
 
     def redrawn(self, epoch):
         """The training store of an epoch; that of the epoch before is removed.
@@ -226,7 +254,7 @@ class _Job:
             run = self.opened(folder, train_store, resume)
             self.say("compiling kernels (once after installation) …")
             log.info("kernels compiled or loaded in %.1f s", warm_up(run.detector))
-            self.say("epoch  train loss (utterance + α·frame)  dev loss  dev ER  dev F1  seconds")
+            self.say("epoch  train loss      (clip + α·frame)  dev loss  dev ER  dev F1  seconds")
             options = {"stop": self.stop, "save_every_s": save_every_s}
             with _scalars(tensorboard, run) as write_scalars, self.deferred():
                 for row in run.epochs(train_store, dev_store, executor, progress, redraw, **options):
@@ -312,7 +340,8 @@ def score_table(label, scores):
     """Counts, ER and F1, in two lines."""
     heading = f"{'class':12} {'events':>6} {'found':>6} {'hits':>6} {'misses':>6} {'false':>6}  {'ER':>5}  {'F1':>5}"
     values = f"{label:12} {scores.n_ref:6} {scores.n_sys:6} {scores.n_tp:6} {scores.n_fn:6} {scores.n_fp:6}"
-    return f"{heading}\n{values}  {scores.error_rate:5.2f}  {scores.f1:5.2f}"
+    er, f1 = ("-" if math.isnan(value) else f"{value:.2f}" for value in (scores.error_rate, scores.f1))
+    return f"{heading}\n{values}  {er:>5}  {f1:>5}"
 
 
 def resumed_settings(folder, asked):
@@ -384,10 +413,11 @@ def evaluate_run(
     InputError
         A folder, detector or sound cannot be used, or the other run is of another class.
     """
-    settings, detector = read_settings(folder), Detector.load(folder)
-    other = Detector.load(compare) if compare else None
+    settings, detector = read_settings(folder), trained_detector(folder)
+    other = trained_detector(compare) if compare else None
     if other and other.label != detector.label:
         raise InputError(f"{compare}: detects {other.label}, not {detector.label}")
+    require_room(settings, {"--clips": n_clips or settings.dev_clips}, machine.features)
     bank = _sounds(settings, data)
 
     def mixtures(subset, n_clips=None, own=None):
@@ -410,7 +440,7 @@ def evaluate_run(
         _tune(results)
     if other:
         results.other_run, results.other_detector = Path(compare), other
-        other_store = store if other.features == detector.features else mixtures(subset, n_clips, other)
+        other_store = mixtures(subset, n_clips, other)  # the same rows, if its features are
         results.other = detect(other, other_store, "detecting, other run")
     return results
 

@@ -2,8 +2,8 @@
 
 import dataclasses
 import math
+import os
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from data_tools.errors import InputError
 from minirsed.listening.inputs import INPUTS
@@ -344,7 +344,7 @@ def given_settings(namespace):
     given = {name: value for name, value in vars(namespace).items() if name in names}
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     if given.get("data", "builtin") != "builtin":
-        given["data"] = str(Path(given["data"]).resolve())  # a run must find its data again from any folder
+        given["data"] = os.path.realpath(given["data"])  # a run must find its data again from any folder
     return given
 
 

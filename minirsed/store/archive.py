@@ -15,7 +15,7 @@ import zlib
 import numpy as np
 
 from data_tools.errors import InputError
-from data_tools.files import atomic_write
+from data_tools.files import atomic_write, require_file
 
 HEADER = "header.json"
 DAMAGE = (
@@ -61,15 +61,13 @@ def read_arrays(path, file_format):
     Raises
     ------
     InputError
-        Missing, truncated, damaged, holding pickles, or of another format.
+        Missing, no ordinary file, truncated, damaged, holding pickles, or of another format.
     OSError
-        The file may not be read, or is a folder.
+        The file may not be read.
     """
-    try:
-        with open(path, "rb") as file:
-            content = file.read()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+    require_file(path)
+    with open(path, "rb") as file:
+        content = file.read()
     try:
         arrays = _unpack(content)
         description = json.loads(arrays.pop(HEADER).tobytes())

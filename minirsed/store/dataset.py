@@ -7,7 +7,6 @@ says how); `training` takes the rows back from a memory map, ten at a time, half
 import functools
 import math
 import mmap
-import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,8 +14,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from data_tools.errors import InputError
-from data_tools.files import exclusive
-from data_tools.mixing import render
+from data_tools.files import exclusive, require_space
+from data_tools.mixing import naming_all, render
 from data_tools.workers import spared_from_ctrl_c
 from minirsed.features import lfbe
 from minirsed.store import files as store_files
@@ -89,8 +88,7 @@ class FeatureStore:
         if isinstance(mapped, mmap.mmap) and mapped.size() < len(mapped):
             raise InputError(f"{self.folder / 'features.npy'}: cut short while in use; delete the folder {self.folder}")
         copy = np.array(self.features[rows])
-        if hasattr(mapped, "madvise"):  # POSIX; Windows takes pages away by itself
-            mapped.madvise(mmap.MADV_DONTNEED)
+        store_files.give_back(self.features)
         return copy
 
 
@@ -151,18 +149,9 @@ def prepare(bank, recipes, folder, *, n_jobs=None, dtype="float32", progress=Non
 
 
 def remove_store(bank, recipes, folder, *, dtype="float32", **features):
-    """Remove the store that `prepare` made of these arguments, and what an earlier removal left when it was killed.
-
-    It is renamed first, so that nobody takes half a store for a whole one. Who has it open keeps its rows (POSIX).
-    """
+    """Remove the store that `prepare` made of these arguments, see `store_files.remove`."""
     fingerprint = store_files.store_settings(bank, recipes, dtype, **features)["fingerprint"]
-    store = Path(folder) / store_files.store_name(recipes, fingerprint)
-    gone = store.with_name(f".{store.name}.removed")
-    if gone.exists():
-        shutil.rmtree(gone)
-    if store.exists():
-        store.rename(gone)
-        shutil.rmtree(gone)
+    store_files.remove(Path(folder) / store_files.store_name(recipes, fingerprint))
 
 
 def minibatches(has_event, batch_size, rng):
@@ -241,6 +230,7 @@ def feature_stats(features):
         squares = squares + np.einsum("ij,ij->j", x, x) + delta**2 * (count * len(x) / (count + len(x)))
         mean = mean + delta * (len(x) / (count + len(x)))
         count += len(x)
+        store_files.give_back(features)
     return mean, np.maximum(np.sqrt(squares / count), MIN_STD)
 
 
@@ -265,7 +255,8 @@ def _fill(store, bank, recipes, settings, n_jobs, cluster, progress):
         store_files.open_features(store, index)  # raises if damaged
         done = store_files.read_marks(store, len(rows_of_chunks))
     else:
-        shape = [len(recipes), *_features(recipes[0], bank, kind).shape]
+        with naming_all(recipes, bank):
+            shape = [len(recipes), *_features(recipes[0], bank, kind).shape]
         index = settings | {"shape": shape, "done": False}
         done = np.zeros(len(rows_of_chunks), bool)
     missing = [
@@ -288,11 +279,7 @@ def _fill(store, bank, recipes, settings, n_jobs, cluster, progress):
 
 def _check_disk(store, n_clips, index):
     needed = n_clips * math.prod(index["shape"][1:]) * np.dtype(index["dtype"]).itemsize
-    free = shutil.disk_usage(store).free
-    if needed > free:
-        raise InputError(
-            f"{store}: {needed / 1e9:.2f} GB needed for the features of {n_clips} clips, {free / 1e9:.2f} GB free"
-        )
+    require_space(store, needed, f"the features of {n_clips} clips")
 
 
 def _run(chunks, n_jobs):
@@ -300,18 +287,21 @@ def _run(chunks, n_jobs):
     import joblib  # here, so that opening a store that is done stays quick
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+    if not chunks:
+        return
+    recipes, bank = [recipe for chunk in chunks for recipe in chunk.recipes], chunks[0].bank
     n_jobs = min(n_jobs or joblib.cpu_count(), len(chunks))
     if n_jobs <= 1:  # spares the second that workers take to start
-        yield from map(_do_chunk, chunks)
+        with naming_all(recipes, bank):
+            yield from map(_do_chunk, chunks)
         return
     with joblib.parallel_config("loky", inner_max_num_threads=1):
         parallel = joblib.Parallel(n_jobs, return_as="generator", batch_size=1, max_nbytes=None)
     try:
         with spared_from_ctrl_c():
             results = parallel(joblib.delayed(_do_chunk)(chunk) for chunk in chunks)
-        yield from results
-    except InputError as error:
-        raise error from None  # its message says all; joblib would show the worker's traceback on top
+        with naming_all(recipes, bank):
+            yield from results
     except TerminatedWorkerError as error:
         reason = "a worker was killed, most likely for lack of memory; fewer (n_jobs) need less, finished chunks stay"
         raise InputError(f"{chunks[0].store}: {reason}") from error

@@ -19,8 +19,10 @@ import importlib.metadata
 import importlib.util
 import json
 import math
+import mmap
 import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +86,12 @@ def store_name(recipes, fingerprint):
     labels = sorted({recipe.label for recipe in recipes if recipe.label is not None})
     subset = re.search(r"(dev|eval|train)(train|test)?", recipes[0].name)
     words = ["+".join(labels) or "background", *([subset[0]] if subset else []), fingerprint[:12]]
-    return re.sub(r"[^\w.+-]", "_", "-".join(words)).lstrip(".")
+    return plain_name("-".join(words))
+
+
+def plain_name(text):
+    """Text without what a file name may not have."""
+    return re.sub(r"[^\w.+-]", "_", text).lstrip(".")
 
 
 def chunk_rows(recipes):
@@ -157,6 +164,15 @@ def open_features(store, index):
     return features
 
 
+def give_back(features):
+    """Have the system take back the memory of whatever was read from a memory map; nothing of another array.
+
+    It keeps the pages in its own cache of files (POSIX; Windows takes them away by itself).
+    """
+    if hasattr(features.base, "madvise"):
+        features.base.madvise(mmap.MADV_DONTNEED)
+
+
 def read_marks(store, n_chunks):
     """Which chunks are done: (n_chunks,) bool. InputError: file of another length."""
     path = store / "chunks.done"
@@ -208,6 +224,26 @@ def chunk_writer(store, chunk):
         marks.write(b"\1")
         marks.flush()
         os.fsync(marks.fileno())
+
+
+def stores_in(folder):
+    """Folders of stores in a root, finished or not, and what a removal left when it was killed; nothing else of it."""
+    is_store = re.compile(r"[\w.+-]+-[0-9a-f]{12}|\.[\w.+-]+-[0-9a-f]{12}\.removed").fullmatch
+    folders = (path for path in Path(folder).iterdir() if path.is_dir() and not path.is_symlink())
+    return sorted(path for path in folders if is_store(path.name))
+
+
+def remove(store):
+    """Remove the folder of a store, if it is there, and what an earlier removal left when it was killed.
+
+    It is renamed first, so that nobody takes half a store for a whole one. Who has it open keeps its rows (POSIX).
+    """
+    gone = store if store.name.endswith(".removed") else store.with_name(f".{store.name}.removed")
+    if gone.exists():
+        shutil.rmtree(gone)
+    if store.exists():
+        store.rename(gone)
+        shutil.rmtree(gone)
 
 
 def _damaged(path, reason):

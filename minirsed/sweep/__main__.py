@@ -110,6 +110,7 @@ def sweep(arguments):
     print(describe(cells, arguments), flush=True)
     from data_tools.files import exclusive
     from data_tools.soundbank import open_bank
+    from minirsed.run.size import require_room
     from minirsed.sweep.cost import estimate
     from minirsed.sweep.jobs import Jobs, check_cells, prepare_all
 
@@ -123,6 +124,9 @@ def sweep(arguments):
         evaluate=preset.evaluate if arguments.evaluate is None else arguments.evaluate,
         cluster=arguments.cluster,
     )
+    for cell in cells:
+        mixtures = {"--clips": cell.settings.clips, "--dev-clips": cell.settings.dev_clips}
+        require_room(cell.settings, mixtures, jobs.features)
     unfinished = check_cells(cells, jobs)
     if len(unfinished) < len(cells):
         print(f"{len(cells) - len(unfinished)} of {len(cells)} are finished")
@@ -203,10 +207,12 @@ def cost_lines(cost, jobs):
     where = f"{jobs.n_jobs} at a time, {counted(jobs.n_threads, 'thread')} each"
     if jobs.cluster:
         where = "if the cluster had no more than this machine"
+    busy = f"load {cost.load:.1f} on {counted(cost.n_cores, 'core')} in the minute before"
     return (
         f"an update takes: {updates}\n"
         f"preparing {cost.n_mixtures} mixtures: about {duration(cost.preparing_s)}\n"
         f"training: about {duration(cost.training_s)} ({where})"
+        + (f"\nmeasured on a busy machine, {busy}: alone on it, it may take less" if cost.is_busy else "")
     )
 
 

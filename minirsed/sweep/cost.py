@@ -5,11 +5,13 @@ with one job's share of the cores: other work on it, or jobs that take memory ba
 """
 
 import functools
+import os
 import time
 from dataclasses import dataclass
 
 import numpy as np
 
+from data_tools.console import available_cores
 from minirsed.adam import Adam
 from minirsed.features import SAMPLE_RATE, lfbe, n_frames
 from minirsed.kernels.threads import worker_threads
@@ -21,6 +23,7 @@ from minirsed.store.mixtures import features_of, recipes_of
 from minirsed.sweep.jobs import epochs_done, mixture_sets
 
 CLIP_S = 30.0
+BUSY = 0.25  # share of the cores
 N_MEASURED = 3  # updates, and mixtures, timed after one that is not
 
 
@@ -32,6 +35,13 @@ class Cost:
     training_s: float
     n_mixtures: int  # still to be prepared
     update_s: dict  # (arch, head, layers, units) → seconds of an update, measured
+    load: float = 0.0  # processes that were at work on average in the minute before, of other programs
+    n_cores: int = 1
+
+    @property
+    def is_busy(self):
+        """Whether other work may have slowed down what was measured."""
+        return self.load > BUSY * self.n_cores
 
 
 def estimate(cells, jobs, bank):
@@ -49,6 +59,7 @@ def estimate(cells, jobs, bank):
     Cost
     """
     update_s, detect_s, training_s = {}, {}, 0.0
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # before any work of our own
     with worker_threads(jobs.n_threads) as executor:
         for cell in cells:
             s = cell.settings
@@ -70,7 +81,8 @@ def estimate(cells, jobs, bank):
     mixture_s = time_mixtures(bank, first) if first else 0.0
     n_cores = jobs.n_jobs * jobs.n_threads
     named = {(*size[:4],): seconds for size, seconds in update_s.items()}
-    return Cost(n_mixtures * mixture_s / n_cores, training_s / jobs.n_jobs, n_mixtures, named)
+    preparing_s = n_mixtures * mixture_s / n_cores
+    return Cost(preparing_s, training_s / jobs.n_jobs, n_mixtures, named, load, available_cores())
 
 
 def time_model(settings, executor):

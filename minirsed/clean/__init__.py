@@ -1,0 +1,1 @@
+"""Command: which prepared features no run needs, and away with them."""
