@@ -110,7 +110,7 @@ def sweep(arguments):
     print(describe(cells, arguments), flush=True)
     from data_tools.files import exclusive
     from data_tools.soundbank import open_bank
-    from minirsed.run.size import require_room
+    from minirsed.run.size import prepared_clips, require_room
     from minirsed.sweep.cost import estimate
     from minirsed.sweep.jobs import Jobs, check_cells, prepare_all
 
@@ -125,8 +125,7 @@ def sweep(arguments):
         cluster=arguments.cluster,
     )
     for cell in cells:
-        mixtures = {"--clips": cell.settings.clips, "--dev-clips": cell.settings.dev_clips}
-        require_room(cell.settings, mixtures, jobs.features)
+        require_room(cell.settings, prepared_clips(cell.settings), jobs.features)
     unfinished = check_cells(cells, jobs)
     if len(unfinished) < len(cells):
         print(f"{len(cells) - len(unfinished)} of {len(cells)} are finished")
