@@ -26,6 +26,7 @@ from minirsed.outside.members import (
     input_stats,
     join,
     model_config,
+    split,
     step_size,
     thinned,
 )
@@ -339,6 +340,28 @@ def test_joined_networks_say_the_mean_of_what_each_says(arch, head):
     np.testing.assert_allclose(forward(joined, whole, x)[0], expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("arch", ["uni", "multires"])
+@pytest.mark.parametrize("head", ["attention", "frames"])
+def test_a_joined_network_falls_apart_into_what_it_was_made_of(arch, head):
+    rng = np.random.default_rng(1)
+    config = ModelConfig(arch, n_layers=3, n_units=4, n_inputs=7, head=head)
+    members = [
+        {name: rng.normal(size=shape).astype("f4") for name, shape in param_shapes(config).items()} for _ in "abc"
+    ]
+    whole = dataclasses.replace(config, n_units=12)
+    for member in members[1:]:
+        member |= {"head.b": members[0]["head.b"]} if head == "frames" else {}  # of which only the mean is kept
+    detector = Detector(whole, join(members, config), "ping", np.zeros(7), np.ones(7))
+    for member, found in zip(members, split(detector, config), strict=True):
+        assert member.keys() == found.keys()
+        for name in member:
+            np.testing.assert_allclose(found[name], member[name], rtol=1e-6)
+    with pytest.raises(InputError, match="its network of 12 units is not made of 2 others"):
+        split(detector, dataclasses.replace(config, n_units=6))
+    with pytest.raises(InputError, match="or several of them"):
+        split(detector, dataclasses.replace(config, n_layers=2))
+
+
 def test_step_size_rises_and_falls():
     steps = [step_size(QUICK, i, 100) for i in range(100)]
     assert np.argmax(steps) in (9, 10)
@@ -437,6 +460,29 @@ def test_bytes_depend_neither_on_threads_nor_on_a_stop(spectra, dev, tmp_path):
     detector = Detector.load(tmp_path / "one")
     assert (detector.config.inputs, detector.config.rule, detector.thres1) == ("relative", "strongest", STRONGEST)
     assert detector.config == dataclasses.replace(model_config(settings, 64), n_units=6)
+
+
+def test_training_starts_from_a_detector(spectra, dev, tmp_path):
+    """What it has learnt is there before the first update, whatever the number of members; statistics are its own."""
+    first = train(tmp_path, spectra, dev, tiny())
+    settings = tiny(members=3, seed=5, init_from=str(tmp_path))
+    members = Members.start(settings, spectra, Detector.load(tmp_path))
+    batch = draw_batch(np.random.default_rng(0), spectra, settings, 4)
+    x = INPUTS["relative"].of_power(batch.power, 64)
+    own = forward(first.detector.params, first.detector.config, first.detector.normalise(x))[0]
+    run = Training.start(tmp_path, settings, spectra)
+    assert run.detector.mean.tolist() == first.detector.mean.tolist()
+    found = [forward(each, members.config, first.detector.normalise(x))[0] for each in run.members.params]
+    np.testing.assert_allclose(np.mean(found[:2], axis=0), own, rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(found[2], found[0])
+    (tmp_path / "plain").mkdir()
+    plain = TrainSettings(label="line", units=3, layers=1, clips=4, epochs=1)
+    origin = Training.start(tmp_path / "plain", plain, dev).detector
+    origin.save(tmp_path / "plain.npz")
+    again = Training.start(
+        tmp_path / "plain", dataclasses.replace(plain, seed=9, init_from=str(tmp_path / "plain.npz")), dev
+    ).detector
+    assert all(np.array_equal(again.params[name], value) for name, value in origin.params.items())
 
 
 def test_average_starts_near_the_newest_weights_and_0_is_none(spectra):

@@ -62,7 +62,7 @@ def test_train_leaves_a_run_folder(finished):
     assert {"numpy", "numba", "minirsed"} <= config["versions"].keys() and "minirsed.train" in config["command"]
     with open(folder / "runs" / "glide" / "metrics.csv", newline="") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
-    assert "compiling" in result.stdout and "best epoch" in result.stdout and "ER" in result.stdout
+    assert "compiling" in result.stdout and "last epoch (2)" in result.stdout and "ER" in result.stdout
 
 
 def test_evaluate_scores_the_run_on_unseen_mixtures(finished):

@@ -19,11 +19,12 @@ import dataclasses
 
 import numpy as np
 
+from data_tools.errors import InputError
 from minirsed.adam import Adam, clip_by_global_norm
 from minirsed.features import HOP, SAMPLE_RATE
 from minirsed.listening.inputs import INPUTS
 from minirsed.losses import frame_loss_weights
-from minirsed.model import Losses, ModelConfig, groups, init_params, loss_and_grads
+from minirsed.model import Losses, ModelConfig, groups, init_params, loss_and_grads, param_shapes
 from minirsed.multires import directions
 from minirsed.outside import changes
 from minirsed.outside.clips import draw_batch
@@ -57,13 +58,25 @@ class Members:
         self.mean, self.std, self.whitener = mean, std, whitener
 
     @classmethod
-    def start(cls, settings, spectra):
-        """Random weights, a generator for each member, and the statistics of some clips."""
+    def start(cls, settings, spectra, origin=None):
+        """Random weights, a generator for each member, and the statistics of some clips.
+
+        With `origin`, a detector, its weights and statistics instead: member k has those of its network k mod K.
+        InputError: it is not made of such networks.
+        """
         config = model_config(settings, settings.n_mels)
-        params = [init_params(config, np.random.default_rng([settings.seed, k])) for k in range(settings.members)]
+        if origin:
+            own = split(origin, config)
+            params = [
+                {name: value.copy() for name, value in own[k % len(own)].items()} for k in range(settings.members)
+            ]
+            statistics = origin.mean, origin.std, np.eye(config.n_inputs, dtype=np.float32)
+        else:
+            params = [init_params(config, np.random.default_rng([settings.seed, k])) for k in range(settings.members)]
+            statistics = input_stats(settings, spectra)
         averages = [{name: value.copy() for name, value in each.items()} for each in params]
         adams = [Adam(settings.learning_rate) for _ in params]
-        return cls(config, params, averages, adams, *input_stats(settings, spectra))
+        return cls(config, params, averages, adams, *statistics)
 
     def updates(self, spectra, settings, epoch, n_done, executor):
         """Update every member with one minibatch after another, in place.
@@ -254,6 +267,42 @@ def join(members, config):
     if "head.b" in members[0]:
         joined["head.b"] = np.mean([each["head.b"] for each in members], axis=0, dtype=np.float32)
     return joined
+
+
+def split(detector, config):
+    """The networks of a detector that `join` made one: list of dict of ndarray, each with the shapes of `config`.
+
+    Raises
+    ------
+    InputError
+        Another architecture, other inputs, or a network that does not fall apart into such.
+    """
+    same = {"n_units": config.n_units, "rule": config.rule}
+    K, rest = divmod(detector.config.n_units, config.n_units)
+    if rest or dataclasses.replace(detector.config, **same) != config:
+        raise InputError(f"--init-from: its network is {detector.config}; expected {config}, or several of them")
+    names, members = directions(config.arch), [{} for _ in range(K)]
+    for k, member in enumerate(members):
+        for name, shape in param_shapes(config).items():
+            value = detector.params[name]
+            if value.ndim == 2:  # W, U: rows of each direction, columns of each gate
+                sees_all = name.startswith("gru0") and name.endswith("W")  # the inputs, which have no parts
+                rows = value if sees_all else _parts(value, 0, shape[0] // config.n_units, K, k)
+                member[name] = _parts(rows, 1, 3, K, k)
+            elif name == "head.w":
+                member[name] = _parts(value, 0, len(names), K, k) * np.float32(K)
+            else:
+                member[name] = value if name == "head.b" else _parts(value, 0, 3, K, k)
+    joined = join(members, config)
+    if any(not np.allclose(joined[name], value, atol=1e-6) for name, value in detector.params.items()):
+        raise InputError(f"--init-from: its network of {detector.config.n_units} units is not made of {K} others")
+    return members
+
+
+def _parts(value, axis, n_groups, n_members, k):
+    """Of `n_groups` groups along an axis, each of which has a part for every member, the parts of member k."""
+    groups = np.split(value, n_groups, axis)
+    return np.concatenate([np.split(group, n_members, axis)[k] for group in groups], axis)
 
 
 def _blocks(matrices):

@@ -5,7 +5,7 @@ Data flow: training, evaluation → **resumable** → a run folder, which `sessi
     config.json      settings, versions, command line, machine
     metrics.csv      a row for each epoch
     checkpoint.npz   weights, optimizer, random state, feature statistics: everything to continue, bit for bit
-    best.npz         the detector of the epoch with the lowest development ER
+    best.npz         the detector of the epoch with the lowest development ER, or of the last one
 
 Each file is written aside and renamed. The checkpoint alone says how far a run is: it is written every few minutes,
 when the caller asks to stop, and at the end of an epoch, there after `best.npz` and before `metrics.csv`. Killed at any
@@ -26,7 +26,7 @@ from minirsed.analysis.evaluation import evaluate
 from minirsed.detector import Detector
 from minirsed.listening.segments import STRONGEST
 from minirsed.model import init_params
-from minirsed.outside.members import Members, model_config
+from minirsed.outside.members import Members, model_config, split
 from minirsed.run.checkpoint import Position, State, generator, read_checkpoint, write_checkpoint
 from minirsed.run.metrics import METRICS, best_epoch, finite, write_metrics
 from minirsed.store.dataset import minibatches
@@ -84,9 +84,10 @@ class Training:
             NaN or Inf in the features: names the mixtures.
         """
         rng = np.random.default_rng(settings.seed)
+        origin = Detector.load(settings.init_from) if settings.init_from else None
         thres1 = STRONGEST if settings.rule == "strongest" else 0.5
         if settings.mixing == "spectra":
-            members = Members.start(settings, train_store)
+            members = Members.start(settings, train_store, origin)
             params, config = members.joined()
             detector = Detector(config, params, settings.label, members.mean, members.std, thres1=thres1)
             return cls(folder, State(settings, detector, None, rng, [], None, None, dict(versions or {}), members))
@@ -95,7 +96,10 @@ class Training:
             for rows in minibatches(train_store.has_event, settings.batch_size, np.random.default_rng()):
                 finite_clips(train_store, rows)
         config = model_config(settings, train_store.features.shape[2])
-        detector = Detector(config, init_params(config, rng), settings.label, mean, std, thres1=thres1)
+        params = init_params(config, rng)
+        if origin:
+            mean, std, (params,) = origin.mean, origin.std, split(origin, config)
+        detector = Detector(config, params, settings.label, mean, std, thres1=thres1)
         return cls(
             folder, State(settings, detector, Adam(settings.learning_rate), rng, [], None, None, dict(versions or {}))
         )

@@ -258,7 +258,9 @@ class _Job:
             options = {"stop": self.stop, "save_every_s": save_every_s}
             with _scalars(tensorboard, run) as write_scalars, self.deferred():
                 for row in run.epochs(train_store, dev_store, executor, progress, redraw, **options):
-                    self.say(epoch_line(row, self.settings.alpha, run.best_epoch))
+                    self.say(
+                        epoch_line(row, self.settings.alpha, run.best_epoch if self.settings.keep == "best" else 0)
+                    )
                     write_scalars(row)
             return run, self.report(run, dev_store, executor)
 
@@ -284,10 +286,11 @@ class _Job:
             raise InputError(f"the development error rate is undefined in every epoch: {reason}")
         dev = evaluate(Detector.load(run.folder / "best.npz"), dev_store, executor, alpha=self.settings.alpha)
         write_event_list(run.folder / "events_dev.csv", dev.estimated)
-        plots.curves(run.history, run.folder / "curves.png", f"{label}, {self.settings.arch}, best epoch {best}")
+        epoch = f"{self.settings.keep} epoch ({best})"
+        plots.curves(run.history, run.folder / "curves.png", f"{label}, {self.settings.arch}, {epoch}")
         title, shown = f"{label}: four development clips", plots.telling_clips(dev_store, dev)
         plots.examples(dev_store, dev, run.folder / "examples.png", title, shown)
-        self.say(f"\nbest epoch {best} on {len(dev_store)} development mixtures (onset within 0.5 s)")
+        self.say(f"\n{epoch} on {len(dev_store)} development mixtures (onset within 0.5 s)")
         self.say(score_table(label, dev.scores))
         self.say(f"\n{run.folder}: best.npz (detector), metrics.csv, events_dev.csv, curves.png, examples.png")
         return dev

@@ -94,6 +94,9 @@ class TrainSettings:
         "or the strongest segment, by the evidence of its frames",
         choices=RULES,
     )
+    init_from: str = _setting(
+        "elsewhere", "", "run folder or detector whose weights and feature statistics to start from (default: none)"
+    )
     alpha: float = _setting("training", 1.0, "weight of the frame loss against the utterance loss (paper: α)", low=0.0)
     frame_loss: str = _setting(
         "elsewhere",

@@ -4,9 +4,10 @@
 
 Seed s is trained without fold s + 1 of the recordings (`--fold`, as many folds as seeds) and tried on that fold, so
 that every recording is tried once. Rows differ from the second, clips mixed of spectra and nothing else, in one
-ingredient; "paper" is the preset plain, and the last rows have them all. All keep the last epoch: nothing is chosen on the
-mixtures that a row is scored on. A row's figures are those of all folds' mixtures together; intervals are over recordings
-(pigeonhole bootstrap), and differences are paired. Finished trainings are in OUT/results.jsonl and not repeated.
+ingredient; "paper" is the preset plain, and the last rows have them all. All keep the last epoch: nothing is chosen on
+the mixtures that a row is scored on. A row's figures are those of all folds' mixtures together; intervals are over
+recordings (pigeonhole bootstrap), and differences are paired. Finished trainings are in OUT/results.jsonl and not
+repeated.
 """
 
 import argparse
