@@ -254,7 +254,8 @@ class _Job:
         place = f" and {run.position.n_batches} updates of the next" if run.position else ""
         self.say(f"resuming after epoch {len(run.history)}{place} of {self.settings.epochs}")
         now = versions()
-        changed = sorted(name for name in run.versions if run.versions[name] != now.get(name))  # as far as it knows
+        # as far as it knows; earlier runs name SciPy's BLAS as well, after a comma
+        changed = sorted(name for name in run.versions if now.get(name) not in run.versions[name].split(", "))
         if changed:
             then = ", ".join(f"{name} {run.versions.get(name)} → {now.get(name)}" for name in changed)
             log.warning("not what the run started with, so its last bits may differ: %s", then)
