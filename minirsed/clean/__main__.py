@@ -68,7 +68,9 @@ def users(runs):
 
 
 def summary(stores):
-    """`3 sets, 801 MB`."""
+    """`3 sets, 801 MB`, or `none`."""
+    if not stores:
+        return "none"
     return f"{counted(len(stores), 'set')}, {size_text(sum(store.n_bytes for store in stores))}"
 
 

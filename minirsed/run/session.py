@@ -32,6 +32,7 @@ from minirsed.analysis import plots
 from minirsed.analysis.evaluation import evaluate
 from minirsed.analysis.files import Results, grid_of
 from minirsed.analysis.thresholds import lowest_error
+from minirsed.console.options import counted
 from minirsed.detector import Detector
 from minirsed.kernels.threads import worker_threads
 from minirsed.model import loss_and_grads
@@ -251,7 +252,7 @@ class _Job:
         if not (resume and has_checkpoint(folder)):
             return Training.start(folder, self.settings, train_store, versions())
         run = Training.resume(folder, self.settings)
-        place = f" and {run.position.n_batches} updates of the next" if run.position else ""
+        place = f" and {counted(run.position.n_batches, 'update')} of the next" if run.position else ""
         self.say(f"resuming after epoch {len(run.history)}{place} of {self.settings.epochs}")
         now = versions()
         # as far as it knows; earlier runs name SciPy's BLAS as well, after a comma
