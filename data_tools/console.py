@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 import unicodedata
+import warnings
 from collections import deque
 
 from data_tools.errors import InputError
@@ -226,6 +227,7 @@ def command(main):
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):  # not so in a notebook
                 stream.reconfigure(errors="plainer")
+        warnings.filterwarnings("ignore", ".*tasks.* (cancelled|not used)", UserWarning)  # of joblib, after Ctrl-C
         try:
             return main(*args, **kwargs)
         except BrokenPipeError:  # the reader of our output has gone, as in `… | head`; nobody is left to tell

@@ -96,3 +96,15 @@ def test_without_a_cache_each_start_compiles(tmp_path, compiled_once, fault, lin
     found, hits, lines = run(tmp_path, fault)
     assert (found, hits) == (compiled_once[1], 0)
     assert len(lines) == 1 and line in lines[0]
+
+
+def test_blas_is_that_of_numpy_whatever_else_is_loaded():
+    """SciPy brings another, which computes nothing here; a resumed run that had not loaded it was said to differ."""
+    script = """if True:
+        import numpy
+        from minirsed.kernels.compiling import processor
+        before = processor()["blas"]
+        import scipy.linalg
+        assert processor()["blas"] == before and before != "unknown" and "," not in before, (before, processor())
+    """
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)

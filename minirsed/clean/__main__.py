@@ -50,9 +50,8 @@ def main(argv=None):
     for store in stores:
         print(f"{size_text(store.n_bytes):>8}  {store.folder.name:44}  {users(store.runs)}")
     unused = [store for store in stores if not store.runs]
-    print(
-        f"{arguments.features}: {summary(stores)}, of which {summary(unused)} used by none of {counted(n_runs, 'run')}"
-    )
+    runs = counted(n_runs, "run")
+    print(f"{arguments.features}: {summary(stores)}; not used by any of {runs}: {summary(unused)}")
     if arguments.remove:
         with named(features=arguments.features):
             removed = [store for store in unused if remove(store.folder)]
@@ -68,7 +67,9 @@ def users(runs):
 
 
 def summary(stores):
-    """`3 sets, 801 MB`."""
+    """`3 sets, 801 MB`, or `none`."""
+    if not stores:
+        return "none"
     return f"{counted(len(stores), 'set')}, {size_text(sum(store.n_bytes for store in stores))}"
 
 

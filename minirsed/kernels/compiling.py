@@ -46,9 +46,14 @@ def processor():
     libraries = [
         f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')}".strip()
         for pool in threadpool_info()
-        if pool["user_api"] == "blas"
+        if pool["user_api"] == "blas" and not _is_of_scipy(pool["filepath"])
     ]
     return {"kernels": " ".join(has) or "no vectors", "blas": ", ".join(sorted(set(libraries))) or "unknown"}
+
+
+def _is_of_scipy(library):
+    """SciPy brings a BLAS of its own, which computes nothing here and is not always loaded."""
+    return any(part.startswith("scipy") for part in Path(library).parent.parts)
 
 
 class _Cache(FunctionCache):

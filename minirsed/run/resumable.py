@@ -23,6 +23,7 @@ import numpy as np
 from data_tools.errors import InputError
 from minirsed.adam import Adam
 from minirsed.analysis.evaluation import evaluate
+from minirsed.console.options import counted
 from minirsed.detector import Detector
 from minirsed.listening.segments import STRONGEST
 from minirsed.model import init_params
@@ -292,7 +293,9 @@ class Clock:
             self.run.position.seconds = self.seconds()
             self.run.save()
             self.saved, self.saved_updates = time.perf_counter(), self.run.n_updates
-            where = f"in epoch {len(self.run.history) + 1}, after {self.run.position.n_batches} updates of it"
+            where = (
+                f"in epoch {len(self.run.history) + 1}, after {counted(self.run.position.n_batches, 'update')} of it"
+            )
             log.info("saved %s", where)
             if is_stopped:
                 raise Stopped(f"stopped and saved {where}")

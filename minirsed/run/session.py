@@ -33,6 +33,7 @@ from minirsed.analysis import plots
 from minirsed.analysis.evaluation import evaluate
 from minirsed.analysis.files import Results, grid_of
 from minirsed.analysis.thresholds import lowest_error
+from minirsed.console.options import counted
 from minirsed.detector import Detector
 from minirsed.kernels.threads import worker_threads
 from minirsed.model import loss_and_grads
@@ -269,10 +270,11 @@ class _Job:
         if not (resume and has_checkpoint(folder)):
             return Training.start(folder, self.settings, train_store, versions())
         run = Training.resume(folder, self.settings)
-        place = f" and {run.position.n_batches} updates of the next" if run.position else ""
+        place = f" and {counted(run.position.n_batches, 'update')} of the next" if run.position else ""
         self.say(f"resuming after epoch {len(run.history)}{place} of {self.settings.epochs}")
         now = versions()
-        changed = sorted(name for name in run.versions if run.versions[name] != now.get(name))  # as far as it knows
+        # as far as it knows; earlier runs name SciPy's BLAS as well, after a comma
+        changed = sorted(name for name in run.versions if now.get(name) not in run.versions[name].split(", "))
         if changed:
             then = ", ".join(f"{name} {run.versions.get(name)} → {now.get(name)}" for name in changed)
             log.warning("not what the run started with, so its last bits may differ: %s", then)
