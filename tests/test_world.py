@@ -1,0 +1,265 @@
+"""Sound, streams, folders and machines as they are in the world: kind → example → what comes of it.
+
+Each row is an example of a kind of fault. A sound is read whole, or refused in one line that names it; nothing is
+passed over without a word. `test_audio_matrix.py` has what is plainly no sound, and sounds as events and backgrounds.
+"""
+
+import io
+import struct
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+
+from data_tools.audio import SAMPLE_RATE, audio_header, read_audio
+from data_tools.errors import InputError
+from data_tools.live_sound import PcmFormat, pcm_blocks, read_wav_header
+from data_tools.sound_blocks import file_blocks
+from data_tools.sound_ends import mpeg_frame
+from minirsed.detect import __main__ as detect
+from tests.conftest import tone_detector
+
+SR = 44100
+LOUD = 0.2  # rms of the noise
+SECONDS = 6.0
+
+
+def noise(seconds=SECONDS, sr=SR, seed=0):
+    """(samples,) of rms 0.2 after a first third of a faint tone, so that a varying bit rate varies."""
+    n = round(seconds * sr)
+    y = LOUD * np.random.default_rng(seed).standard_normal(n).clip(-4, 4)
+    y[: n // 3] = 0.01 * np.sin(2 * np.pi * 440 * np.arange(n // 3) / sr)
+    return y
+
+
+def encoded(y=None, sr=SR, **options):
+    """Bytes of a sound file; `format` is one of libsndfile's."""
+    file = io.BytesIO()
+    soundfile.write(file, noise(sr=sr) if y is None else y, sr, **options)
+    return file.getvalue()
+
+
+def stereo(left, right=None, third=None):
+    """(samples, channels) of several signals, 16-bit steps, so that files of all kinds hold the same."""
+    return np.column_stack([channel for channel in (left, right, third) if channel is not None])
+
+
+def mp3(y=None, sr=SR, **options):
+    return encoded(y, sr, format="MP3", bitrate_mode="VARIABLE", **options)
+
+
+def without_first_frame(content):
+    """An MP3 file without the frame that holds its length."""
+    return content[mpeg_frame(content).n_bytes :]
+
+
+ID3 = b"ID3\4\0\0" + bytes([0, 0, 0x10, 0]) + bytes(2048)
+
+
+def with_size(content, chunk, code, size):
+    """A file whose chunk says another size of itself."""
+    at = content.index(chunk) + len(chunk)
+    return content[:at] + struct.pack(code, size) + content[at + struct.calcsize(code) :]
+
+
+def flac_of_no_length(content):
+    content = bytearray(content)
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)  # 36 bits of STREAMINFO
+    return bytes(content)
+
+
+def ogg(seed, sr=SR, **options):
+    return encoded(noise(seed=seed, sr=sr), sr, format="OGG", **options)
+
+
+WAV16, AIFF16, CAF16, AU16 = (encoded(format=form, subtype="PCM_16") for form in ("WAV", "AIFF", "CAF", "AU"))
+N_BYTES = round(SECONDS * SR) * 2
+UNIT = noise()
+BOX = struct.pack(">I", 32) + b"ftyp%b" + bytes(2000)
+METADATA = b"iXML" + struct.pack("<I", 600_000) + 150_000 * b"text"
+BEHIND = "follow behind the end of the sound at"
+SOUNDS = {
+    # kind: (example, seconds that are read or part of the message)
+    "channels: one": (lambda: encoded(UNIT, format="WAV"), SECONDS),
+    "channels: two alike": (lambda: encoded(stereo(UNIT, UNIT), format="WAV"), SECONDS),
+    "channels: wired the wrong way round": (lambda: encoded(stereo(UNIT, -UNIT), format="WAV"), SECONDS),
+    "channels: … and not quite as loud": (lambda: encoded(stereo(-0.7 * UNIT, UNIT), format="WAV"), SECONDS),
+    "channels: … in MP3": (lambda: mp3(stereo(UNIT, -UNIT)), SECONDS),
+    "channels: … in Ogg": (lambda: encoded(stereo(UNIT, -UNIT), format="OGG"), SECONDS),
+    "channels: … in FLAC at 16 kHz": (
+        lambda: encoded(stereo(noise(sr=16000), -noise(sr=16000)), 16000, format="FLAC"), SECONDS
+    ),
+    "channels: three, two of which cancel": (lambda: encoded(stereo(UNIT, -UNIT, 0 * UNIT), format="WAV"), SECONDS),
+    "MP3: varying rate with a header": (mp3, SECONDS),
+    "MP3: varying rate without a header": (lambda: without_first_frame(mp3()), SECONDS),
+    "MP3: … stereo": (lambda: without_first_frame(mp3(stereo(UNIT, UNIT))), SECONDS),
+    "MP3: … at 22.05 kHz": (lambda: without_first_frame(mp3(noise(sr=22050), 22050)), SECONDS),
+    "MP3: … at 11.025 kHz": (lambda: without_first_frame(mp3(noise(sr=11025), 11025)), SECONDS),
+    "MP3: … at 48 kHz, behind a tag": (lambda: ID3 + without_first_frame(mp3(noise(sr=48000), 48000)), SECONDS),
+    "MP3: constant rate without a header": (
+        lambda: without_first_frame(encoded(format="MP3", bitrate_mode="CONSTANT")), SECONDS
+    ),
+    "MP3: a tag in front": (lambda: ID3 + mp3(), SECONDS),
+    "MP3: a tag behind": (lambda: mp3() + b"TAG" + bytes(range(125)), SECONDS),
+    "MP3: two joined": (lambda: mp3() + mp3(noise(seed=1)), 2 * SECONDS),
+    "MP3: two joined, tags between": (lambda: ID3 + mp3() + ID3 + mp3(noise(seed=1)), 2 * SECONDS),
+    "MP3: two joined, without headers": (lambda: 2 * without_first_frame(mp3()), 2 * SECONDS),
+    "MP3: two of different rates joined": (lambda: mp3() + mp3(noise(sr=22050), 22050), BEHIND),
+    "MP3: cut short": (lambda: mp3()[:40_000], None),
+    "MP3: noise in the middle": (lambda: (m := mp3())[:20_000] + bytes(range(7, 250)) * 4 + m[20_000:], SECONDS),
+    "WAV: two joined": (lambda: WAV16 + WAV16, "not a readable"),
+    "WAV: size of the sound too small": (lambda: with_size(WAV16, b"data", "<I", N_BYTES // 2), BEHIND),
+    "WAV: size of the sound ffffffff": (lambda: with_size(WAV16, b"data", "<I", 0xFFFFFFFF), SECONDS),
+    "WAV: size of the sound too large": (lambda: with_size(WAV16, b"data", "<I", 3 * N_BYTES), SECONDS),
+    "WAV: size of the sound 0": (lambda: with_size(WAV16, b"data", "<I", 0), BEHIND),
+    "WAV: a large chunk behind the sound": (lambda: WAV16 + METADATA, SECONDS),
+    "WAV: room set aside behind the sound": (lambda: WAV16 + bytes(100_000), SECONDS),
+    "WAV: big-endian, RIFX": (lambda: encoded(format="WAV", subtype="PCM_16", endian="BIG"), SECONDS),
+    "WAV: extensible": (lambda: encoded(format="WAVEX"), SECONDS),
+    "RF64": (lambda: encoded(format="RF64"), SECONDS),
+    "RF64: two joined": (lambda: 2 * encoded(format="RF64"), BEHIND),
+    "W64": (lambda: encoded(format="W64"), SECONDS),
+    "W64: two joined": (lambda: 2 * encoded(format="W64"), BEHIND),
+    "AIFF": (lambda: AIFF16, SECONDS),
+    "AIFF: two joined": (lambda: 2 * AIFF16, "not a readable"),
+    "AIFF: size of the sound too small": (lambda: with_size(AIFF16, b"SSND", ">I", N_BYTES // 2 + 8), BEHIND),
+    "AU": (lambda: AU16, SECONDS),
+    "AU: size of the sound not known": (lambda: AU16[:8] + b"\xff" * 4 + AU16[12:], SECONDS),
+    "AU: two joined": (lambda: 2 * AU16, BEHIND),
+    "CAF": (lambda: CAF16, SECONDS),
+    "CAF: size of the sound not known": (lambda: with_size(CAF16, b"data", ">q", -1), "malformed"),
+    "CAF: two joined": (lambda: 2 * CAF16, BEHIND),
+    "FLAC: no length": (lambda: flac_of_no_length(encoded(format="FLAC")), SECONDS),
+    "FLAC: no length, stereo": (lambda: flac_of_no_length(encoded(stereo(UNIT, -UNIT), format="FLAC")), SECONDS),
+    "FLAC: no length, at 16 kHz": (
+        lambda: flac_of_no_length(encoded(noise(sr=16000), 16000, format="FLAC")), SECONDS
+    ),
+    "FLAC: two joined": (lambda: 2 * encoded(format="FLAC"), BEHIND),
+    "Ogg: Vorbis, chained": (lambda: ogg(0) + ogg(1), BEHIND),
+    "Ogg: Opus": (lambda: ogg(0, 48000, subtype="OPUS"), SECONDS),
+    "M4A": (lambda: BOX % b"M4A ", "it looks like MP4 or M4A"),
+    "AAC in ADTS": (lambda: b"\xff\xf1\x50\x80\x2e\x7f\xfc" + bytes(3000), "not a readable sound file"),
+    "a page of text": (lambda: b"<!DOCTYPE html>\n<title>404 Not Found</title>\n", "it looks like text"),
+    "Ogg: Opus, chained": (lambda: ogg(0, 48000, subtype="OPUS") + ogg(1, 48000, subtype="OPUS"), BEHIND),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SOUNDS)
+def test_sounds(kind, tmp_path):
+    """In one piece, in blocks and from its middle on: all of it, as loud as it is; or one line."""
+    make, outcome = SOUNDS[kind]
+    path = tmp_path / "a sound"
+    path.write_bytes(make())
+    readers = (read_audio, lambda path: np.concatenate(list(file_blocks(path, block_s=1.7))), audio_header)
+    if isinstance(outcome, str):
+        for read in readers:
+            with pytest.raises(InputError, match=outcome) as error:
+                read(path)
+            assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
+        return
+    y, in_blocks, (n_frames, sr) = (read(path) for read in readers)
+    if outcome is not None:
+        assert len(y) / SAMPLE_RATE == pytest.approx(outcome, abs=0.2)
+        loud = y[round((outcome - 1.5) * SAMPLE_RATE) : round((outcome - 0.5) * SAMPLE_RATE)]
+        assert np.sqrt(np.mean(loud**2)) == pytest.approx(LOUD, rel=0.35)
+    else:
+        assert 1 < len(y) / SAMPLE_RATE < SECONDS
+    assert n_frames / sr == pytest.approx(len(y) / SAMPLE_RATE, abs=0.03)
+    np.testing.assert_allclose(in_blocks, y, rtol=0, atol=1e-9)
+    whole = read_audio(path, sr=None)
+    part = read_audio(path, sr=None, start_s=1.234, duration_s=1.5)
+    first = int(1.234 * sr)
+    np.testing.assert_allclose(part, whole[first : first + len(part)], rtol=0, atol=1e-6)
+    assert len(part) == np.ceil(1.5 * sr) or outcome is None
+
+
+RAW = (0.3 * UNIT.clip(-1, 1) * 32767).astype("<i2").tobytes()
+NOT_WAV = "is not WAV; if it is raw PCM, say so with --raw"
+STREAMS = {
+    # kind: (what comes through the pipe, options, seconds that are heard or part of the message)
+    "WAV": (lambda: WAV16, "", SECONDS),
+    "WAV of 24 bits, stereo": (lambda: encoded(stereo(UNIT, UNIT), format="WAV", subtype="PCM_24"), "", SECONDS),
+    "WAV, one channel wired the wrong way round": (lambda: encoded(stereo(UNIT, -UNIT), format="WAV"), "", SECONDS),
+    "WAV of floats": (lambda: encoded(format="WAV", subtype="FLOAT"), "", SECONDS),
+    "WAV of unknown length, as ffmpeg writes it": (
+        lambda: with_size(WAV16, b"data", "<I", 0xFFFFFFFF), "", SECONDS
+    ),
+    "WAV of unknown length, as sox writes it": (lambda: with_size(WAV16, b"data", "<I", 0x7FFFF7C0), "", SECONDS),
+    "WAV of unknown length, 0": (lambda: with_size(WAV16, b"data", "<I", 0), "", SECONDS),
+    "WAV with metadata behind the sound": (lambda: WAV16 + METADATA, "", SECONDS),
+    "WAV with metadata before the sound": (lambda: WAV16[:12] + METADATA + WAV16[12:], "", SECONDS),
+    "WAV with room behind the sound": (lambda: WAV16 + bytes(100_000), "", SECONDS),
+    "WAV of another rate than the options say": (lambda: WAV16, "--rate 8000", SECONDS),
+    "RF64": (lambda: encoded(format="RF64", subtype="FLOAT"), "", SECONDS),
+    "two WAV joined": (lambda: 2 * WAV16, "", "more follows behind the end of its sound at 6.0 s"),
+    "WAV that says less than it has": (
+        lambda: with_size(WAV16, b"data", "<I", N_BYTES // 2), "", "more follows behind the end of its sound at 3.0 s"
+    ),
+    "nothing": (bytes, "", "no samples"),
+    "raw PCM, unsaid": (lambda: RAW, "", NOT_WAV),
+    "raw PCM, said": (lambda: RAW, "--raw", SECONDS),
+    "raw PCM, by its rate": (lambda: RAW, "--rate 22050", 2 * SECONDS),
+    "raw PCM, by its channels": (lambda: RAW, "--channels 2", SECONDS / 2),
+    "raw PCM that begins like MP3": (lambda: b"ID3\4" + RAW, "--raw", SECONDS),
+    "raw PCM that begins with a frame of MP3": (lambda: b"\xff\xfb\x90\xc4" + RAW, "--rate 44100", SECONDS),
+    "MP3 with a tag": (lambda: ID3 + mp3(), "", "is MP3, not WAV"),
+    "MP3 with a tag, called raw by its rate": (lambda: ID3 + mp3(), "--rate 44100", "is MP3, not WAV"),
+    "MP3": (mp3, "", "is MP3, not WAV"),
+    "MP3 of MPEG 2": (lambda: mp3(noise(sr=22050), 22050), "", "is MP3, not WAV"),
+    "AAC in ADTS": (lambda: b"\xff\xf1\x50\x80\x2e\x7f\xfc" + RAW, "", "is AAC, not WAV"),
+    "M4A": (lambda: BOX % b"M4A ", "", "is MP4 or M4A, not WAV"),
+    "MP4, with a rate": (lambda: BOX % b"isom", "--rate 48000", "is MP4 or M4A, not WAV"),
+    "transport stream": (lambda: 10 * (b"\x47\x40\0\x10" + bytes(184)), "", "is an MPEG transport stream, not WAV"),
+    "WebM": (lambda: b"\x1a\x45\xdf\xa3" + RAW, "", "is WebM or Matroska, not WAV"),
+    "AIFF": (lambda: AIFF16, "", "is AIFF, not WAV"),
+    "AU": (lambda: AU16, "", "is AU, not WAV"),
+    "CAF": (lambda: CAF16, "", "is CAF, not WAV"),
+    "W64": (lambda: encoded(format="W64"), "", "is W64, not WAV"),
+    "RIFX": (lambda: encoded(format="WAV", subtype="PCM_16", endian="BIG"), "", "is big-endian WAV, not WAV"),
+    "FLAC": (lambda: encoded(format="FLAC"), "", "is FLAC, not WAV"),
+    "Ogg": (lambda: ogg(0), "", "is Ogg, not WAV"),
+    "AVI": (lambda: b"RIFF\0\0\1\0AVI LIST" + RAW, "", "is AVI, not WAV"),
+    "a page of text": (lambda: b"<!DOCTYPE html>\n<title>404 Not Found</title>\n", "", "is text, not WAV"),
+    "WAV of A-law": (lambda: encoded(format="WAV", subtype="ALAW"), "", "cannot be read from a pipe"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+def test_streams(kind, tmp_path, capsys, monkeypatch):
+    """By `detect RUN -`: all of it is heard, as loud as a file; or one line on standard error and status 2."""
+    make, options, outcome = STREAMS[kind]
+    content = make()
+    run = tmp_path / "detector.npz"
+    tone_detector("uni").save(run)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+    with pytest.raises(SystemExit) as stop:
+        detect.main([str(run), "-", *options.split()])
+        raise SystemExit(0)
+    printed = capsys.readouterr().err.splitlines()
+    if isinstance(outcome, str):
+        assert stop.value.code == 2 and outcome in printed[-1] and len(printed) <= 2
+        assert printed[-1].startswith("minirsed.detect: error: standard input: ")
+        return
+    assert stop.value.code == 0 and f"0:00:{int(outcome):02} of sound" in printed[-1]
+
+
+@pytest.mark.parametrize("kind", [kind for kind, (_, options, outcome) in STREAMS.items() if outcome == SECONDS])
+def test_streams_are_what_files_are(kind, tmp_path):
+    """The same samples, whether from a pipe or a file."""
+    make, options, _ = STREAMS[kind]
+    content = make()
+    pipe = io.BytesIO(content)
+    wav, first = (None, b"") if options == "--raw" else read_wav_header(pipe, "pipe", raw=bool(options))
+    found = np.concatenate(list(pcm_blocks(pipe, wav or PcmFormat(), "pipe", first)))
+    if wav is None:
+        np.testing.assert_array_equal(found, np.frombuffer(content, "<i2") / 32768)
+        return
+    content = with_size(content, b"data", "<I", N_BYTES) if "unknown" in kind else content
+    (tmp_path / "a.wav").write_bytes(content)
+    np.testing.assert_allclose(found, read_audio(tmp_path / "a.wav"), rtol=0, atol=1e-9)
+
+
+def test_there_are_enough_rows():
+    assert len(SOUNDS) >= 40 and len(STREAMS) >= 10
