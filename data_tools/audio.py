@@ -56,12 +56,12 @@ def read_audio(path, sr=SAMPLE_RATE, *, resampler="soxr", start_s=0.0, duration_
         (16-bit values written as floats, for example: a model would learn their loudness). The message names the file.
         (libsndfile reads a WAV, MP3 or Ogg file whose end is missing as a shorter file.)
     """
-    y, sr_native = _read_native(path, start_s, duration_s)
+    y, sr_native = native_audio(path, start_s, duration_s)
     return y if sr is None else resample(y, sr_native, sr, resampler=resampler)
 
 
-def _read_native(path, start_s, duration_s):
-    """Samples at the rate of the file, and that rate."""
+def native_audio(path, start_s=0.0, duration_s=None):
+    """As `read_audio`, at the rate of the file: (samples,) float64, and that rate."""
     with open_sound(path) as file:
         sr = file.samplerate
         first = min(int(start_s * sr), file.frames)

@@ -5,7 +5,9 @@ passed over without a word. `test_audio_matrix.py` has what is plainly no sound,
 """
 
 import io
+import os
 import struct
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,8 +19,10 @@ from data_tools.errors import InputError
 from data_tools.live_sound import PcmFormat, pcm_blocks, read_wav_header
 from data_tools.sound_blocks import file_blocks
 from data_tools.sound_ends import mpeg_frame
+from data_tools.soundbank import SoundBank
 from minirsed.detect import __main__ as detect
 from tests.conftest import tone_detector
+from tests.test_train_command import own_sounds
 
 SR = 44100
 LOUD = 0.2  # rms of the noise
@@ -261,5 +265,126 @@ def test_streams_are_what_files_are(kind, tmp_path):
     np.testing.assert_allclose(found, read_audio(tmp_path / "a.wav"), rtol=0, atol=1e-9)
 
 
+def files(*names, links=()):
+    """Make sounds of one second in a folder `nights`, and links (name, target)."""
+
+    def make():
+        for name in names:
+            path = Path("nights") / os.fsdecode(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encoded(noise(1.0), format="WAV"))
+        for name, target in links:
+            (Path("nights") / name).symlink_to(target)
+
+    return make
+
+
+FOREIGN = [f"a{suffix}" for suffix in (".m4a", ".aac", ".wma", ".mp4", ".webm", ".mka", ".MOV")]
+FOLDERS = {
+    # kind: (what is made, names of the recordings that are searched, what is said)
+    "sounds to any depth": (files("a.wav", "b/c/d.WAV", "b/e.flac"), ["a.wav", "b/c/d.WAV", "b/e.flac"], ""),
+    "a link to a folder inside": (
+        lambda: (files("a.wav")(), files("../elsewhere/b.wav", links=[("more", "../elsewhere")])()),
+        ["a.wav", "more/b.wav"], "",
+    ),
+    "a link to a file": (files("a.wav", "../b.wav", links=[("c.wav", "../b.wav")]), ["a.wav", "c.wav"], ""),
+    "a link to the folder itself": (files("a.wav", links=[("round", ".")]), ["a.wav"], ""),
+    "two links to one file": (files("a.wav", links=[("b.wav", "a.wav")]), ["a.wav"], ""),
+    "a link to nothing": (
+        files("a.wav", links=[("b.wav", "nowhere")]), ["a.wav"], "over 1 file:\n  nights/b.wav: a link that leads"
+    ),
+    "a pipe": (lambda: (files("a.wav")(), os.mkfifo("nights/b.wav")), ["a.wav"], "nights/b.wav: not an ordinary file"),
+    "sound that cannot be read": (files("a.wav", *FOREIGN), ["a.wav"], "passed over 7 files:"),
+    "only sound that cannot be read": (files("b.m4a"), [], "nights: no sound files in it"),
+    "hidden files and what macOS leaves": (files("a.wav", "._a.wav", ".b/c.wav"), ["a.wav"], ""),
+    "other files": (files("a.wav", "notes.txt", "a.csv"), ["a.wav"], ""),
+    "an empty folder": (lambda: Path("nights").mkdir(), [], "nights: no sound files in it"),
+    "names that are not UTF-8": (files("a.wav", b"caf\xe9.wav"), ["a.wav", "caf\N{REPLACEMENT CHARACTER}.wav"], ""),
+    "names with blanks, quotes, brackets": (files("a 'b' [c]; $d.wav"), ["a 'b' [c]; $d.wav"], ""),
+    "a name that a list cannot hold": (files("a.wav", "b\tc.wav"), ["a.wav"], "'b\\tc.wav' cannot be a field"),
+    "one bad file": (
+        lambda: (files("a.wav")(), Path("nights/b.wav").write_text("no sound at all")),
+        ["a.wav"], "nights/b.wav: not a readable sound file",
+    ),
+    "one file of two joined": (
+        lambda: (files("a.wav")(), Path("nights/b.au").write_bytes(2 * AU16)), ["a.wav"], "nights/b.au: 0.529 MB follow"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.skipif(os.name == "nt", reason="of links and names that are any bytes")
+@pytest.mark.parametrize("kind", FOLDERS)
+def test_folders(kind, tmp_path, capsys, monkeypatch):
+    """By `detect RUN nights`: what is done is listed, and what is not is said; no traceback, whatever lies there."""
+    make, names, said = FOLDERS[kind]
+    monkeypatch.chdir(tmp_path)
+    make()
+    tone_detector("uni").save("detector.npz")
+    with pytest.raises(SystemExit) as stop:
+        detect.main(["detector.npz", "nights", "--format", "csv"])
+        raise SystemExit(0)
+    out, err = capsys.readouterr()
+    assert [line.split("\t")[0] for line in out.splitlines()[1:]] == names
+    assert said in err and "Traceback" not in err
+    assert stop.value.code == (2 if "error:" in err else 0)
+    if not said:
+        assert err.count("\n") == 1 and stop.value.code == 0
+
+
+def with_silence(before_s, after_s, seconds=1.0, sr=SR):
+    y = LOUD * np.random.default_rng(2).standard_normal(round(seconds * sr)).clip(-4, 4)
+    return np.concatenate([np.zeros(round(before_s * sr)), y, np.zeros(round(after_s * sr))])
+
+
+EVENTS = {
+    # kind: (bytes of the event's file, lines of events.csv, onset and offset in it or part of the message)
+    "no silence": (lambda: encoded(with_silence(0, 0), format="WAV"), "", (0.0, 1.0)),
+    "3 s of silence before": (lambda: encoded(with_silence(3, 0), format="WAV"), "", (3.0, 4.0)),
+    "silence at both edges": (lambda: encoded(with_silence(1.5, 2), format="WAV"), "", (1.5, 2.5)),
+    "… in MP3": (lambda: mp3(with_silence(1.5, 2)), "", (1.5, 2.5)),
+    "… in Ogg at 16 kHz": (lambda: encoded(with_silence(1.5, 2, sr=16000), 16000, format="OGG"), "", (1.5, 2.5)),
+    "… longer than a clip": (lambda: encoded(with_silence(20, 20), format="WAV"), "", (20.0, 21.0)),
+    "less than 0.1 s of silence": (lambda: encoded(with_silence(0.09, 0.05), format="WAV"), "", (0.0, 1.14)),
+    "faint noise before": (lambda: encoded(with_silence(1, 0) + 0.1 * UNIT[: 2 * SR], format="WAV"), "", (0.0, 2.0)),
+    "silence that is listed": (lambda: encoded(with_silence(1, 0), format="WAV"), "ping/0.wav,0.5,1.5\n", (0.5, 1.5)),
+    "silence alone": (lambda: encoded(np.zeros(SR), format="WAV"), "", (0.0, 1.0)),
+    "FLAC of no length": (lambda: flac_of_no_length(encoded(with_silence(0, 0), format="FLAC")), "", (0.0, 1.0)),
+    "chained Ogg": (lambda: ogg(0) + ogg(1), "", BEHIND),
+}
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+def test_events_of_a_folder(kind, tmp_path):
+    """The active part is what the label and the event-to-background ratio are of."""
+    make, listed, outcome = EVENTS[kind]
+    root = own_sounds(tmp_path / "sounds")
+    (root / "events/ping/0.wav").write_bytes(make())
+    if listed:
+        (root / "events/events.csv").write_text(f"file,onset_s,offset_s\n{listed}")
+    if isinstance(outcome, str):
+        with pytest.raises(InputError, match=f"ping/0.wav: .*{outcome}"):
+            SoundBank.from_folder(root)
+        return
+    bank = SoundBank.from_folder(root)
+    (clip,) = [clip for clip in bank.events("ping", "train") if clip.key == "ping/0.wav"]
+    assert (clip.onset_s, clip.offset_s) == pytest.approx(outcome, abs=0.06 if "in" in kind else 0.011)
+
+
+@pytest.mark.parametrize("seconds", [12.0, 45.0, 62.0])
+def test_backgrounds_of_no_length(seconds, tmp_path):
+    """As many pieces as there are, with the samples that a file with a length gives."""
+    root = own_sounds(tmp_path / "sounds")
+    content = encoded(noise(seconds), format="FLAC")
+    (root / "backgrounds/0.wav").write_bytes(content)
+    known = [piece for piece in SoundBank.from_folder(root).backgrounds("train") if piece.key == "0.wav"]
+    (root / "backgrounds/0.wav").write_bytes(flac_of_no_length(content))
+    bank = SoundBank.from_folder(root)
+    pieces = [piece for piece in bank.backgrounds("train") if piece.key == "0.wav"]
+    assert pieces == known and sum(piece.duration_s for piece in pieces) > seconds - 10
+    last = bank.background_audio("0.wav", pieces[-1].start_s, pieces[-1].duration_s)
+    whole = soundfile.read(io.BytesIO(content))[0]
+    np.testing.assert_array_equal(last, whole[round(pieces[-1].start_s * SR) :][: len(last)])
+
+
 def test_there_are_enough_rows():
-    assert len(SOUNDS) >= 40 and len(STREAMS) >= 10
+    assert len(SOUNDS) >= 40 and len(STREAMS) >= 10 and len(FOLDERS) >= 10 and len(EVENTS) >= 10
