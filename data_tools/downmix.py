@@ -22,7 +22,7 @@ class Downmix:
         E(mean of the channels) < 0.1 · Σ_c E(channel c) / C²,
 
     a tenth of what C unrelated channels leave in their mean. Then the cell is that of the first channel which has half
-    the energy of the loudest, faded in for 5 ms. Channels that merely differ in part of the sound are averaged.
+    the energy of the loudest, faded in for 5 ms where the rule changes. Channels that merely differ in part of the sound are averaged.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Downmix:
         self.cell, self.n_fade = max(1, round(CELL_S * sr)), max(1, round(FADE_S * sr))
         self.rest = np.zeros((0, n_channels))
         self.energies = np.zeros((N_CELLS - 1, n_channels + 1))  # of the cells before: channels, then their mean
-        self.rule = MEAN
+        self.rule = None  # of the cell before
 
     def push(self, y, last=False):
         """(frames, channels) → (samples,) of the cells that are complete, in order; with `last` of all."""
@@ -57,7 +57,7 @@ class Downmix:
         """(k, n, channels) → (k · n,)."""
         mean = to_mono(cells.reshape(-1, self.n_channels)).reshape(cells.shape[:2])
         rules = self._rules(cells, mean)
-        before = [self.rule, *rules[:-1]]
+        before = [rules[0] if self.rule is None else self.rule, *rules[:-1]]
         self.rule = rules[-1]
         weights = (np.arange(self.n_fade) + 0.5) / self.n_fade
         for k in range(len(rules)):

@@ -386,5 +386,64 @@ def test_backgrounds_of_no_length(seconds, tmp_path):
     np.testing.assert_array_equal(last, whole[round(pieces[-1].start_s * SR) :][: len(last)])
 
 
+ARRAYS = {
+    # kind: (an array, part of the message; None: it is taken)
+    "mono": (UNIT, None),
+    "one channel": (UNIT[:, None], None),
+    "stereo": (stereo(UNIT, UNIT), None),
+    "32-bit floats": (UNIT.astype(np.float32), None),
+    "big-endian floats": (UNIT.astype(">f8"), None),
+    "a list": (UNIT[:3000].tolist(), None),
+    "channels first": (stereo(UNIT, UNIT).T, "transposed"),
+    "one channel, channels first": (UNIT[None], "transposed"),
+    "a batch": (UNIT[:6000].reshape(2, 1, 3000), "expected (samples,) or (samples, channels)"),
+    "a number": (0.5, "expected (samples,) or (samples, channels)"),
+    "integers": ((UNIT * 1000).astype(np.int16), "scale integers"),
+    "16-bit floats": (UNIT.astype(np.float16), "float16"),
+    "truth values": (UNIT > 0, "bool"),
+    "complex": (UNIT.astype(complex), "complex"),
+    "whole numbers as floats": (UNIT * 32768, "full scale is 1"),
+    "NaN": (np.where(np.arange(len(UNIT)) == 99999, np.nan, UNIT), "NaN or Inf, first at sample 99999"),
+    "infinity": (np.where(np.arange(len(UNIT)) == 5, -np.inf, UNIT), "NaN or Inf, first at sample 5"),
+}
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_arrays(kind):
+    """Detector and stream take and refuse the same, in the same words; refused sound leaves the stream as it was."""
+    y, message = ARRAYS[kind]
+    detector = tone_detector("uni")
+    stream = detector.stream()
+    if message is None:
+        stream.push(y)
+        stream.finish()
+        assert stream.n_samples == len(y) and stream.n_frames == len(detector.detect(y).frame_probabilities)
+        return
+    for take in (detector.detect, stream.push):
+        with pytest.raises(ValueError) as error:
+            take(y)
+        assert message in str(error.value)
+    assert stream.push(UNIT[:100]) == [] and stream.n_samples == 100
+
+
+def test_a_stream_has_the_channels_of_a_file(tmp_path):
+    """Cut anyhow, one channel wired the wrong way round: the frames of the file; no other number of channels."""
+    y, stream, rng = stereo(UNIT, -UNIT), tone_detector("uni").stream(), np.random.default_rng(0)
+    soundfile.write(tmp_path / "a.wav", y, SR, subtype="DOUBLE")
+    expected = tone_detector("uni").detect(read_audio(tmp_path / "a.wav")).frame_probabilities
+    found, n = [], 5000
+    while len(y):
+        stream.push(y[:n])
+        found.append(stream.frame_probabilities)
+        y, n = y[n:], int(rng.choice([0, 1, 30, 3000, 20000]))
+    with pytest.raises(ValueError, match="y has 3 channels, the stream had 2 before"):
+        stream.push(np.zeros((50, 3)))
+    with pytest.raises(ValueError, match="transposed"):
+        stream.push(np.zeros((2, 50)))
+    stream.finish()
+    np.testing.assert_allclose(np.concatenate([*found, stream.frame_probabilities]), expected, atol=1e-5)
+    assert np.abs(read_audio(tmp_path / "a.wav") - UNIT).max() < 1e-12
+
+
 def test_there_are_enough_rows():
     assert len(SOUNDS) >= 40 and len(STREAMS) >= 10 and len(FOLDERS) >= 10 and len(EVENTS) >= 10
