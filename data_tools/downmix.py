@@ -22,13 +22,14 @@ class Downmix:
         E(mean of the channels) < 0.1 · Σ_c E(channel c) / C²,
 
     a tenth of what C unrelated channels leave in their mean. Then the cell is that of the first channel which has half
-    the energy of the loudest, faded in for 5 ms where the rule changes. Channels that merely differ in part of the sound are averaged.
+    the energy of the loudest, faded in for 5 ms where the rule changes. Channels that differ in part of the sound are
+    averaged.
 
     Parameters
     ----------
     n_channels : int
         One passes unchanged.
-    sr : int
+    sr : float
         Rate in Hz.
     """
 
@@ -43,6 +44,7 @@ class Downmix:
         """(frames, channels) → (samples,) of the cells that are complete, in order; with `last` of all."""
         if self.n_channels == 1:
             return y[:, 0]
+        y = np.asarray(y, np.float64)
         y = np.concatenate([self.rest, y]) if len(self.rest) else y
         n_whole = len(y) // self.cell * self.cell
         bounds = [*range(0, n_whole, PIECE_CELLS * self.cell), n_whole]
