@@ -26,6 +26,7 @@ import numpy as np
 from data_tools.audio import AUDIO_SUFFIXES, CLIP_S, audio_header, native_audio, read_audio
 from data_tools.banks.base import SUBSETS, Background, Bank, EventClip, files_digest
 from data_tools.errors import InputError
+from data_tools.event_lists import is_label
 
 SHORTEST_BACKGROUND_S = 1.0
 SHORTEST_PIECE_S = 10.0  # a recording's last piece counts if it is at least this long; it is looped
@@ -184,6 +185,9 @@ def _class_folders(event_root):
     folders = [folder for folder in event_root.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
     if not folders:
         raise InputError(f"{event_root}: no class folder in it; events go into events/CLASS/")
+    for folder in folders:
+        if not is_label(folder.name):
+            raise InputError(f"{event_root}: {folder.name!r} cannot be a class: no event list can hold it as a label")
     return folders
 
 
