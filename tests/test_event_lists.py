@@ -110,7 +110,8 @@ def test_names_without_events_hold_any_separator(tmp_path):
 
 def test_written_form(tmp_path):
     """Byte for byte the official form: tabs, line feeds, no header, shortest exact times."""
-    events = {"mix_000.wav": [(np.float64(3.25), 4.5, "gunshot")], "mix_001.wav": [], "c.wav": [(1, np.float32(0.5), "cry")]}
+    events = {"mix_000.wav": [(np.float64(3.25), 4.5, "gunshot")], "mix_001.wav": []}
+    events["c.wav"] = [(1, np.float32(0.5), "cry")]
     write_event_list(tmp_path / "list.csv", events)
     expected = b"mix_000.wav\t3.25\t4.5\tgunshot\nmix_001.wav\nc.wav\t1.0\t0.5\tcry\n"
     assert (tmp_path / "list.csv").read_bytes() == expected
