@@ -4,9 +4,13 @@ Each row is an example of a kind of fault. A sound is read whole, or refused in 
 passed over without a word. `test_audio_matrix.py` has what is plainly no sound, and sounds as events and backgrounds.
 """
 
+import errno
 import io
 import os
+import stat
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,8 +18,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from data_tools import synthesize
 from data_tools.audio import SAMPLE_RATE, audio_header, read_audio
 from data_tools.errors import InputError
+from data_tools.files import exclusive
 from data_tools.live_sound import PcmFormat, pcm_blocks, read_wav_header
 from data_tools.sound_blocks import file_blocks
 from data_tools.sound_ends import mpeg_frame
@@ -24,6 +30,7 @@ from minirsed.detect import __main__ as detect
 from tests.conftest import tone_detector
 from tests.test_train_command import own_sounds
 
+ROOT = Path(__file__).parents[1]
 SR = 44100
 LOUD = 0.2  # rms of the noise
 SECONDS = 6.0
@@ -445,5 +452,155 @@ def test_a_stream_has_the_channels_of_a_file(tmp_path):
     assert np.abs(read_audio(tmp_path / "a.wav") - UNIT).max() < 1e-12
 
 
+def fails(number, where=lambda *arguments: True, right=None):
+    """A call of the system that ends with this error where it is asked for something, and else does what is `right`."""
+
+    def call(*arguments, **keywords):
+        if where(*arguments):
+            raise OSError(number, os.strerror(number))
+        return right(*arguments, **keywords)
+
+    return call
+
+
+def is_folder(descriptor):
+    return stat.S_ISDIR(os.fstat(descriptor).st_mode)
+
+
+def is_file(descriptor):
+    return not is_folder(descriptor)
+
+
+def is_result(temporary, *_, **__):
+    return "a.wav.csv" in str(temporary)
+
+
+DONE = None
+FILE_SYSTEMS = {
+    # kind: (name of the call that is replaced, its error, of what, part of the message; DONE: everything is written)
+    "no modes: EPERM": ("os.chmod", errno.EPERM, None, DONE),
+    "no modes: not supported": ("os.chmod", errno.ENOTSUP, None, DONE),
+    "folders cannot be synced: EINVAL": ("os.fsync", errno.EINVAL, is_folder, DONE),
+    "folders cannot be synced: EBADF": ("os.fsync", errno.EBADF, is_folder, DONE),
+    "folders cannot be opened": ("os.open", errno.EACCES, lambda path, flags, *_: flags == os.O_RDONLY, DONE),
+    "nothing can be synced: EINVAL": ("os.fsync", errno.EINVAL, None, DONE),
+    "nothing can be synced: ENOSYS": ("os.fsync", errno.ENOSYS, None, DONE),
+    "no locks: ENOLCK": ("fcntl.flock", errno.ENOLCK, None, DONE),
+    "no locks: EINVAL": ("fcntl.flock", errno.EINVAL, None, DONE),
+    "full when it is synced": ("os.fsync", errno.ENOSPC, is_file, "found/detected.jsonl: No space left on device"),
+    "a stale handle": ("os.fsync", errno.ESTALE, is_file, "found/detected.jsonl: Stale file handle"),
+    "over the quota": ("os.fsync", errno.EDQUOT, is_file, "found/detected.jsonl: Disk quota exceeded"),
+    "an error of the disk at a folder": ("os.fsync", errno.EIO, is_folder, "found: Input/output error"),
+    "read-only": ("tempfile.mkstemp", errno.EROFS, None, "found/detected.jsonl: Read-only file system"),
+    "no renaming": ("os.replace", errno.EACCES, is_result, "found/a.wav.csv: Permission denied"),
+}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="of calls that Windows has not")
+@pytest.mark.parametrize("kind", FILE_SYSTEMS)
+def test_file_systems(kind, tmp_path, capsys, monkeypatch):
+    """`detect --out` on it: everything is written, or one line names the file; nothing half written stays there."""
+    call, number, where, message = FILE_SYSTEMS[kind]
+    monkeypatch.chdir(tmp_path)
+    tone_detector("uni").save("detector.npz")
+    soundfile.write("a.wav", UNIT, SR)
+    module, name = call.split(".")
+    module = sys.modules[module]
+    right = getattr(module, name)
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as stop:
+        patch.setattr(module, name, fails(number, where or (lambda *_, **__: True), right))
+        detect.main(["detector.npz", "a.wav", "--out", "found"])
+        raise SystemExit(0)
+    lines = capsys.readouterr().err.splitlines()
+    if message is DONE:
+        assert stop.value.code == 0 and len(lines) == 1
+        assert {path.name for path in Path("found").iterdir()} >= {"a.wav.csv", "detected.jsonl"}
+    else:
+        assert stop.value.code == 2 and lines[-1] == f"minirsed.detect: error: --out {message}"
+    assert not list(Path("found").glob(".*.tmp"))
+
+
+def test_what_a_kill_left_is_removed(tmp_path, monkeypatch):
+    """By the next run of detect and of synthesize; a file of somebody else stays."""
+    monkeypatch.chdir(tmp_path)
+    tone_detector("uni").save("detector.npz")
+    Path("nights/deep").mkdir(parents=True)
+    soundfile.write("nights/deep/a.wav", UNIT, SR)
+    left = [Path(name) for name in ("found/.detected.jsonl.x.tmp", "found/deep/.a.wav.csv.y.tmp", "mixed/.m.wav.z.tmp")]
+    for path in [*left, Path("found/notes.tmp")]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    detect.main(["detector.npz", "nights", "--out", "found"])
+    synthesize.main(["--class", "babycry", "-n", "1", "--jobs", "1", "--out", "mixed"])
+    assert not any(path.exists() for path in left) and Path("found/notes.tmp").exists()
+
+
+def test_no_two_write_mixtures_into_one_folder(tmp_path, capsys):
+    with exclusive(tmp_path / ".lock", "writing"), pytest.raises(SystemExit) as stop:
+        synthesize.main(["--class", "babycry", "-n", "1", "--jobs", "1", "--out", str(tmp_path)])
+    assert stop.value.code == 2 and "another process is writing mixtures into it" in capsys.readouterr().err
+
+
+NO_CACHE = """
+from numba.core import caching
+caching.CacheImpl._locator_classes = []
+"""
+NO_SEMAPHORES = """
+import _multiprocessing, errno, os
+class SemLock:
+    SEM_VALUE_MAX = 1
+    def __new__(cls, *arguments, **keywords):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+_multiprocessing.SemLock = SemLock
+"""
+DETECT, HELP = ["minirsed.detect", "detector.npz", "süß.wav"], ["minirsed.train", "-h"]
+SYNTHESIZE = ["data_tools.synthesize", "--class", "babycry", "-n", "9", "--jobs", "2", "--out", "mixed"]
+ONE_PROCESS = "there can be no worker processes here ("
+MACHINES = {
+    # kind: (words of the command, what is changed of the environment, what is done before, what is said)
+    "as usual": (DETECT, {}, "", ""),
+    "no HOME": (DETECT, {"HOME": None}, "", ""),
+    "a HOME that is not there": (DETECT, {"HOME": "/nowhere/at all"}, "", ""),
+    "no TMPDIR": (DETECT, {"TMPDIR": "/nowhere/at all"}, "", ""),
+    "read-only installation without a HOME": (DETECT, {"HOME": None}, NO_CACHE, "no folder that can hold compiled"),
+    "a cache that cannot be made": (DETECT, {"NUMBA_CACHE_DIR": "/proc/nowhere"}, "", ""),
+    "cp1252, as in Windows": (DETECT, {"PYTHONIOENCODING": "cp1252"}, "", ""),
+    "ASCII, as in cron": (DETECT, {"PYTHONIOENCODING": "ascii"}, "", ""),
+    "locale C": (DETECT, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, "", ""),
+    "help in cp1252": (HELP, {"PYTHONIOENCODING": "cp1252"}, "", ""),
+    "help in ASCII": (HELP, {"PYTHONIOENCODING": "ascii"}, "", ""),
+    "help in cp437": (HELP, {"PYTHONIOENCODING": "cp437"}, "", ""),
+    "/dev/shm read-only": (SYNTHESIZE, {}, NO_SEMAPHORES, ONE_PROCESS + "no semaphores: Read-only file system)"),
+    "JOBLIB_MULTIPROCESSING=0": (SYNTHESIZE, {"JOBLIB_MULTIPROCESSING": "0"}, "", ONE_PROCESS + "JOBLIB_"),
+    "umask 077": (SYNTHESIZE, {}, "import os; os.umask(0o077)\n", ""),
+    "umask 002": (SYNTHESIZE, {}, "import os; os.umask(0o002)\n", ""),
+}  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of machines that are none")
+@pytest.mark.parametrize("kind", MACHINES)
+def test_machines(kind, tmp_path):
+    """The command does its work there; what it has to say of the machine is one line, said once."""
+    (module, *words), changed, before, said = MACHINES[kind]
+    tone_detector("uni").save(tmp_path / "detector.npz")
+    soundfile.write(tmp_path / "süß.wav", UNIT, SR)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **changed}
+    environment = {name: value for name, value in environment.items() if value is not None}
+    run = "import runpy, sys; sys.argv.pop(0); runpy.run_module(sys.argv[0], run_name='__main__')"
+    command = [sys.executable, "-c", f"{before}\n{run}", module, *words]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True)
+    errors = result.stderr.decode("utf-8", "replace")
+    assert result.returncode == 0 and "Traceback" not in errors and errors.count("minirsed: ") == bool(said), errors
+    assert said in errors
+    if module == "data_tools.synthesize":
+        mixtures = sorted((tmp_path / "mixed").glob("*.wav"))
+        assert len(mixtures) == 9
+        modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "mixed").glob("[!.]*")}
+        assert len(modes) == 1 and modes <= {0o600 if "077" in kind else 0o664 if "002" in kind else 0o644}
+    else:
+        assert len(result.stdout) > 50
+
+
 def test_there_are_enough_rows():
     assert len(SOUNDS) >= 40 and len(STREAMS) >= 10 and len(FOLDERS) >= 10 and len(EVENTS) >= 10
+    assert len(ARRAYS) >= 10 and len(MACHINES) + len(FILE_SYSTEMS) >= 12
