@@ -27,7 +27,9 @@ CLIP_S = 30.0  # seconds: the length of a mixture, and of the pieces of a long b
 RESAMPLERS = ("soxr", "kaiser_best")
 LONGEST = 2**48  # samples; libsndfile says more where a header gives no length
 LEAD = 20 * 1152  # samples of MP3 to decode before those wanted: a frame is made of bits of those before it
-BLOCK = 1 << 20  # samples decoded at a time where the length is not known
+BLOCK = 1 << 20  # samples decoded at a time where the length is not known, or hard to believe
+MOST_PER_BYTE = 2000  # frames; silence in FLAC has 300
+MOST_AT_ONCE = 1 << 27  # samples of all channels, 1 GB: a damaged header may ask for more than there is memory
 HIGHEST_PEAK = 100.0  # full scale is 1; a file with larger floats is not a waveform, or one that was never scaled
 
 
@@ -94,14 +96,14 @@ def fault_of(y):
 
 
 def audio_header(path):
-    """Length and rate of a sound file: `(n_frames, sr)`, from its header, or by decoding it if that does not know.
+    """Length and rate of a sound file: `(n_frames, sr)`, from its header, or by decoding it if that cannot be.
 
     InputError: as `open_sound`, or no samples.
     """
     with open_sound(path) as file:
         n_frames, sr = file.frames, file.samplerate
-    if n_frames > LONGEST:
-        state = os.stat(path)
+    state = os.stat(path)
+    if n_frames > MOST_PER_BYTE * state.st_size:  # not known, or damaged
         n_frames = _counted(os.fsencode(path), state.st_size, state.st_mtime_ns)
     if n_frames <= 0:
         raise InputError(f"{path}: no samples")
@@ -113,6 +115,7 @@ def _counted(path, size, changed):
     """Samples of a file that says no length, once for each state of it."""
     path = Path(os.fsdecode(path))
     with open_sound(path) as file:
+        file.seekable = lambda: False
         return sum(len(y) for y in _blocks(file, path))
 
 
@@ -195,7 +198,7 @@ def open_sound(path):
         reason = f"{n_bytes / 1e6:.3g} MB follow behind the end of the sound at {end_s:.1f} s"
         raise InputError(f"{path}: {reason}: joined files, or a wrong header; convert each part, as with ffmpeg")
     if file.frames > LONGEST:
-        file.seekable = lambda: False  # or soundfile would seek behind each read, which fails
+        file.seekable = lambda: False  # or soundfile seeks behind each read, which fails
     return file
 
 
@@ -203,24 +206,27 @@ def _decode(file, path, first, wanted):
     """Decode frames [first, first + wanted) as (frames, channels) float64."""
     import soundfile
 
-    if not file.seekable():
-        y, n_before = [], 0
-        for block in _blocks(file, path):
-            y.append(block[max(0, first - n_before) : max(0, first + wanted - n_before)])
-            n_before += len(block)
-            if n_before >= first + wanted:
-                break
-        return np.concatenate(y) if y else np.zeros((0, file.channels))
-    lead = min(first, LEAD if file.format == "MP3" else 0)
+    lead = first
     try:
-        file.seek(first - lead)
-        return file.read(lead + wanted, dtype="float64", always_2d=True)[lead:]
+        if file.seekable():
+            lead = min(first, LEAD if file.format == "MP3" else 0)
+            file.seek(first - lead)
+            if (lead + wanted) * file.channels <= MOST_AT_ONCE:
+                return file.read(lead + wanted, dtype="float64", always_2d=True)[lead:]
+        file.seekable = lambda: False
+        y, n_read = [np.zeros((0, file.channels))], 0
+        for block in _blocks(file, path):
+            y.append(block[max(0, lead - n_read) : max(0, lead + wanted - n_read)])
+            n_read += len(block)
+            if n_read >= lead + wanted:
+                break
+        return np.concatenate(y)
     except soundfile.LibsndfileError as error:
         raise InputError(f"{path}: damaged sound file ({reason_of(error)})") from error
 
 
 def _blocks(file, path):
-    """Blocks of (frames, channels) up to the end."""
+    """Blocks of (frames, channels) from where the file stands, up to its end."""
     import soundfile
 
     try:

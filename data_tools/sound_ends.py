@@ -10,7 +10,6 @@ and the first part alone where recordings were joined end to end. So `data_tools
 
 import functools
 import io
-import mmap
 import os
 import re
 import struct
@@ -26,6 +25,8 @@ KBITS = {  # (is MPEG 1, layer) → kbit/s by index
     (False, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (False, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
+SYNC = rb"\xff[\xe2-\xff]"  # how a frame of MPEG audio begins
+BLOCK, LONGEST_PATTERN = 1 << 20, 8  # bytes searched at a time, and more of them for what lies across two blocks
 TOLERANCE = 4  # MP3 frames that an encoder's delay and padding may take off the sound
 
 
@@ -74,8 +75,37 @@ def mpeg_frame(header):
 _known_frame = functools.lru_cache(maxsize=4096)(mpeg_frame)
 
 
+class Bytes:
+    """The bytes of an open file as they are asked for: `data[a:b]`. (A memory map crashes when a share is gone.)"""
+
+    def __init__(self, file):
+        self.file, self.n_bytes = file, os.fstat(file.fileno()).st_size
+
+    def __len__(self):
+        return self.n_bytes
+
+    def __getitem__(self, part):
+        first, last, _ = part.indices(self.n_bytes)
+        self.file.seek(first)
+        return self.file.read(max(0, last - first))
+
+    def number(self, form, position):
+        """A number in the format of `struct`; 0 where the file ends before."""
+        content = self[position : position + struct.calcsize(form)]
+        return struct.unpack(form, content)[0] if len(content) == struct.calcsize(form) else 0
+
+    def places(self, pattern, position):
+        """Where a pattern of at most `LONGEST_PATTERN` bytes begins, from `position` on, in order."""
+        while position < self.n_bytes:
+            block = self[position : position + BLOCK + LONGEST_PATTERN]
+            for match in re.finditer(pattern, block):
+                if match.start() < BLOCK:
+                    yield position + match.start()
+            position += BLOCK
+
+
 def mpeg_layout(data):
-    """Count the frames in the bytes of an MP3 file: an `MpegLayout`; None if there are none."""
+    """Count the frames in the `Bytes` of an MP3 file: an `MpegLayout`; None if there are none."""
     position, found, n_frames, first, end = 0, None, 0, 0, 0
     while position is not None and position + 4 <= len(data):
         frame = _known_frame(data[position : position + 4])
@@ -110,10 +140,10 @@ def _next_frame(data, position, found):
     if data[position : position + 3] == b"ID3" and position + 10 <= len(data):
         a, b, c, d = data[position + 6 : position + 10]  # 7 bits each
         return position + 10 + (a << 21 | b << 14 | c << 7 | d)
-    for match in SYNC.finditer(data, position + 1):
-        frame = _known_frame(data[match.start() : match.start() + 4])
-        if frame and frame.kind == (found or frame).kind and _follows(data, match.start()):
-            return match.start()
+    for place in data.places(SYNC, position + 1):
+        frame = _known_frame(data[place : place + 4])
+        if frame and frame.kind == (found or frame).kind and _follows(data, place):
+            return place
     return None
 
 
@@ -229,19 +259,19 @@ def _examine(path, form, size, changed):
     """`_examined`, once for each state of a file: parts of one recording are read many times."""
     if form not in EXAMINERS or not size:
         return None
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return EXAMINERS[form](data)
+    with open(path, "rb", buffering=1 << 16) as file:
+        return EXAMINERS[form](Bytes(file))
 
 
 def _riff_end(data, order="<", sound=b"data"):
     wide = None  # size of the sound in 64 bits (RF64)
     position, seen = 12, False
     while position + 8 <= len(data):
-        kind, size = data[position : position + 4], struct.unpack_from(f"{order}I", data, position + 4)[0]
+        kind, size = data[position : position + 4], data.number(f"{order}I", position + 4)
         if not is_chunk(kind):
             break
         if kind == b"ds64":
-            wide = struct.unpack_from("<Q", data, position + 16)[0] if position + 24 <= len(data) else None
+            wide = data.number("<Q", position + 16)
         if kind == sound:
             seen, size = True, wide if wide and size == 0xFFFFFFFF else size
         if position + 8 + size > len(data):
@@ -258,7 +288,7 @@ def is_chunk(kind):
 def _caf_end(data):
     position, seen = 8, False
     while position + 12 <= len(data) and is_chunk(data[position : position + 4]):
-        size = struct.unpack_from(">q", data, position + 4)[0]
+        size = data.number(">q", position + 4)
         seen = seen or data[position : position + 4] == b"data"
         if size < 0 or position + 12 + size > len(data):
             return len(data)
@@ -267,31 +297,26 @@ def _caf_end(data):
 
 
 def _au_end(data):
-    if data[:4] != b".snd" or len(data) < 12:
+    if data[:4] != b".snd":
         return None
-    first, size = struct.unpack_from(">2I", data, 4)
-    return len(data) if size == 0xFFFFFFFF else first + size
+    size = data.number(">I", 8)
+    return len(data) if size == 0xFFFFFFFF else data.number(">I", 4) + size
 
 
 def _w64_end(data):
-    return struct.unpack_from("<Q", data, 16)[0] if len(data) >= 24 else None
+    return data.number("<Q", 16)
 
 
 def _flac_end(data):
-    return _second(rb"fLaC[\0\x80]\0\0\x22", data, 4)
+    return next(data.places(rb"fLaC[\0\x80]\0\0\x22", 4), None)
 
 
 def _ogg_end(data):
     position = 0
-    while data[position : position + 4] == b"OggS" and position + 27 <= len(data) and data[position + 5] & 2:
-        n_segments = data[position + 26]
+    while data[position : position + 4] == b"OggS" and data.number("B", position + 5) & 2:
+        n_segments = data.number("B", position + 26)
         position += 27 + n_segments + sum(data[position + 27 : position + 27 + n_segments])
-    return _second(rb"OggS\0[\x02\x06]", data, position)  # the first page of a stream behind pages of another
-
-
-def _second(pattern, data, position):
-    match = re.compile(pattern).search(data, position)
-    return match.start() if match else None
+    return next(data.places(rb"OggS\0[\x02\x06]", position), None)  # a first page behind pages of another stream
 
 
 EXAMINERS = {
@@ -304,4 +329,3 @@ EXAMINERS = {
     "FLAC": _flac_end,
     "OGG": _ogg_end,
 }
-SYNC = re.compile(rb"\xff[\xe2-\xff]")

@@ -81,6 +81,12 @@ def flac_of_no_length(content):
     return bytes(content)
 
 
+def flac_of_length(content, n_frames):
+    content = bytearray(flac_of_no_length(content))
+    content[22:26] = struct.pack(">I", n_frames)
+    return bytes(content)
+
+
 def ogg(seed, sr=SR, **options):
     return encoded(noise(seed=seed, sr=sr), sr, format="OGG", **options)
 
@@ -147,6 +153,7 @@ SOUNDS = {
     "FLAC: no length, at 16 kHz": (
         lambda: flac_of_no_length(encoded(noise(sr=16000), 16000, format="FLAC")), SECONDS
     ),
+    "FLAC: a length beyond belief": (lambda: flac_of_length(encoded(format="FLAC"), 2**32 - 1), SECONDS),
     "FLAC: two joined": (lambda: 2 * encoded(format="FLAC"), BEHIND),
     "Ogg: Vorbis, chained": (lambda: ogg(0) + ogg(1), BEHIND),
     "Ogg: Opus": (lambda: ogg(0, 48000, subtype="OPUS"), SECONDS),
