@@ -608,6 +608,40 @@ def test_machines(kind, tmp_path):
         assert len(result.stdout) > 50
 
 
+LONG = "x" * 250 + ".wav"
+WORDS = {
+    # words of `detect` in the order in which people type them: (status, part of what is printed)
+    "detector.npz --format csv nights": (0, "a.wav\n"),
+    "--format csv detector.npz nights": (0, "a.wav\n"),
+    "detector.npz nights --format csv": (0, "a.wav\n"),
+    "detector.npz --format=csv --all-events nights/": (0, "a.wav\n"),
+    "detector.npz --out found --plot nights/": (0, ""),
+    "--threads 1 detector.npz --thres0 0.5 nights/a.wav --all-events nights/b/a.wav": (0, "b/a.wav\n"),
+    "detector.npz nights --out": (2, "--out"),
+    "detector.npz --live nights": (2, "give either recordings or --live"),
+    "detector.npz - nights": (2, "-: standard input cannot be mixed with other recordings"),
+    "detector.npz nights --formt csv": (2, "--formt"),
+    "detector.npz nights long --out found --format json": (2, "too long a name for a result .json"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_words(words, tmp_path, capsys, monkeypatch):
+    """Options before paths and behind them; a name too long for a result ends that recording alone."""
+    status, said = WORDS[words]
+    monkeypatch.chdir(tmp_path)
+    tone_detector("uni").save("detector.npz")
+    files("a.wav", "b/a.wav", f"../long/{LONG}")()
+    with pytest.raises(SystemExit) as stop:
+        detect.main(words.split())
+        raise SystemExit(0)
+    out, err = capsys.readouterr()
+    assert stop.value.code == status and said in out + err and "Traceback" not in err
+    if "found" in words:
+        kind = ".json" if "json" in words else ".csv"
+        assert Path(f"found/b/a.wav{kind}").exists() or Path(f"found/nights/b/a.wav{kind}").exists()
+
+
 def test_there_are_enough_rows():
     assert len(SOUNDS) >= 40 and len(STREAMS) >= 10 and len(FOLDERS) >= 10 and len(EVENTS) >= 10
     assert len(ARRAYS) >= 10 and len(MACHINES) + len(FILE_SYSTEMS) >= 12
