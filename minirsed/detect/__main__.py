@@ -77,8 +77,8 @@ def _add_live_options(live):
     live.add_argument(
         "--raw",
         action="store_true",
-        help="standard input is raw PCM, whatever its first bytes look like (default: WAV, or raw PCM where one of the "
-        "three options --rate, --channels and --sample-format is given)",
+        help="take standard input as raw PCM without a look at its first bytes; one of the options --rate, --channels "
+        "and --sample-format says that it is raw as well",
     )
     live.add_argument("--device", metavar="NAME", help="number or name of the microphone (default: the system's)")
     live.add_argument(
