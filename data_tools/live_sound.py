@@ -111,9 +111,14 @@ def _skip(file, n_bytes):
     return True
 
 
-def _require_end(file, name, after_s):
+def _padding(file, size):
+    """Read the byte that makes a chunk of `size` bytes even; returned if it is the first of the next chunk instead."""
+    return file.read(size % 2).strip(b"\0")
+
+
+def _require_end(file, name, after_s, padding):
     """Read what follows the samples of a WAV file; InputError: it may be sound."""
-    while header := file.read(8):
+    while header := padding + file.read(8 - len(padding)):
         kind, size = header[:4], int.from_bytes(header[4:], "little")
         if not any(header):
             while rest := file.read(1 << 16):
@@ -122,7 +127,8 @@ def _require_end(file, name, after_s):
             else:
                 return  # room that a recorder had set aside
         elif is_chunk(kind):
-            _skip(file, size + size % 2)
+            _skip(file, size)
+            padding = _padding(file, size)
             continue
         elif len(header) < 8:
             return
@@ -173,8 +179,8 @@ def pcm_blocks(file, pcm, name, first=b"", block_s=BLOCK_S):
         if len(y):
             yield y
     if n_left == 0:
-        file.read(pcm.n_bytes % 2)
-        _require_end(file, name, pcm.n_bytes / frame_bytes / pcm.sr)
+        after_s = pcm.n_bytes / frame_bytes / pcm.sr
+        _require_end(file, name, after_s, _padding(file, pcm.n_bytes))
 
 
 def _bytes_of(sample_format):

@@ -10,6 +10,7 @@ and the first part alone where recordings were joined end to end. So `data_tools
 
 import functools
 import io
+import itertools
 import os
 import re
 import struct
@@ -265,8 +266,10 @@ def _examine(path, form, size, changed):
 
 def _riff_end(data, order="<", sound=b"data"):
     wide = None  # size of the sound in 64 bits (RF64)
-    position, seen = 12, False
+    position, size, seen = 12, 0, False
     while position + 8 <= len(data):
+        if size % 2 and not is_chunk(data[position : position + 4]):
+            position -= 1  # written without the byte that makes a chunk even
         kind, size = data[position : position + 4], data.number(f"{order}I", position + 4)
         if not is_chunk(kind):
             break
@@ -304,15 +307,16 @@ def _au_end(data):
 
 
 def _w64_end(data):
-    return data.number("<Q", 16)
+    return data.number("<Q", 16) if data[:4] == b"riff" else None
 
 
 def _flac_end(data):
-    return next(data.places(rb"fLaC[\0\x80]\0\0\x22", 4), None)
+    _, second, *_ = [*itertools.islice(data.places(rb"fLaC[\0\x80]\0\0\x22", 0), 2), None, None]  # a tag may come first
+    return second
 
 
 def _ogg_end(data):
-    position = 0
+    position = next(data.places(b"OggS", 0), 0)
     while data[position : position + 4] == b"OggS" and data.number("B", position + 5) & 2:
         n_segments = data.number("B", position + 26)
         position += 27 + n_segments + sum(data[position + 27 : position + 27 + n_segments])

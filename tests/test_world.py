@@ -95,6 +95,7 @@ WAV16, AIFF16, CAF16, AU16 = (encoded(format=form, subtype="PCM_16") for form in
 N_BYTES = round(SECONDS * SR) * 2
 UNIT = noise()
 BOX = struct.pack(">I", 32) + b"ftyp%b" + bytes(2000)
+UNPADDED = b"note" + struct.pack("<I", 5001) + 5001 * b"n"
 METADATA = b"iXML" + struct.pack("<I", 600_000) + 150_000 * b"text"
 BEHIND = "follow behind the end of the sound at"
 SOUNDS = {
@@ -133,6 +134,8 @@ SOUNDS = {
     "WAV: size of the sound 0": (lambda: with_size(WAV16, b"data", "<I", 0), BEHIND),
     "WAV: a large chunk behind the sound": (lambda: WAV16 + METADATA, SECONDS),
     "WAV: room set aside behind the sound": (lambda: WAV16 + bytes(100_000), SECONDS),
+    "WAV: chunks of odd length without padding": (lambda: WAV16 + 2 * UNPADDED, SECONDS),
+    "WAV: 8 bits, of odd length": (lambda: encoded(UNIT[:-1], format="WAV", subtype="PCM_U8") + METADATA, SECONDS),
     "WAV: big-endian, RIFX": (lambda: encoded(format="WAV", subtype="PCM_16", endian="BIG"), SECONDS),
     "WAV: extensible": (lambda: encoded(format="WAVEX"), SECONDS),
     "RF64": (lambda: encoded(format="RF64"), SECONDS),
@@ -154,6 +157,8 @@ SOUNDS = {
         lambda: flac_of_no_length(encoded(noise(sr=16000), 16000, format="FLAC")), SECONDS
     ),
     "FLAC: a length beyond belief": (lambda: flac_of_length(encoded(format="FLAC"), 2**32 - 1), SECONDS),
+    "FLAC: a tag in front": (lambda: ID3 + encoded(format="FLAC"), SECONDS),
+    "FLAC: a tag in front, two joined": (lambda: ID3 + 2 * encoded(format="FLAC"), BEHIND),
     "FLAC: two joined": (lambda: 2 * encoded(format="FLAC"), BEHIND),
     "Ogg: Vorbis, chained": (lambda: ogg(0) + ogg(1), BEHIND),
     "Ogg: Opus": (lambda: ogg(0, 48000, subtype="OPUS"), SECONDS),
@@ -207,6 +212,10 @@ STREAMS = {
     "WAV of unknown length, as sox writes it": (lambda: with_size(WAV16, b"data", "<I", 0x7FFFF7C0), "", SECONDS),
     "WAV of unknown length, 0": (lambda: with_size(WAV16, b"data", "<I", 0), "", SECONDS),
     "WAV with metadata behind the sound": (lambda: WAV16 + METADATA, "", SECONDS),
+    "WAV with chunks of odd length without padding": (lambda: WAV16 + 2 * UNPADDED + METADATA, "", SECONDS),
+    "WAV of odd length": (
+        lambda: encoded(UNIT[:-1], format="WAV", subtype="PCM_U8") + METADATA, "", round(SECONDS * SR - 1) / SR
+    ),
     "WAV with metadata before the sound": (lambda: WAV16[:12] + METADATA + WAV16[12:], "", SECONDS),
     "WAV with room behind the sound": (lambda: WAV16 + bytes(100_000), "", SECONDS),
     "WAV of another rate than the options say": (lambda: WAV16, "--rate 8000", SECONDS),
