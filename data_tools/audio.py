@@ -25,6 +25,7 @@ SAMPLE_RATE = 44100  # Hz; every mixture and every model of this project
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus")  # what libsndfile decodes everywhere
 CLIP_S = 30.0  # seconds: the length of a mixture, and of the pieces of a long background
 RESAMPLERS = ("soxr", "kaiser_best")
+LOWEST_RATE = 1000  # Hz; a damaged header with less would make an hour of a second
 LONGEST = 2**48  # samples; libsndfile says more where a header gives no length
 LEAD = 20 * 1152  # samples of MP3 to decode before those wanted: a frame is made of bits of those before it
 BLOCK = 1 << 20  # samples decoded at a time where the length is not known, or hard to believe
@@ -172,7 +173,8 @@ def open_sound(path):
     Raises
     ------
     InputError
-        It cannot be opened, or there is more sound in it than libsndfile would read; the message says why, or how much.
+        It cannot be opened, its rate is no rate of sound, or there is more in it than libsndfile would read; the
+        message says why, or how much.
     """
     import soundfile
 
@@ -192,6 +194,9 @@ def open_sound(path):
             kind = kind_of(file.read(N_BYTES))
         looks = f"; it looks like {kind}" if kind else ""
         raise InputError(f"{path}: not a readable sound file ({reason_of(error)}{looks})") from error
+    if file.samplerate < LOWEST_RATE:
+        file.close()
+        raise InputError(f"{path}: has a sample rate of {file.samplerate} Hz; expected at least {LOWEST_RATE}")
     if n_bytes := bytes_behind(path, file.format):
         end_s = min(file.frames, LONGEST) / file.samplerate
         file.close()

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_tools.audio import SAMPLE_RATE, fault_of
+from data_tools.audio import LOWEST_RATE, SAMPLE_RATE, fault_of
 from data_tools.downmix import Downmix
 from data_tools.errors import InputError, require_extra
 from data_tools.sound_ends import is_chunk
@@ -88,6 +88,8 @@ def read_wav_header(file, name, raw=False):
             wav = PcmFormat(sr, n_channels, WAV_FORMATS[code, bits])
     if wav is None:
         raise InputError(f"{name}: WAV without a format chunk")
+    if wav.sr < LOWEST_RATE:
+        raise InputError(f"{name}: has a sample rate of {wav.sr} Hz; expected at least {LOWEST_RATE}")
     if start[:4] == b"RF64" and size == 0xFFFFFFFF and 0 < wide < 2**63:
         return wav._replace(n_bytes=wide), b""
     return wav._replace(n_bytes=size if 0 < size < UNKNOWN_SIZE else None), b""

@@ -127,6 +127,7 @@ SOUNDS = {
     "MP3: two of different rates joined": (lambda: mp3() + mp3(noise(sr=22050), 22050), BEHIND),
     "MP3: cut short": (lambda: mp3()[:40_000], None),
     "MP3: noise in the middle": (lambda: (m := mp3())[:20_000] + bytes(range(7, 250)) * 4 + m[20_000:], SECONDS),
+    "WAV: a rate of 1 Hz": (lambda: encoded(sr=1, y=UNIT, format="WAV"), "has a sample rate of 1 Hz"),
     "WAV: two joined": (lambda: WAV16 + WAV16, "not a readable"),
     "WAV: size of the sound too small": (lambda: with_size(WAV16, b"data", "<I", N_BYTES // 2), BEHIND),
     "WAV: size of the sound ffffffff": (lambda: with_size(WAV16, b"data", "<I", 0xFFFFFFFF), SECONDS),
@@ -224,6 +225,7 @@ STREAMS = {
     "WAV that says less than it has": (
         lambda: with_size(WAV16, b"data", "<I", N_BYTES // 2), "", "more follows behind the end of its sound at 3.0 s"
     ),
+    "WAV of 1 Hz": (lambda: encoded(sr=1, y=UNIT, format="WAV"), "", "has a sample rate of 1 Hz"),
     "nothing": (bytes, "", "no samples"),
     "raw PCM, unsaid": (lambda: RAW, "", NOT_WAV),
     "raw PCM, said": (lambda: RAW, "--raw", SECONDS),
@@ -627,6 +629,7 @@ WORDS = {
     "detector.npz --out found --plot nights/": (0, ""),
     "--threads 1 detector.npz --thres0 0.5 nights/a.wav --all-events nights/b/a.wav": (0, "b/a.wav\n"),
     "detector.npz nights --out": (2, "--out"),
+    "detector.npz - --rate 44": (2, "--rate is 44: expected Hz, at least 1000"),
     "detector.npz --live nights": (2, "give either recordings or --live"),
     "detector.npz - nights": (2, "-: standard input cannot be mixed with other recordings"),
     "detector.npz nights --formt csv": (2, "--formt"),

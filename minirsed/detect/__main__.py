@@ -105,6 +105,10 @@ def main(argv=None):
     """Run the command."""
     arguments = parse_arguments(argv)
     require_positive(arguments, "threads", "rate", "channels")
+    from data_tools.audio import LOWEST_RATE
+
+    if arguments.rate is not None and arguments.rate < LOWEST_RATE:
+        raise InputError(f"--rate is {arguments.rate}: expected Hz, at least {LOWEST_RATE}")
     piped = "-" in arguments.paths
     if piped and len(arguments.paths) > 1:
         raise InputError("-: standard input cannot be mixed with other recordings")
