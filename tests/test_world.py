@@ -11,6 +11,7 @@ import stat
 import struct
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,13 +21,16 @@ import soundfile
 
 from data_tools import synthesize
 from data_tools.audio import SAMPLE_RATE, audio_header, read_audio
+from data_tools.download.unpack import unpack
 from data_tools.errors import InputError
 from data_tools.files import exclusive
 from data_tools.live_sound import PcmFormat, pcm_blocks, read_wav_header
 from data_tools.sound_blocks import file_blocks
 from data_tools.sound_ends import mpeg_frame
 from data_tools.soundbank import SoundBank
+from minirsed.analysis.plots import curves
 from minirsed.detect import __main__ as detect
+from minirsed.run.metrics import METRICS
 from tests.conftest import tone_detector
 from tests.test_train_command import own_sounds
 
@@ -551,6 +555,33 @@ def test_what_a_kill_left_is_removed(tmp_path, monkeypatch):
     detect.main(["detector.npz", "nights", "--out", "found"])
     synthesize.main(["--class", "babycry", "-n", "1", "--jobs", "1", "--out", "mixed"])
     assert not any(path.exists() for path in left) and Path("found/notes.tmp").exists()
+
+
+def test_a_picture_is_whole_or_the_old_one(tmp_path, monkeypatch):
+    """A disk that is full half way through one leaves the picture as it was; the error names it."""
+    from matplotlib.figure import Figure
+
+    path = tmp_path / "curves.png"
+    path.write_bytes(b"old")
+
+    def half(figure, file, **options):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", half)
+    with pytest.raises(OSError) as error:
+        curves([dict.fromkeys(METRICS, 1.0) | {"epoch": 1}], path, "a run")
+    assert error.value.filename == str(path) and path.read_bytes() == b"old" and os.listdir(tmp_path) == ["curves.png"]
+
+
+def test_an_archive_on_a_full_disk(tmp_path, monkeypatch):
+    """What could not be unpacked is named."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("b/c.wav", WAV16)
+    monkeypatch.setattr(os, "fsync", fails(errno.ENOSPC, is_file, os.fsync))
+    with pytest.raises(OSError) as error:
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+    assert error.value.filename == str(tmp_path / "out/b/c.wav")
 
 
 def test_no_two_write_mixtures_into_one_folder(tmp_path, capsys):
