@@ -96,3 +96,20 @@ def test_without_a_cache_each_start_compiles(tmp_path, compiled_once, fault, lin
     found, hits, lines = run(tmp_path, fault)
     assert (found, hits) == (compiled_once[1], 0)
     assert len(lines) == 1 and line in lines[0]
+
+
+IN_WORKERS = """
+import multiprocessing
+from minirsed.kernels.compiling import _say
+if __name__ == "__main__":
+    _say("there is no folder")
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        pool.map(_say, 4 * ["there is no folder"], 1)
+"""
+
+
+def test_workers_do_not_say_it_again(tmp_path):
+    (tmp_path / "said.py").write_text(IN_WORKERS)
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run([sys.executable, "said.py"], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert result.returncode == 0 and result.stderr == "minirsed: there is no folder\n"
