@@ -87,6 +87,29 @@ class Downmix:
         return np.where(cancelled, with_sound, MEAN).tolist()
 
 
+def downmix(y, sr):
+    """One channel of an array by the rule of `Downmix`.
+
+    Parameters
+    ----------
+    y : (samples,) or (samples, channels) float array
+    sr : float
+        Rate in Hz.
+
+    Returns
+    -------
+    (samples,) : `y` itself if it has one dimension, else float64
+
+    Raises
+    ------
+    ValueError
+        `sr` is no rate.
+    """
+    if not 0 < sr < np.inf:
+        raise ValueError(f"sr is {sr}: expected a sample rate in Hz, above 0")
+    return y if y.ndim == 1 else Downmix(y.shape[1], sr).push(y, last=True)
+
+
 def to_mono(y):
     """Mean of the channels: (frames, channels) → (frames,)."""
     return sum(y.T[1:], start=y[:, 0]) / y.shape[1]  # column by column: 15 times as fast as a mean over short rows

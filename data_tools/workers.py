@@ -74,8 +74,8 @@ def in_processes(function, calls, n_jobs):
     calls : list of tuple
         Arguments; they are sent to the processes.
     n_jobs : int
-        Processes. With one, one call, or where there can be no others, all happens in this process: others take a second
-        to start.
+        Processes. With one, with one call, or where there can be no others, all happens in this process: others take
+        a second to start.
 
     Yields
     ------

@@ -460,6 +460,8 @@ def test_a_stream_has_the_channels_of_a_file(tmp_path):
     y, stream, rng = stereo(UNIT, -UNIT), tone_detector("uni").stream(), np.random.default_rng(0)
     soundfile.write(tmp_path / "a.wav", y, SR, subtype="DOUBLE")
     expected = tone_detector("uni").detect(read_audio(tmp_path / "a.wav")).frame_probabilities
+    of_array = tone_detector("uni").detect(y).frame_probabilities
+    np.testing.assert_array_equal(of_array, expected)
     found, n = [], 5000
     while len(y):
         stream.push(y[:n])
