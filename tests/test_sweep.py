@@ -503,7 +503,7 @@ def test_wrong_requests_end_in_one_line(finished, sweep_place):
         (["--jobs", "0"], ["--jobs is 0"]),
         (["--alpha", "1", "1"], ["names a value twice"]),
         (
-            ["--class", "pong", "--epochs", "3", "--arch", "uni", "--out", "whole"],
+            [*GRID, "--epochs", "3", "--out", "whole"],
             ["holds a run with --epochs 2, not 3"],
         ),
         (["--class", "ping", "--out", "sounds/split.csv"], ["split.csv"]),
