@@ -25,6 +25,8 @@ HEADER_NAMES = {
     "label": ("event_label", "label", "class"),
 }
 COLUMNS = tuple(HEADER_NAMES)
+QUOTE = '"'
+BEGINNINGS = (QUOTE, "\ufeff")  # that a reader takes away: a quote, a byte order mark
 
 
 def read_event_list(path):
@@ -86,7 +88,8 @@ def write_event_list(path, events):
     Raises
     ------
     InputError
-        A name or label is empty, contains a tab or a line break, or begins with a quote; or a time is not finite.
+        A name or label is no field (`is_field`), a label is "none", some events have a label and others none, or a time
+        is not finite.
     OSError
         `path` cannot be written.
     """
@@ -99,11 +102,34 @@ def write_event_list(path, events):
                 raise InputError(f"{path}: {file} has the times {onset_s}, {offset_s}; expected finite seconds")
             rows.append([file, repr(float(onset_s)), repr(float(offset_s)), *label])
     for row in rows:
-        for text in row:
-            if not text or text != text.strip() or text.startswith('"') or set(text) & set("\t\r\n\0"):
-                raise InputError(f"{path}: {text!r} cannot be a field of an event list")
+        if not all(map(is_field, row)) or not is_label(row[-1]) and len(row) > 3:
+            fault = next((text for text in row if not is_field(text)), row[-1])
+            raise InputError(f"{path}: {fault!r} cannot be a field of an event list")
+    if {3, 4} <= set(map(len, rows)):
+        raise InputError(f"{path}: some events have a label and others have none")
+    if all(len(row) == 1 for row in rows):  # or a comma in a name would be taken for what separates columns
+        rows = [[f'"{name.replace(QUOTE, 2 * QUOTE)}"' if set(name) & set(";,") else name] for [name] in rows]
     with atomic_write(path, "w") as file:
         file.writelines("\t".join(row) + "\n" for row in rows)
+
+
+def is_field(text):
+    """Whether a name or label can be written into an event list and read back the same."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # of a file name that is no UTF-8
+        return False
+    return (
+        0 < len(text) < csv.field_size_limit()
+        and text == text.strip()
+        and text[0] not in BEGINNINGS
+        and not set(text) & set("\t\r\n\0")
+    )
+
+
+def is_label(text):
+    """Whether it can be a label: a field, and not "none", which stands for no event."""
+    return is_field(text) and text.lower() != "none"
 
 
 def read_lines(path):

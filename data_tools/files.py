@@ -19,6 +19,8 @@ except ImportError:  # Windows has no such lock: do not start two processes on o
     fcntl = None
 
 TEMPORARY = ".tmp"  # suffix of files that are not complete
+# how shares and odd file systems say that they have no modes, no locks, or nothing to sync
+UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 @contextlib.contextmanager
@@ -49,17 +51,18 @@ def atomic_write(path, mode="wb", previous=None):
     if path.exists() and not path.is_file():  # a rename would put a file in the place of a device, a pipe
         raise InputError(f"{path}: {not_a_file(path)}; expected the name of a file to write")
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-    with _named(path):
+    with naming(path):
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:48]}.", suffix=TEMPORARY)
     try:
-        with _named(path), os.fdopen(descriptor, mode, **text) as file:
+        with naming(path), os.fdopen(descriptor, mode, **text) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes it private, but the result is an ordinary file
-        if previous is not None and path.exists():
-            os.replace(path, previous)
-        os.replace(temporary, path)
+            sync(file)
+        with _if_supported(errno.EPERM, errno.EACCES):
+            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes it private, but the result is an ordinary file
+        with naming(path):
+            if previous is not None and path.exists():
+                os.replace(path, previous)
+            os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -68,14 +71,31 @@ def atomic_write(path, mode="wb", previous=None):
 
 
 @contextlib.contextmanager
-def _named(path):
-    """Make an OSError name `path` instead of the temporary file, or of no file ("No space left on device")."""
+def naming(path):
+    """Make an OSError name `path` instead of a temporary file, or of no file ("No space left on device")."""
     try:
         yield
     except OSError as error:
         if error.filename is None or str(error.filename).endswith(TEMPORARY):
             error.filename = str(path)
         raise
+
+
+@contextlib.contextmanager
+def _if_supported(*also):
+    """Go on where the file system has no such operation; `also`: further numbers of errors that say so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in UNSUPPORTED | set(also):
+            raise
+
+
+def sync(file):
+    """Have what was written to an open file on the disk, where the file system can say when it is."""
+    file.flush()
+    with _if_supported():
+        os.fsync(file.fileno())
 
 
 def equal_files(paths):
@@ -121,9 +141,12 @@ def _digest(path):
     return digest.digest()
 
 
-def remove_temporaries(folder):
-    """Remove temporary files of processes killed in `atomic_write`, from a folder that no process is writing to."""
-    for path in Path(folder).glob(f".*{TEMPORARY}"):
+def remove_temporaries(folder, *, below=False):
+    """Remove temporary files of processes killed in `atomic_write`, from a folder that no process is writing to.
+
+    With `below`, from the folders in it as well.
+    """
+    for path in Path(folder).glob(f"{'**/' if below else ''}.*{TEMPORARY}"):
         path.unlink()
 
 
@@ -232,13 +255,14 @@ def _umask():
 
 
 def sync_folder(folder):
-    """Make a rename survive a power cut (POSIX only: Windows cannot sync a folder)."""
+    """Make a rename survive a power cut, where the system can sync a folder (Windows and some shares cannot)."""
     if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with naming(folder), _if_supported(errno.EBADF, errno.EACCES, errno.EPERM):
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -265,6 +289,6 @@ def exclusive(lock, doing):
                 reason = f"another process is {doing} it; start again when it is done"
                 raise InputError(f"{lock.parent}: {reason}") from None
             except OSError as error:
-                if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
-                    raise  # those three mean a network file system without locks, treated like Windows
+                if error.errno not in UNSUPPORTED | {errno.ENOLCK}:
+                    raise  # those mean a network file system without locks, treated like Windows
         yield

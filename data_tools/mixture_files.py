@@ -7,7 +7,7 @@ from data_tools.audio import CLIP_S, SAMPLE_RATE
 from data_tools.errors import InputError
 from data_tools.files import atomic_write
 from data_tools.mixing import naming_all, quantize24, render
-from data_tools.workers import spared_from_ctrl_c
+from data_tools.workers import processes, spared_from_ctrl_c
 
 MIXTURE_BYTES = int(CLIP_S * SAMPLE_RATE) * 3  # of samples in a file; its header is not counted
 CHUNK = 8  # recipes that a worker gets at a time
@@ -23,7 +23,7 @@ def write_mixtures(bank, recipes, folder, n_jobs=1):
     folder : str or Path
         Must exist.
     n_jobs : int
-        Number of processes, -1 for all cores. The files do not depend on it.
+        Number of processes, -1 for all cores; one where there can be no others. The files do not depend on it.
 
     Yields
     ------
@@ -45,6 +45,7 @@ def write_mixtures(bank, recipes, folder, n_jobs=1):
             raise InputError(f"{recipe.name}: two recipes have this name")
         names.add(recipe.name)
 
+    n_jobs = processes(n_jobs)
     import joblib
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 

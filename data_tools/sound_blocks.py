@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 
-from data_tools.audio import SAMPLE_RATE, fault_of, hushed, open_sound, reason_of, to_mono
+from data_tools.audio import SAMPLE_RATE, fault_of, hushed, open_sound, reason_of
+from data_tools.downmix import Downmix
 from data_tools.errors import InputError
 
 BLOCK_S = 10.0  # a block of 48 kHz stereo takes 8 MB as float64
@@ -75,31 +76,32 @@ def file_blocks(path, *, block_s=BLOCK_S, progress=None):
         As in `data_tools.audio.read_audio`. If the file is damaged, the message says after which second.
     """
     with open_sound(path) as file:
+        file.seekable = lambda: False  # or soundfile would seek behind each read, which leaves gaps in MP3
         sr, n_expected = file.samplerate, max(file.frames, 1)
-        resampler, n_read = StreamResampler(sr), 0
+        mix, resampler, n_read = Downmix(file.channels, sr), StreamResampler(sr), 0
         while True:
             y = _decode(file, path, n_read / sr, max(1, round(block_s * sr)))
-            n_read += len(y)
-            resampled = resampler.push(y, last=len(y) == 0)
+            last, start_s, n_read = len(y) == 0, n_read / sr, n_read + len(y)
+            y = mix.push(y, last=last)
+            if fault := fault_of(y):
+                raise InputError(f"{path}: {fault} (after {start_s:.1f} s)")
+            resampled = resampler.push(y, last=last)
             if len(resampled):
                 yield resampled
             if progress:
                 progress(min(1.0, n_read / n_expected))
-            if len(y) == 0:
+            if last:
                 break
     if n_read == 0:
         raise InputError(f"{path}: no samples")
 
 
 def _decode(file, path, start_s, n_frames):
-    """Return the next samples of a file, mono: (samples,), empty at its end."""
+    """Return the next samples of a file, (frames, channels), none at its end."""
     import soundfile
 
     try:
         with hushed(file.format == "MP3"):
-            y = to_mono(file.read(n_frames, dtype="float64", always_2d=True))
+            return file.read(n_frames, dtype="float64", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise InputError(f"{path}: damaged sound file, after {start_s:.1f} s ({reason_of(error)})") from error
-    if fault := fault_of(y):
-        raise InputError(f"{path}: {fault} (after {start_s:.1f} s)")
-    return y

@@ -13,7 +13,7 @@ from pathlib import Path
 from data_tools.audio import RESAMPLERS
 from data_tools.console import Parser, Several, add_jobs, command, require_positive, subset_name
 from data_tools.errors import InputError
-from data_tools.files import atomic_write, folder_size, require_space
+from data_tools.files import atomic_write, exclusive, folder_size, remove_temporaries, require_space
 from data_tools.mixture_files import MIXTURE_BYTES
 from data_tools.official import SUBSET_NAMES
 from data_tools.recipes import (
@@ -139,12 +139,14 @@ def main(argv=None):
 
     bank = open_bank(args.bank, screening=not args.no_screening, resampler=args.resampler)
     sets = _read_sets(args.recipes, bank) if args.recipes else _draw_sets(args, bank)
-    args.out.mkdir(parents=True, exist_ok=True)
-    for recipe_set in sets:
-        _write_lists(args.out, recipe_set)
     recipes = [recipe for recipe_set in sets for recipe in recipe_set.recipes]
-    files = write_mixtures(bank, recipes, args.out, args.jobs)
-    written = sum(tqdm(files, total=len(recipes), unit="file", disable=None))
+    args.out.mkdir(parents=True, exist_ok=True)
+    with exclusive(args.out / ".lock", "writing mixtures into"):
+        remove_temporaries(args.out)
+        for recipe_set in sets:
+            _write_lists(args.out, recipe_set)
+        files = write_mixtures(bank, recipes, args.out, args.jobs)
+        written = sum(tqdm(files, total=len(recipes), unit="file", disable=None))
     screened_out = sum(recipe_set.n_screened_out for recipe_set in sets)
     print(f"{args.out}: {written} mixtures written, {len(recipes) - written} were there, {screened_out} screened out")
 

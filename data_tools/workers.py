@@ -1,10 +1,49 @@
-"""Work for several processes, and what Ctrl-C does to them."""
+"""Work for several processes: whether there can be any, and what Ctrl-C does to them."""
 
 import contextlib
+import functools
+import logging
+import multiprocessing
+import os
 import signal
 import threading
+import warnings
 
 from data_tools.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+def processes(n):
+    """As many processes as may be used instead of `n` (-1: one a core): 1 where the system gives them no semaphores.
+
+    That is so where /dev/shm is missing or read-only, as in some containers, and with JOBLIB_MULTIPROCESSING=0. It
+    costs time alone, and one line on standard error. Call it before joblib is imported, which says so less plainly.
+    """
+    if n == 1 or not (reason := _no_semaphores()):
+        return n
+    _say_once(f"there can be no worker processes here ({reason}), so one process does all the work")
+    return 1
+
+
+@functools.cache
+def _no_semaphores():
+    """Why processes cannot share a lock; None if they can."""
+    if os.environ.get("JOBLIB_MULTIPROCESSING") == "0":
+        return "JOBLIB_MULTIPROCESSING=0"
+    try:
+        multiprocessing.Lock()
+    except (ImportError, OSError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import joblib  # noqa: F401  warns when it is imported first
+        return f"no semaphores: {getattr(error, 'strerror', None) or error}"
+    return None
+
+
+@functools.cache
+def _say_once(message):
+    log.warning("minirsed: %s", message)
 
 
 @contextlib.contextmanager
@@ -35,7 +74,8 @@ def in_processes(function, calls, n_jobs):
     calls : list of tuple
         Arguments; they are sent to the processes.
     n_jobs : int
-        Processes. With one, or one call, all happens in this process: others take a second to start.
+        Processes. With one, with one call, or where there can be no others, all happens in this process: others take
+        a second to start.
 
     Yields
     ------
@@ -46,8 +86,8 @@ def in_processes(function, calls, n_jobs):
     InputError
         A process was killed; or as `function`.
     """
-    n_jobs = min(n_jobs, len(calls))
-    if n_jobs <= 1:
+    n_jobs = processes(max(1, min(n_jobs, len(calls))))
+    if n_jobs == 1:
         for call in calls:
             yield function(*call)
         return

@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data_tools.downmix import downmix
 from data_tools.errors import InputError
 from minirsed.activations import sigmoid
 from minirsed.decode import decode
-from minirsed.features import lfbe, run_to_seconds
+from minirsed.features import checked_waveform, lfbe, run_to_seconds
 from minirsed.listening.inputs import INPUTS
 from minirsed.listening.segments import strongest_segment, strongest_segments
 from minirsed.model import ModelConfig, forward, param_shapes
@@ -96,7 +97,7 @@ class Detector:
         Parameters
         ----------
         y : (samples,) or (samples, channels) float array
-            Waveform in [−1, 1].
+            Waveform in [−1, 1]. Channels are averaged, but where they cancel one of them is taken, as in files.
         sr : int
             Sample rate in Hz.
 
@@ -109,7 +110,7 @@ class Detector:
         ValueError
             Empty, not finite, or of another shape.
         """
-        logits = self.logits(lfbe(y, sr, **self.features)[None])
+        logits = self.logits(lfbe(downmix(checked_waveform(y), sr), sr, **self.features)[None])
         probability, frame_probabilities = self.probabilities(*logits)
         return self.decode(float(probability[0]), frame_probabilities[0])
 

@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data_tools.audio import HIGHEST_PEAK
 from minirsed.kernels import is_compiled
 
 SAMPLE_RATE = 44100  # Hz, paper Sec. 4
@@ -59,7 +60,8 @@ def lfbe(y, sr=SAMPLE_RATE, *, n_mels=N_MELS, win_s=WIN_S, hop_s=HOP_S, floor=PO
     Raises
     ------
     ValueError
-        `y` is empty, not floating point, of another shape, or holds NaN or Inf; a setting is out of range.
+        `y` is empty, not floating point, of another shape, or holds NaN, Inf or samples far beyond full scale, as a
+        file that is refused; a setting is out of range.
 
     Warns
     -----
@@ -69,7 +71,7 @@ def lfbe(y, sr=SAMPLE_RATE, *, n_mels=N_MELS, win_s=WIN_S, hop_s=HOP_S, floor=PO
     win, hop = _window_and_hop(win_s, hop_s)
     if n_mels != int(n_mels) or n_mels < 1:
         raise ValueError(f"n_mels is {n_mels}: expected a whole number of bands, at least 1")
-    y = _checked_waveform(y)
+    y = checked_waveform(y)
     if not 0 < floor < np.inf:
         raise ValueError(f"floor is {floor}: expected a power above 0")
     if not (np.isfinite(sr) and sr > 0):
@@ -210,7 +212,7 @@ def _window_and_hop(win_s, hop_s):
     return round(win_s * SAMPLE_RATE), round(hop_s * SAMPLE_RATE)
 
 
-def _checked_waveform(y):
+def checked_waveform(y):
     """`y` as an array, or a ValueError that says what is wrong with it."""
     y = np.asarray(y)
     if y.dtype.newbyteorder("=") not in (np.float32, np.float64):
@@ -225,12 +227,11 @@ def _checked_waveform(y):
     step = 1 << 16  # in pieces, so that an hour of audio needs no hour of booleans
     for first in range(0, len(y), step):
         piece = y[first : first + step]
-        with np.errstate(over="ignore", invalid="ignore"):
-            suspicious = not np.isfinite(piece.sum())  # cheaper than a test of each sample; may just overflow
-        if suspicious:
-            bad = np.argwhere(~np.isfinite(piece))
-            if len(bad):
-                raise ValueError(f"y holds NaN or Inf, first at sample {first + bad[0, 0]}")
+        peak = np.maximum(piece.max(), -piece.min())  # NaN if any sample is
+        if not np.isfinite(peak):
+            raise ValueError(f"y holds NaN or Inf, first at sample {first + np.argwhere(~np.isfinite(piece))[0, 0]}")
+        if peak > HIGHEST_PEAK:
+            raise ValueError(f"y has samples up to {peak:.3g}; full scale is 1, expected at most {HIGHEST_PEAK:g}")
     return y
 
 

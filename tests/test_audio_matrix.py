@@ -152,9 +152,18 @@ def test_links_are_followed_but_not_round_and_round(tmp_path):
 
 
 def test_all_sounds_that_cannot_be_used_are_named_when_one_is_found(tmp_path):
-    """Also those of other subsets: nobody should have to start once for each. In mixtures as files likewise."""
+    """Also those of other subsets: nobody should have to start once for each. The same in mixtures as files.
+
+    Events whose active part is not listed are read, and named together, as soon as the folder is opened.
+    """
     root = own_sounds(tmp_path / "sounds", event=np.full(20000, np.nan), background=np.zeros(12 * SR))
     soundfile.write(root / "events" / "ping" / "3.wav", np.full(20000, 1000.0), SR, subtype="FLOAT")  # in eval
+    with pytest.raises(InputError) as error:
+        SoundBank.from_folder(root)
+    heading, *lines = str(error.value).splitlines()
+    assert heading == "2 sounds cannot be used:"
+    assert [line.partition("/ping/")[2].partition(":")[0] for line in lines] == ["0.wav", "3.wav"]
+    (root / "events/events.csv").write_text("file,onset_s,offset_s\nping/0.wav,0.0,0.4\nping/3.wav,0.0,0.4\n")
     bank = SoundBank.from_folder(root)
     recipes = draw_recipes(bank, "ping", "train", 16, 0)
     (tmp_path / "out").mkdir()

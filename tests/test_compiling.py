@@ -108,3 +108,20 @@ def test_blas_is_that_of_numpy_whatever_else_is_loaded():
         assert processor()["blas"] == before and before != "unknown" and "," not in before, (before, processor())
     """
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
+IN_WORKERS = """
+import multiprocessing
+from minirsed.kernels.compiling import _say
+if __name__ == "__main__":
+    _say("there is no folder")
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        pool.map(_say, 4 * ["there is no folder"], 1)
+"""
+
+
+def test_workers_do_not_say_it_again(tmp_path):
+    (tmp_path / "said.py").write_text(IN_WORKERS)
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run([sys.executable, "said.py"], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert result.returncode == 0 and result.stderr == "minirsed: there is no folder\n"

@@ -7,9 +7,12 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from data_tools.errors import InputError
-from data_tools.event_lists import read_event_list
+from data_tools.event_lists import is_field, is_label, read_event_list
+from data_tools.label_tracks import read_label_track
 from minirsed.console.options import counted
 from minirsed.detect import __main__ as detect
 from minirsed.detect.formats import FORMATS, RAVEN_COLUMNS, clock, text_of
@@ -172,3 +175,26 @@ def test_words():
         *("0:00:00", "0:00:59", "0:01:00", "1:01:01", "24:00:00")
     ]
     assert [counted(n, "event") for n in (0, 1, 2)] == ["0 events", "1 event", "2 events"]
+
+
+TEXTS = st.text(st.one_of(st.sampled_from("\t;,\"' \n\\\ufeff0.5"), st.characters()), min_size=1, max_size=9)
+TIMES = st.floats(0, 1e5)
+
+
+@settings(max_examples=150)
+@given(name=TEXTS, label=TEXTS, times=st.lists(st.tuples(TIMES, TIMES, st.floats(0, 1)), min_size=1, max_size=3))
+@pytest.mark.parametrize(("form", "places"), [("csv", 3), ("audacity", 6), ("raven", 6)])
+def test_what_is_written_reads_back_or_is_refused(form, places, name, label, times, tmp_path_factory):
+    """By the readers of `score`, whatever a recording and a class are called."""
+    path = tmp_path_factory.getbasetemp() / f"street.wav{FORMATS[form].suffix}"
+    found = Recording(4000.0, [Event(*time) for time in times], None, np.zeros(5))
+    try:
+        text = text_of(FORMATS[form], SimpleNamespace(label=label, thres0=0.5, thres1=0.5), [(name, found)])
+    except InputError:
+        assert not is_label(label) or form == "csv" and not is_field(name)
+        return
+    path.write_text(text, encoding="utf-8")
+    read = read_event_list(path) if form == "csv" else read_label_track(path)
+    expected = {(float(f"{onset:.{places}f}"), float(f"{offset:.{places}f}"), label) for onset, offset, _ in times}
+    assert list(read) == [name if form == "csv" else "street.wav"]
+    assert set(*read.values()) == expected

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_tools.errors import InputError
-from data_tools.event_lists import read_event_list, write_event_list
+from data_tools.event_lists import is_field, is_label, read_event_list, write_event_list
+from data_tools.label_tracks import read_label_track
 
 # The made-up example of the official format.
 EVENTS = {"mix_000.wav": [(3.25, 4.5, "gunshot")], "mix_001.wav": [], "mix_002.wav": [(0.5, 1e-05, "gunshot")]}
@@ -102,29 +103,56 @@ def test_cannot_be_opened(tmp_path):
             read_event_list(path)
 
 
+def test_names_without_events_hold_any_separator(tmp_path):
+    events = {"a;b.wav": [], "c,d.wav": [], 'e,"f".wav': [], "g.wav": []}
+    write_event_list(tmp_path / "list.csv", events)
+    assert read_event_list(tmp_path / "list.csv") == events
+
+
 def test_written_form(tmp_path):
     """Byte for byte the official form: tabs, line feeds, no header, shortest exact times."""
-    events = {"mix_000.wav": [(np.float64(3.25), 4.5, "gunshot")], "mix_001.wav": [], "c.wav": [(1, np.float32(0.5))]}
+    events = {"mix_000.wav": [(np.float64(3.25), 4.5, "gunshot")], "mix_001.wav": []}
+    events["c.wav"] = [(1, np.float32(0.5), "cry")]
     write_event_list(tmp_path / "list.csv", events)
-    expected = b"mix_000.wav\t3.25\t4.5\tgunshot\nmix_001.wav\nc.wav\t1.0\t0.5\n"
+    expected = b"mix_000.wav\t3.25\t4.5\tgunshot\nmix_001.wav\nc.wav\t1.0\t0.5\tcry\n"
     assert (tmp_path / "list.csv").read_bytes() == expected
     assert os.listdir(tmp_path) == ["list.csv"]
 
 
-CHARACTERS = st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])
-NAMES = st.text(CHARACTERS, min_size=1, max_size=9).filter(
-    lambda text: text == text.strip() and not text.startswith('"') and text.lower() != "none"
-)
+# every character, those more often that have a meaning somewhere
+CHARACTERS = st.one_of(st.sampled_from("\t;,\"' \n\r\0\ufeff\u2028\x85.#=-_5e\udce9"), st.characters())
+TEXTS = st.one_of(st.text(CHARACTERS, min_size=1, max_size=9), st.sampled_from(["none", "None", "file", "onset", "1"]))
+NAMES = TEXTS.filter(is_field)
 SECONDS = st.floats(allow_nan=False, allow_infinity=False)
 
 
-@settings(max_examples=25)  # each writes a file and waits for the disk
-@given(st.dictionaries(NAMES, st.lists(st.tuples(SECONDS, SECONDS, NAMES), max_size=3), min_size=1))
+@settings(max_examples=200)
+@given(
+    st.one_of(
+        st.dictionaries(NAMES, st.just([])),
+        st.dictionaries(NAMES, st.lists(st.tuples(SECONDS, SECONDS), max_size=3)),
+        st.dictionaries(NAMES, st.lists(st.tuples(SECONDS, SECONDS, NAMES.filter(is_label)), max_size=3)),
+    )
+)
 def test_what_is_written_reads_back(tmp_path_factory, events):
-    """Any names and times; one labelled event makes sure that the list has tabs to be recognised by."""
-    events["last.wav"] = [(1.0, 2.0, "dog")]
-    path = tmp_path_factory.mktemp("lists") / "list.csv"
+    """Any names, labels and times; also by `score`, which has to tell a list from a label track."""
+    path = tmp_path_factory.getbasetemp() / "list.csv"
     write_event_list(path, events)
+    assert read_event_list(path) == events
+    assert read_label_track(path) is None
+
+
+@settings(max_examples=200)
+@given(
+    st.dictionaries(TEXTS, st.lists(st.one_of(st.tuples(SECONDS, SECONDS), st.tuples(SECONDS, SECONDS, TEXTS)))),
+)
+def test_what_is_written_reads_back_or_is_refused(tmp_path_factory, events):
+    """Texts that are no fields included: a list that cannot be read back the same is not written."""
+    path = tmp_path_factory.getbasetemp() / "any.csv"
+    try:
+        write_event_list(path, events)
+    except InputError:
+        return
     assert read_event_list(path) == events
 
 
@@ -136,6 +164,10 @@ def test_what_is_written_reads_back(tmp_path_factory, events):
         ({"": []}, "'' cannot be a field"),
         ({" a.wav": []}, "cannot be a field"),
         ({'"a.wav': []}, "cannot be a field"),
+        ({"\ufeffa.wav": []}, "cannot be a field"),
+        ({"caf\udce9.wav": []}, "cannot be a field"),
+        ({"a.wav": [(1.0, 2.0, "None")]}, "'None' cannot be a field"),
+        ({"a.wav": [(1.0, 2.0, "dog"), (1.0, 2.0)]}, "some events have a label and others have none"),
         ({"a.wav": [(1.0, 2.0, "two\twords")]}, "cannot be a field"),
         ({"a.wav": [(float("nan"), 2.0)]}, "a.wav has the times nan, 2.0"),
     ],

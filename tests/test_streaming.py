@@ -105,8 +105,8 @@ def test_channels_and_rates():
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (np.zeros(5, np.int16), "y is int16"),
-        (np.zeros((5, 2, 2)), "expected floats"),
+        (np.zeros(5, np.int16), "y has dtype int16"),
+        (np.zeros((5, 2, 2)), r"expected \(samples,\) or \(samples, channels\)"),
         (np.array([0.0, np.nan]), "NaN or Inf"),
     ],
 )

@@ -12,6 +12,7 @@ import pytest
 
 from data_tools.errors import InputError
 from data_tools.soundbank import open_bank
+from minirsed.analysis import plots
 from minirsed.analysis.plots import sweep_curves
 from minirsed.analysis.uncertainty import bootstrap_intervals, compare
 from minirsed.run.settings import TrainSettings
@@ -270,10 +271,8 @@ def test_figure_has_a_panel_for_each_event_and_a_line_for_each_architecture(tmp_
 
 def test_learning_curves_are_means_over_seeds(tmp_path, monkeypatch):
     """A line for each system through the mean of its seeds' development ER; a cell without metrics.csv has none."""
-    from matplotlib.figure import Figure
-
     drawn = {}
-    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **options: drawn.update({path.name: figure}))
+    monkeypatch.setattr(plots, "save_figure", lambda figure, path, dpi: drawn.update({path.name: figure}))
     results = [(cell_of("babycry", "uni", seed), result_of(2)) for seed in (0, 1)]
     results += [(cell_of("babycry", "bi"), result_of(3)), (cell_of("gunshot", "bi"), result_of(3))]
     for (cell, _), errors in zip(results, (("1.5", "0.5"), ("0.5", ""), ("0.25", "0.75")), strict=False):
@@ -504,7 +503,7 @@ def test_wrong_requests_end_in_one_line(finished, sweep_place):
         (["--jobs", "0"], ["--jobs is 0"]),
         (["--alpha", "1", "1"], ["names a value twice"]),
         (
-            ["--class", "pong", "--epochs", "3", "--arch", "uni", "--out", "whole"],
+            [*GRID, "--epochs", "3", "--out", "whole"],
             ["holds a run with --epochs 2, not 3"],
         ),
         (["--class", "ping", "--out", "sounds/split.csv"], ["split.csv"]),

@@ -2,7 +2,8 @@
 
     my_sounds/
       events/CLASS/*.wav …      one isolated event per file; CLASS can be any folder name
-      events/events.csv         optional: file (relative to events/), onset_s, offset_s — the active part
+      events/events.csv         optional: file (relative to events/), onset_s, offset_s — the active part; for files
+                                that it does not name, everything but digital silence at their edges
       backgrounds/**/*.wav …    the name of the subfolder is that of the scene
       recordings.csv            optional: file (relative to the folder), recording — its name, any text
       split.csv                 optional: file (relative to the folder), subset (train, dev or eval)
@@ -23,13 +24,19 @@ import unicodedata
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from data_tools.audio import AUDIO_SUFFIXES, CLIP_S, audio_header, read_audio
+import numpy as np
+
+from data_tools.audio import AUDIO_SUFFIXES, CLIP_S, audio_header, native_audio, read_audio
 from data_tools.banks.base import SUBSETS, Background, Bank, EventClip, files_digest
 from data_tools.errors import InputError
+from data_tools.event_lists import is_label
 from data_tools.files import address_in, equal_files, require_file
 
 SHORTEST_BACKGROUND_S = 1.0
 SHORTEST_PIECE_S = 10.0  # a recording's last piece counts if it is at least this long; it is looped
+SILENCE_DB = 60.0  # below the loudest part of an event
+SHORTEST_SILENCE_S = 0.1  # at the edge of an event; MP3 adds up to 0.05 s
+FRAME_S = 0.01  # over which the level is taken
 ROUNDING_S = 0.001  # how far an offset may lie beyond the end of its file, since lists are often rounded
 
 
@@ -42,7 +49,10 @@ class ActivePart(NamedTuple):
 
 
 class FolderBank(Bank):
-    """Bank over a folder laid out as above. It reads headers and lists at once, sounds when they are asked for."""
+    """Bank over a folder laid out as above.
+
+    It reads lists, headers of backgrounds and events at once, background sounds when they are asked for.
+    """
 
     def __init__(self, path, *, resampler="soxr"):
         self.root = Path(path)
@@ -223,6 +233,9 @@ def _class_folders(event_root):
     folders = [folder for folder in event_root.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
     if not folders:
         raise InputError(f"{event_root}: no class folder in it; events go into events/CLASS/")
+    for folder in folders:
+        if not is_label(folder.name):
+            raise InputError(f"{event_root}: {folder.name!r} cannot be a class: no event list can hold it as a label")
     return folders
 
 
@@ -259,10 +272,36 @@ def _event_clip(event_root, file, label, active_parts):
     n_frames, sr = audio_header(file)
     duration_s = n_frames / sr
     key = name_of(file, event_root)
-    part = active_parts.get(key, ActivePart(0.0, duration_s, ""))
+    part = active_parts.get(key) or ActivePart(*active_part(*native_audio(file)), "")
     if part.offset_s > duration_s + ROUNDING_S:
         raise InputError(f"{part.where}: offset {part.offset_s} s lies beyond the end of {key} ({duration_s:.3f} s)")
     return EventClip(key, label, part.onset_s, part.offset_s)
+
+
+def active_part(y, sr):
+    """The part of an event's recording without silence at its edges.
+
+    Silence is what lies 60 dB below the loudest 10 ms, for at least 0.1 s: what was set to zero, not what is quiet.
+
+    Parameters
+    ----------
+    y : (samples,) float64
+    sr : int
+        Rate in Hz.
+
+    Returns
+    -------
+    onset_s, offset_s : float
+        Seconds; the whole of a recording that is silent.
+    """
+    n = max(1, round(FRAME_S * sr))
+    power = np.add.reduceat(np.square(y), np.arange(0, len(y), n))
+    audible = np.flatnonzero(power > power.max() * 10 ** (-SILENCE_DB / 10))
+    if not len(audible):
+        return 0.0, len(y) / sr
+    first, last = audible[0] * n, min((audible[-1] + 1) * n, len(y))
+    shortest = SHORTEST_SILENCE_S * sr
+    return float(first / sr if first >= shortest else 0.0), float((last if len(y) - last >= shortest else len(y)) / sr)
 
 
 def _background_pieces(background_root, file):

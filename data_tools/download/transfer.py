@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from data_tools.errors import require_extra
-from data_tools.files import sync_folder
+from data_tools.files import naming, sync, sync_folder
 
 CHUNK_BYTES = 1 << 16  # read at a time, and at most fetched again after an interruption
 TIMEOUTS_S = (10, 60)  # to connect; between two arrivals of data
@@ -106,8 +106,8 @@ def fetch(session, url, path, n_bytes, md5, *, progress=None, pause_s=1.0):
             part.unlink(missing_ok=True)
             if last:
                 raise TransferError(f"{url}: not the expected file: {fault}; tried twice") from None
-    with open(part, "r+b") as file:
-        os.fsync(file.fileno())
+    with naming(part), open(part, "r+b") as file:
+        sync(file)
     os.replace(part, path)
     sync_folder(path.parent)
 
@@ -188,8 +188,11 @@ def _append(response, part, start, n_bytes, progress):
             n_done += len(chunk)
             if n_done > limit:
                 raise _WrongFile(f"more than {limit} bytes")
-            file.write(chunk)
+            with naming(part):
+                file.write(chunk)
             progress(n_done, n_bytes)
+        with naming(part):
+            file.flush()
 
 
 def _size(path):

@@ -4,7 +4,6 @@ The whole directory of the archive is checked before the first byte is written. 
 every file with its declared size and its CRC.
 """
 
-import os
 import re
 import shutil
 import stat
@@ -13,6 +12,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from data_tools.errors import InputError
+from data_tools.files import naming, sync
 
 MAX_RATIO = 20  # unpacked bytes per archive byte; sounds reach 1.5, text about 10, a bomb a thousand or more
 CHUNK_BYTES = 1 << 20
@@ -111,10 +111,9 @@ def _unpack_member(file, info, folder, path):
     target = folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)  # a link in this place is removed, not followed
-    with file.open(info) as source, open(target, "xb") as out:
+    with naming(target), file.open(info) as source, open(target, "xb") as out:
         shutil.copyfileobj(source, out, CHUNK_BYTES)
-        out.flush()
-        os.fsync(out.fileno())
+        sync(out)
     written = target.stat().st_size
     if written != info.file_size:
         raise zipfile.BadZipFile(f"{info.filename!r} has {written} bytes instead of {info.file_size}")

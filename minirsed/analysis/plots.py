@@ -1,7 +1,10 @@
 """Pictures of a run: its curves by epoch, what its thresholds trade, and what the detector does on a few clips."""
 
+from pathlib import Path
+
 import numpy as np
 
+from data_tools.files import atomic_write
 from minirsed.analysis.breakdown import MISTAKES, outcome
 from minirsed.features import SAMPLE_RATE, frame_to_seconds, hz_to_mel
 
@@ -30,6 +33,12 @@ def plain(text):
     return text.replace("$", r"\$")
 
 
+def save_figure(figure, path, dpi):
+    """Write a picture whole or not at all; its format is that of the path's ending."""
+    with atomic_write(path) as file:
+        figure.savefig(file, dpi=dpi, format=Path(path).suffix[1:])
+
+
 def curves(history, path, title):
     """Losses and development ER and F1 by epoch, the best epoch marked; written as PNG.
 
@@ -45,7 +54,7 @@ def curves(history, path, title):
     loss, error = figure.subplots(1, 2)
     draw_losses(loss, history)
     draw_dev_scores(error, history)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, 110)
 
 
 def draw_losses(axes, history):
@@ -106,7 +115,7 @@ def examples(store, evaluation, path, title, rows):
         if probability.get_legend_handles_labels()[0]:
             probability.legend(loc="upper right", fontsize="small")
     axes[-1].set_xlabel("seconds")
-    figure.savefig(path, dpi=90)
+    save_figure(figure, path, 90)
 
 
 def mistakes(store, evaluation, path, title, rows):
@@ -135,7 +144,7 @@ def mistakes(store, evaluation, path, title, rows):
     for unused in (place for pair in pairs[len(rows) :] for place in pair):
         unused.set_visible(False)
     figure.legend(legend.values(), legend.keys(), loc="outside lower center", ncols=len(legend))
-    figure.savefig(path, dpi=90)
+    save_figure(figure, path, 90)
 
 
 def draw_clip(mel, probability, store, evaluation, row):
@@ -234,7 +243,7 @@ def det(curves, points, path, title):
     axes = figure.subplots()
     draw_det(axes, curves, points)
     axes.set_title(f"{plain(title)}\ndecision by clip, p > thres0; the lower left is better")
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, 110)
 
 
 def draw_det(axes, curves, points):
@@ -314,7 +323,7 @@ def threshold_map(grids, points, path, title):
         axes.legend(loc="lower left")
     extend = "max" if any(rate.max() > high for rate in rates) else "neither"
     figure.colorbar(image, ax=all_axes, label="error rate (lower is better)", extend=extend)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, 110)
 
 
 LINES = (("#1b9e77", "s", "--"), ("#d95f02", "^", "-."), ("#7570b3", "o", "-"), ("k", "D", ":"), ("#e7298a", "v", "-"))
@@ -353,7 +362,7 @@ def sweep_figure(panels, path, ylabel):
     all_axes[0].set_ylabel(ylabel)
     if len(alphas) > 1:
         figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(names))
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, 110)
 
 
 def sweep_curves(panels, path, ylabel):
@@ -381,7 +390,7 @@ def sweep_curves(panels, path, ylabel):
         axes.grid(axis="y", alpha=0.3)
     all_axes[0].set_ylabel(ylabel)
     figure.legend(handles.values(), map(plain, handles), loc="outside lower center", ncols=min(len(handles), 6))
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, 110)
 
 
 def _style(place):

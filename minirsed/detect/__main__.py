@@ -39,7 +39,7 @@ def parse_arguments(argv=None):
         "paths",
         metavar="PATH",
         nargs="*",
-        help="sound file, or folder of them to any depth; - is raw PCM or WAV from standard input",
+        help="sound file, or folder of them to any depth; - is WAV, or raw PCM (--raw), from standard input",
     )
     output.add_argument("--format", choices=FORMATS, help="format of the output (default: table; with --out: csv)")
     add_place(
@@ -74,26 +74,29 @@ def parse_arguments(argv=None):
 
 def _add_live_options(live):
     live.add_argument("--live", action="store_true", help="listen to the microphone until Ctrl-C; needs the extra live")
+    live.add_argument(
+        "--raw",
+        action="store_true",
+        help="take standard input as raw PCM without a look at its first bytes; one of the options --rate, --channels "
+        "and --sample-format says that it is raw as well",
+    )
     live.add_argument("--device", metavar="NAME", help="number or name of the microphone (default: the system's)")
     live.add_argument(
         "--rate",
         metavar="HZ",
         type=int,
-        default=44100,
-        help="sample rate of raw PCM or the microphone (default: %(default)s Hz)",
+        help="sample rate of raw PCM or the microphone (default: 44100 Hz)",
     )
     live.add_argument(
         "--channels",
         metavar="N",
         type=int,
-        default=1,
-        help="channels of raw PCM or the microphone (default: %(default)s channel)",
+        help="channels of raw PCM or the microphone (default: 1 channel)",
     )
     live.add_argument(
         "--sample-format",
         choices=SAMPLE_FORMATS,
-        default="s16le",
-        help="sample format of raw PCM, by ffmpeg's names (default: %(default)s)",
+        help="sample format of raw PCM, by ffmpeg's names (default: s16le)",
     )
 
 
@@ -102,6 +105,10 @@ def main(argv=None):
     """Run the command."""
     arguments = parse_arguments(argv)
     require_positive(arguments, "threads", "rate", "channels")
+    from data_tools.audio import LOWEST_RATE
+
+    if arguments.rate is not None and arguments.rate < LOWEST_RATE:
+        raise InputError(f"--rate is {arguments.rate}: expected Hz, at least {LOWEST_RATE}")
     piped = "-" in arguments.paths
     if piped and len(arguments.paths) > 1:
         raise InputError("-: standard input cannot be mixed with other recordings")
@@ -286,14 +293,15 @@ def listen(arguments, detector):
     with worker_threads(arguments.threads):
         Stream(detector).push([0.0] * (3 * 44100))  # compile before the first sound arrives
         if arguments.live:
-            name, sr = "microphone", arguments.rate
+            name, sr = "microphone", arguments.rate or 44100
             device = int(arguments.device) if (arguments.device or "").isdigit() else arguments.device
             print(f"since {time.strftime('%H:%M:%S')}", end=", ", file=sys.stderr)
-            blocks = microphone_blocks(sr, device=device, n_channels=arguments.channels, on_overflow=_overflow)
+            blocks = microphone_blocks(sr, device=device, n_channels=arguments.channels or 1, on_overflow=_overflow)
         else:
             name, pipe = "standard input", sys.stdin.buffer
-            given = PcmFormat(arguments.rate, arguments.channels, arguments.sample_format)
-            wav, first = read_wav_header(pipe, name)
+            given = (arguments.rate, arguments.channels, arguments.sample_format)
+            wav, first = (None, b"") if arguments.raw else read_wav_header(pipe, name, raw=any(given))
+            given = PcmFormat(*(value or default for value, default in zip(given, PcmFormat(), strict=False)))
             sr = (wav or given).sr
             blocks = pcm_blocks(pipe, wav or given, name, first)
         stream = Stream(detector, sr)

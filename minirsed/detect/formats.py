@@ -21,6 +21,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from data_tools.errors import InputError, require_extra
+from data_tools.event_lists import is_field, is_label
 from minirsed.features import SAMPLE_RATE
 
 
@@ -83,12 +84,14 @@ def _csv_no_event(name, recording):
 
 
 def _require_fields(*texts):
-    for text in texts:
-        if text != text.strip() or text.startswith('"') or set(text) & set("\t\r\n\0"):
+    """InputError: one of the texts, of which the last but not the first is a label, would not be read back the same."""
+    for text, can_be in zip(texts, (is_field, is_label), strict=False):
+        if not can_be(text):
             raise InputError(f"{text!r} cannot be a field of an event list; --format json takes any name")
 
 
 def _audacity_event(name, label, number, event):
+    _require_fields(label)
     return f"{event.onset_s:.6f}\t{event.offset_s:.6f}\t{label} {event.probability:.2f}\n"
 
 
@@ -99,6 +102,7 @@ RAVEN_COLUMNS = (
 
 
 def _raven_event(name, label, number, event):
+    _require_fields(label)
     times = f"{event.onset_s:.6f}\t{event.offset_s:.6f}"
     return f"{number}\tSpectrogram 1\t1\t{times}\t0.0\t{SAMPLE_RATE / 2:.1f}\t{label}\t{event.probability:.4f}\n"
 

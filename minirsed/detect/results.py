@@ -16,7 +16,7 @@ from pathlib import Path
 
 from data_tools.audio import AUDIO_SUFFIXES
 from data_tools.errors import InputError
-from data_tools.files import atomic_write, exclusive
+from data_tools.files import atomic_write, exclusive, naming, remove_temporaries
 
 # what libsndfile decodes by its header; of files in a folder only these are tried
 SUFFIXES = (*AUDIO_SUFFIXES, ".wave", ".w64", ".rf64", ".aifc", ".au", ".snd", ".caf", ".oga", ".sph", ".voc")
@@ -126,6 +126,7 @@ def open_results(folder, settings, *, overwrite=False):
     """
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder / ".lock", "detecting into"):
+        remove_temporaries(folder, below=True)
         results = ResultsFolder(folder, settings)
         if overwrite:
             results.clear()
@@ -181,7 +182,7 @@ class ResultsFolder:
         """Note that the results of a recording, in the state in which it was read, are on disk."""
         files = [name + suffix for suffix in suffixes]
         line = {"name": name, "recording": state, "files": files, "events": n_events}
-        with open(self.log, "a", encoding="utf-8") as file:
+        with naming(self.log), open(self.log, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     def _start_log(self):

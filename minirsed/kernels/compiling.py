@@ -9,6 +9,7 @@ import contextlib
 import functools
 import hashlib
 import logging
+import multiprocessing
 from pathlib import Path
 
 from llvmlite import binding
@@ -126,5 +127,6 @@ def _source_stamp():
 
 @functools.cache
 def _say(message):
-    """One line on standard error, once: there is no use in repeating it for each kernel."""
-    log.warning("minirsed: %s", message)
+    """One line on standard error, once: there is no use in repeating it for each kernel, or each worker process."""
+    if multiprocessing.parent_process() is None:
+        log.warning("minirsed: %s", message)

@@ -13,9 +13,10 @@ p is the paper's over the last 30 s, computed from the frame logits (`minirsed.r
 
 import numpy as np
 
+from data_tools.downmix import Downmix
 from data_tools.sound_blocks import StreamResampler
 from minirsed.activations import sigmoid
-from minirsed.features import HOP, SAMPLE_RATE
+from minirsed.features import HOP, SAMPLE_RATE, checked_waveform
 from minirsed.gru import gru_forward
 from minirsed.listening.inputs import INPUTS
 from minirsed.listening.segments import EVIDENCE, MOST_A_FRAME
@@ -69,6 +70,7 @@ class Stream:
         self.model = (CarriedState if detector.config.arch == "uni" else SlidingWindow)(detector)
         self.frame_probabilities = np.zeros(0, np.float32)
         self.n_frames, self.n_samples, self.finished = 0, 0, False
+        self.sr, self.mix = sr, None  # of as many channels as the first piece has
 
     @property
     def probability(self):
@@ -81,7 +83,7 @@ class Stream:
         Parameters
         ----------
         y : (samples,) or (samples, channels) float array
-            In [−1, 1]; may be empty.
+            In [−1, 1]; may be empty. Of several channels the last 0.1 s wait for what follows (`Downmix`).
 
         Returns
         -------
@@ -91,27 +93,34 @@ class Stream:
         Raises
         ------
         ValueError
-            NaN, Inf, or of another shape or kind; the stream has been finished.
+            What `Detector.detect` and the readers of files refuse: NaN, Inf, samples far beyond full scale, another
+            shape or kind, (channels, samples); another number of channels than before; or the stream has been finished.
         """
         return self._advance(self._checked(y), last=False)
 
     def finish(self):
         """End the stream: the list of the last events."""
-        return self._advance(np.zeros(0), last=True)
+        return self._advance(np.zeros((0, self.mix.n_channels if self.mix else 1)), last=True)
 
     def _checked(self, y):
-        y = np.asarray(y)
-        if y.dtype.kind != "f" or y.ndim not in (1, 2):
-            raise ValueError(f"y is {y.dtype} {y.shape}: expected floats, (samples,) or (samples, channels)")
-        y = y if y.ndim == 1 else y.mean(axis=1, dtype=np.float64)
-        if not np.isfinite(y).all():
-            raise ValueError("y holds NaN or Inf")
+        """Samples of a piece as (samples, channels) float64."""
+        y, known = np.asarray(y), self.mix.n_channels if self.mix else None
+        if not y.size:
+            return np.zeros((0, known or 1))
+        is_as_before = y.ndim == 2 and y.shape[1] == known  # and may have fewer samples than channels
+        checked_waveform(y.reshape(-1) if is_as_before else y)
+        y = y.reshape(len(y), -1).astype(np.float64)
+        if known not in (None, y.shape[1]):
+            raise ValueError(f"y has {y.shape[1]} channels, the stream had {known} before")
         return y
 
     def _advance(self, y, last):
         if self.finished:
             raise ValueError("the stream has been finished")
+        if self.mix is None and (len(y) or last):
+            self.mix = Downmix(y.shape[1], self.sr)
         self.finished, self.n_samples = last, self.n_samples + len(y)
+        y = self.mix.push(y, last=last) if self.mix else np.zeros(0)
         features = [self.features.push(self.resampler.push(y, last=last))]
         if last:
             features.append(self.features.finish())

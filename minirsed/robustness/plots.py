@@ -6,7 +6,7 @@ top to bottom.
 
 import numpy as np
 
-from minirsed.analysis.plots import FOUND, TRUTH, new_figure, plain
+from minirsed.analysis.plots import FOUND, TRUTH, new_figure, plain, save_figure
 from minirsed.robustness.changes import GUARD_RATES_HZ
 
 WITHIN = 0.10  # of the plain error rate: what is shaded
@@ -38,7 +38,7 @@ def picture(figures, path):
     draw_error_rates(rates, changes)
     draw_mistakes(counts, changes)
     draw_guards(below.subplots(), figures["guards"])
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, 110)
 
 
 def draw_error_rates(axes, changes):

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from data_tools.audio import fault_of
 from data_tools.errors import InputError
-from data_tools.files import exclusive, require_space
+from data_tools.files import exclusive, naming, remove_temporaries, require_space
 from data_tools.mixing import naming_all, render
-from data_tools.workers import spared_from_ctrl_c
+from data_tools.workers import processes, spared_from_ctrl_c
 from minirsed.features import lfbe
 from minirsed.store import files as store_files
 from minirsed.store.files import CHUNK_CLIPS
@@ -144,6 +145,7 @@ def prepare(bank, recipes, folder, *, n_jobs=None, dtype="float32", progress=Non
         store.mkdir(parents=True, exist_ok=True)
         with exclusive(store / "lock", "preparing"):
             if not store_files.is_done(store, fingerprint):  # another process may just have finished it
+                remove_temporaries(store)
                 _fill(store, bank, recipes, settings, n_jobs, cluster, progress or (lambda n_done, n_total: None))
     return FeatureStore(store)
 
@@ -284,13 +286,14 @@ def _check_disk(store, n_clips, index):
 
 def _run(chunks, n_jobs):
     """Compute the chunks in this process or in workers; yield the number of clips of each."""
+    if not chunks:
+        return
+    n_most = processes(n_jobs or -1)
     import joblib  # here, so that opening a store that is done stays quick
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    if not chunks:
-        return
     recipes, bank = [recipe for chunk in chunks for recipe in chunk.recipes], chunks[0].bank
-    n_jobs = min(n_jobs or joblib.cpu_count(), len(chunks))
+    n_jobs = min(joblib.cpu_count() if n_most == -1 else n_most, len(chunks))
     if n_jobs <= 1:  # spares the second that workers take to start
         with naming_all(recipes, bank):
             yield from map(_do_chunk, chunks)
@@ -334,7 +337,8 @@ def _compute_chunk(recipes, bank, kind):
 def _do_chunk(chunk):
     """Render some recipes into their rows; return the number of clips."""
     # One thread each: the last bits of a matrix product may depend on their number.
-    with threadpool_limits(1), store_files.chunk_writer(chunk.store, chunk.number) as write:
+    writer = store_files.chunk_writer(chunk.store, chunk.number)
+    with threadpool_limits(1), naming(chunk.store / "features.npy"), writer as write:
         for row, recipe in zip(chunk.rows, chunk.recipes, strict=True):
             write(row, _features(recipe, chunk.bank, chunk.lfbe))
     return len(chunk.rows)
@@ -343,7 +347,7 @@ def _do_chunk(chunk):
 def _features(recipe, bank, kind):
     """One clip, (T, n_mels) float32, checked."""
     y = render(recipe, bank)
-    if np.isfinite(y).all():
+    if not fault_of(y):
         features = lfbe(y, **kind)
         if np.isfinite(features).all():
             return features

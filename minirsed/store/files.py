@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from data_tools.errors import InputError
-from data_tools.files import atomic_write
+from data_tools.files import atomic_write, sync
 from data_tools.recipes import Recipe
 from minirsed.features import N_MELS, POWER_FLOOR, lfbe
 
@@ -218,12 +218,10 @@ def chunk_writer(store, chunk):
             file.write(row_bytes)
 
         yield write
-        file.flush()
-        os.fsync(file.fileno())
+        sync(file)
         marks.seek(chunk)
         marks.write(b"\1")
-        marks.flush()
-        os.fsync(marks.fileno())
+        sync(marks)
 
 
 def stores_in(folder):

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from data_tools.audio import read_audio
 from data_tools.errors import InputError
 from data_tools.event_lists import read_event_list
 from data_tools.label_tracks import read_label_track
+from data_tools.live_sound import PcmFormat, pcm_blocks, read_wav_header
 from data_tools.recipes import Recipe, read_recipes, recipes_text
 from data_tools.soundbank import SoundBank
 from minirsed.adam import Adam
@@ -37,7 +39,7 @@ class Targets:
 
     names = (
         *("event_list", "label_track", "recipes", "split", "recordings", "events", "config", "checkpoint", "archive"),
-        "robust",
+        *("robust", "sound", "pipe"),
     )
 
     def __init__(self, folder):
@@ -69,6 +71,8 @@ class Targets:
             "checkpoint": [self.whole],
             "archive": [*parts, b"\xff" + header[start:]],
             "robust": [json.dumps(self._robust()).encode()],
+            "sound": [_sound(form) for form in ("WAV", "MP3", "FLAC", "OGG", "AIFF", "AU", "CAF", "W64", "RF64")],
+            "pipe": [_sound("WAV"), _sound("RF64"), _sound("WAVEX") + b"LIST\4\0\0\0INFO"],
         }
 
     def __call__(self, name, data):
@@ -137,6 +141,19 @@ class Targets:
         for guard in figures["guards"]:
             robust_files.guard_name(guard)
 
+    def read_sound(self, data):
+        """A sound file, at its own rate (one of 1 Hz would become large at 44.1 kHz), in one piece and in part."""
+        path = self._file("sound", data)
+        read_audio(path, sr=None)
+        read_audio(path, sr=None, start_s=0.01, duration_s=0.02)
+
+    def read_pipe(self, data):
+        """WAV or raw PCM from a pipe."""
+        pipe = io.BytesIO(data)
+        wav, first = read_wav_header(pipe, "pipe", raw=len(data) % 2 == 1)
+        for _ in pcm_blocks(pipe, wav or PcmFormat(), "pipe", first):
+            pass
+
     def _read_sounds(self, name, data):
         path = self._file(f"sounds/{name}", data)
         try:
@@ -170,3 +187,9 @@ class Targets:
         state = checkpoint.State(TrainSettings(), detector, adam, rng, [row], position, dict(params), {"numpy": "2"})
         checkpoint.write_checkpoint(self.run, state)
         return (self.run / checkpoint.NEWEST).read_bytes()
+
+
+def _sound(form):
+    file = io.BytesIO()
+    soundfile.write(file, 0.1 * np.random.default_rng(0).standard_normal((4000, 2)), 44100, format=form)
+    return file.getvalue()
