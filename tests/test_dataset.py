@@ -244,7 +244,7 @@ def test_the_version_is_raised_with_any_change_of_the_rows(tmp_path, resampler):
     assert found == pytest.approx(ON_RECORD[store_files.STORE_VERSION][resampler], abs=1e-4)
 
 
-ON_RECORD = {3: {"soxr": [-2.91776, 0.47402, 0.57704], "kaiser_best": [-2.91765, 0.47416, 0.57176]}}
+ON_RECORD = {4: {"soxr": [-2.91776, 0.47402, 0.57704], "kaiser_best": [-2.91765, 0.47416, 0.57176]}}
 
 
 # ---- killed, resumed

@@ -34,7 +34,7 @@ from minirsed.features import N_MELS, POWER_FLOOR, lfbe
 
 # Part of the fingerprint. Raise it whenever the layout above changes, or anything between a recipe and its row, which
 # `tests/test_dataset.py` notices. The sounds are not meant: their bank has a fingerprint of its own.
-STORE_VERSION = 3
+STORE_VERSION = 4
 CHUNK_CLIPS = 16  # about a second of work between two syncs; enough chunks for all cores in a store of 300 clips
 LIBRARIES = ("numba", "numpy", "scipy", "soundfile", "soxr")
 
