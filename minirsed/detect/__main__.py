@@ -17,6 +17,11 @@ from minirsed.console.options import Progress, add_place, counted, named
 
 FORMATS = ("table", "csv", "audacity", "raven", "jams", "rttm", "json")
 SAMPLE_FORMATS = ("s16le", "s16be", "s24le", "s32le", "u8", "f32le", "f64le")
+LOWEST_RATE = 32000  # Hz, of sound that leaves few of the 64 bands empty
+NARROW = (
+    f"below {LOWEST_RATE} Hz, for a detector that was trained on all bands up to 22 kHz and may take empty ones for an "
+    "event; the preset quick of minirsed.train sees no more than 8 kHz"
+)
 
 
 def parse_arguments(argv=None):
@@ -174,7 +179,7 @@ def detect_recordings(arguments, detector):
         print(f"passed over {counted(len(passed_over), 'file')}:", *passed_over, sep="\n  ", file=sys.stderr)
     if not (arguments.out or form.shared) and len(recordings) > 1:
         raise InputError(f"--format {arguments.format} is for one recording: give --out DIR for {len(recordings)}")
-    failures, found, n_before = [], [], 0
+    failures, found, n_before, n_narrow = [], [], 0, 0
     n_bytes, n_read = sum(file_size(path) for path, _ in recordings), 0
     with contextlib.ExitStack() as stack:
         results = None
@@ -197,6 +202,7 @@ def detect_recordings(arguments, detector):
                             progress.close()  # or the bar would stand in the middle of a line
                         print(("" if found else form.header) + body, end="", flush=True)
                     found.append((recording.duration_s, len(recording.events)))
+                    n_narrow += is_narrow(detector, path)
                 except InputError as error:
                     failures.append(InputError(f"{error}{advice(path)}"))
             n_read += size
@@ -207,11 +213,21 @@ def detect_recordings(arguments, detector):
     before = f"; {counted(n_before, 'recording')} done before" if n_before else ""
     events = counted(n_events, detector.label + " event")
     print(f"{counted(len(found), 'recording')}, {clock(seconds)} of sound, {events}{before}", file=sys.stderr)
-    if len(recordings) == 1 and failures:
-        raise failures[0]
+    if n_narrow:
+        print(f"warning: {n_narrow} of {counted(len(found), 'recording')} {NARROW}", file=sys.stderr)
     if failures:
         print(*failures, sep="\n", file=sys.stderr)
         raise InputError(f"{len(failures)} of {len(recordings)} recordings cannot be used, see above")
+
+
+def is_narrow(detector, path):
+    """Whether a recording holds less than a detector of all bands has learnt to expect."""
+    from data_tools.audio import open_sound
+
+    if detector.config.inputs != "lfbe":
+        return False
+    with open_sound(path) as file:
+        return file.samplerate < LOWEST_RATE
 
 
 def _show(progress, n_before, size, n_total, share):
@@ -306,6 +322,8 @@ def listen(arguments, detector):
             blocks = pcm_blocks(pipe, wav or given, name, first)
         stream = Stream(detector, sr)
         print(f"{name}, {sr} Hz: {about(detector)}", file=sys.stderr, flush=True)
+        if detector.config.inputs == "lfbe" and sr < LOWEST_RATE:
+            print(f"warning: {name} {NARROW}", file=sys.stderr, flush=True)
         n_events = 0
         with contextlib.suppress(KeyboardInterrupt):
             for block in blocks:
