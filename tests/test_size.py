@@ -105,16 +105,36 @@ def test_a_training_step_takes_what_is_said_and_not_four_times_as_much(arch, n_l
 
 
 LINES = {
-    "units": (train, ["gunshot", "--units", "1000000"], "--layers 3 --units 1000000: takes at least 672 TB of memory"),
-    "layers": (train, ["gunshot", "--layers", "1000000000"], "--layers 1000000000 --units 64: takes at least"),
-    "clips": (train, ["gunshot", "--clips", "100000000"], "--clips 100000000 --dev-clips 200: takes at least 50 GB"),
-    "batch": (train, ["gunshot", "--clips", "1000000", "--batch-size", "1000000"], "--batch-size 1000000: takes"),
+    "units": (
+        train,
+        ["gunshot", "--preset", "plain", "--units", "1000000"],
+        "--layers 3 --units 1000000: takes at least 672 TB of memory",
+    ),
+    "layers": (
+        train,
+        ["gunshot", "--preset", "plain", "--layers", "1000000000"],
+        "--layers 1000000000 --units 64: takes at least",
+    ),
+    "clips": (
+        train,
+        ["gunshot", "--preset", "plain", "--clips", "100000000"],
+        "--clips 100000000 --dev-clips 200: takes at least 50 GB",
+    ),
+    "batch": (
+        train,
+        ["gunshot", "--preset", "plain", "--clips", "1000000", "--batch-size", "1000000"],
+        "--batch-size 1000000: takes",
+    ),
     "disk": (
         train,
-        ["gunshot", "--dev-clips", "10000"],
+        ["gunshot", "--preset", "plain", "--dev-clips", "10000"],
         "features: the features of --clips 600 --dev-clips 10000 take 3.5 GB, 1.0 GB are free; --feature-dtype float16",
     ),
-    "bands": (train, ["gunshot", "--n-mels", "1000"], "--clips 600 --dev-clips 200 --n-mels 1000 take 4.2 GB"),
+    "bands": (
+        train,
+        ["gunshot", "--preset", "plain", "--n-mels", "1000"],
+        "--clips 600 --dev-clips 200 --n-mels 1000 take 4.2 GB",
+    ),
     "sweep": (sweep, ["--units", "1000000"], "--layers 3 --units 1000000: takes at least 672 TB of memory"),
     "bench": (bench, ["--units", "1000000"], "--units 1000000: takes at least"),
     "frames": (bench, ["--frames", "1000000000", "--units", "1"], "--batch 10 --frames 1000000000: takes at least"),
