@@ -350,7 +350,7 @@ def test_train_prepares_on_the_cluster(tmp_path, dask, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(dataset, "_run", lambda *_: pytest.fail("chunks are to be done by the cluster"))
     monkeypatch.setattr(session._Job, "train", lambda job, folder, *given: stores.extend(given[:2]))
-    train.main(["glassbreak", "--cluster", dask.address, "--clips", "6", "--dev-clips", "4"])
+    train.main(["glassbreak", "--preset", "plain", "--cluster", dask.address, "--clips", "6", "--dev-clips", "4"])
     monkeypatch.undo()
     for store, n_clips in zip(stores, (6, 4), strict=True):
         assert store.features.shape == (n_clips, 1303, 64)
