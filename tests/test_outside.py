@@ -169,7 +169,7 @@ def test_confidence_is_a_half_at_what_an_event_costs():
     assert confidence(EVIDENCE) == 0.5
     assert confidence(0.0) == 0
     assert logit(1.0) == MOST_A_FRAME == -logit(0.0)
-    assert logit(STRONGEST) == pytest.approx(1)
+    assert logit(STRONGEST) == pytest.approx(1, abs=0.01)
     assert strongest_segments(np.zeros((1, 9)))[0] == [0]
 
 

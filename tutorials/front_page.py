@@ -1,6 +1,7 @@
 """The two pictures of the front page, from a run: `python -m tutorials.front_page runs/babycry`.
 
-    images/detections.png   two development clips: the faintest hit, and a false alarm (or, without any, a miss)
+    images/detections.png   two development clips: the faintest hit, and a false alarm (or, without any, a miss, or
+                            without that a clip in which there is nothing)
     images/report.png       RUN/report_eval.html in a browser (chromium), an excerpt of it in two columns
 
 The run is that of the README's first command, and `python -m minirsed.report runs/babycry --subset eval` has written
@@ -44,7 +45,7 @@ section:nth-of-type(3), section:nth-of-type(n + 5), footer { display: none; }
 
 
 def two_clips(run):
-    """Mixtures of the run's development set and what its detector makes of them: a hit and a mistake, as PNG."""
+    """Two mixtures of the run's development set and what its detector makes of them, as PNG."""
     detector, bank = Detector.load(run), SoundBank.builtin()
     recipes = draw_recipes(bank, detector.label, "dev", N_DEV, HELD_OUT_SEED)
     found = read_event_list(run / "events_dev.csv")
@@ -61,9 +62,10 @@ def two_clips(run):
     hits = [recipe for recipe in recipes if is_hit(recipe)]
     alarms = [recipe for recipe in recipes if not recipe.has_event and found[recipe.name]]
     misses = [recipe for recipe in recipes if recipe.has_event and not is_hit(recipe)]
-    if not hits or not alarms + misses:
-        raise InputError(f"{run}: has no hit to show, or no mistake")
-    shown = min(hits, key=lambda recipe: recipe.ebr_db), max(alarms or misses, key=length_s)
+    quiet = [recipe for recipe in recipes if not recipe.has_event]
+    if not hits or not alarms + misses + quiet:
+        raise InputError(f"{run}: has no hit to show, or nothing else")
+    shown = min(hits, key=lambda recipe: recipe.ebr_db), max(alarms or misses or quiet, key=length_s)
 
     figure = plots.new_figure(figsize=(9, 4.6), layout="constrained")
     axes = figure.subplots(4, 1, sharex=True, height_ratios=[2, 1, 2, 1])
@@ -72,7 +74,8 @@ def two_clips(run):
         detection = detector.detect(y, SAMPLE_RATE)
         draw(mel, probability, lfbe(y), recipe, detection)
         ratio = f"{recipe.label} at {recipe.ebr_db:+.0f} dB" if recipe.has_event else "no event"
-        kind = "hit" if is_hit(recipe) else "missed or misplaced" if recipe.has_event else "false alarm"
+        without = "false alarm" if found[recipe.name] else "correct rejection"
+        kind = "hit" if is_hit(recipe) else "missed or misplaced" if recipe.has_event else without
         title = f"{recipe.scene.replace('_', ' ')}, {ratio}: p = {detection.probability:.3f}, {kind}"
         mel.set_title(title, fontsize="medium")
     axes[-1].set_xlabel("seconds")

@@ -98,6 +98,7 @@ def heading(figures, record):
         ("events found in time", f"{figures['n_tp']} of {figures['n_ref']}", "onset within 0.5 s"),
         ("false alarms", f"{by_clip['n_false_alarms']} of {by_clip['n_quiet']}", "clips without the event"),
     )
+    networks = f"{settings.members} networks of " if settings.members > 1 else ""
     drawn = f", drawn from {Holding(**figures['made_of'])}" if figures["made_of"] else ""
     caveat = ""
     if figures["subset"] == "dev" and record.data == settings.data:
@@ -108,7 +109,7 @@ def heading(figures, record):
     return (
         f"<h1>{escape(figures['label'])}: report on a detector</h1>"
         + paragraph(
-            f"Run folder {figures['run']}: {settings.arch}, {settings.layers} × {settings.units} units. Scored on "
+            f"Run folder {figures['run']}: {settings.arch}, {networks}{settings.layers} × {settings.units} units. Scored on "
             f"{figures['n_clips']} {figures['subset']} mixtures of {record.data} sounds{drawn}."
         )
         + '<ul class="tiles">'
