@@ -101,7 +101,7 @@ def heading(figures, record):
     networks = f"{settings.members} networks of " if settings.members > 1 else ""
     drawn = f", drawn from {Holding(**figures['made_of'])}" if figures["made_of"] else ""
     caveat = ""
-    if figures["subset"] == "dev" and record.data == settings.data:
+    if figures["subset"] == "dev" and record.data == settings.data and settings.keep == "best":
         caveat = paragraph(
             "The best epoch was chosen on these mixtures, so expect a little worse elsewhere; --subset eval scores "
             "mixtures that have had no part in anything."
@@ -109,8 +109,8 @@ def heading(figures, record):
     return (
         f"<h1>{escape(figures['label'])}: report on a detector</h1>"
         + paragraph(
-            f"Run folder {figures['run']}: {settings.arch}, {networks}{settings.layers} × {settings.units} units. Scored on "
-            f"{figures['n_clips']} {figures['subset']} mixtures of {record.data} sounds{drawn}."
+            f"Run folder {figures['run']}: {settings.arch}, {networks}{settings.layers} × {settings.units} units. "
+            f"Scored on {figures['n_clips']} {figures['subset']} mixtures of {record.data} sounds{drawn}."
         )
         + '<ul class="tiles">'
         + "".join(
