@@ -1,7 +1,7 @@
 """Score a trained run on mixtures that it has not seen: `python -m minirsed.evaluate RUN`.
 
 Prints what a reviewer asks for; `minirsed.analysis.files` leaves all of it in the run folder. The headline has
-the run's own thresholds, 0.5 and 0.5 as in the paper; those tuned on the development mixtures have a row of their
+the run's own thresholds, in the paper 0.5 and 0.5; those tuned on the development mixtures have a row of their
 own below it. Nothing is ever tuned on evaluation mixtures.
 """
 
