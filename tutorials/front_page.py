@@ -33,7 +33,7 @@ IMAGES = Path(__file__).resolve().parent / "images"
 N_DEV, HELD_OUT_SEED = 200, 1  # the development mixtures of the quick preset
 PAGE_SIZE = 1400, 1190  # CSS pixels
 REPORT_WIDTH = 860  # pixels
-COLOURS = 84
+COLOURS = 80
 # The page's own style, but with two columns, and without what does not fit: tables by scene, epochs, settings.
 EXCERPT = """<style>
 body, main { max-width: none !important; } body { margin: 0 16px !important; }
