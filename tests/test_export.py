@@ -82,6 +82,21 @@ def test_inputs_and_rule_of_other_places_are_part_of_the_file(arch):
     ]
 
 
+@pytest.mark.parametrize("kind", [{}, {"n_inputs": 48, "n_mels": 64, "inputs": "relative", "rule": "strongest"}])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_features_that_are_not_finite_give_no_number(kind, value):
+    """The clip that holds one has NaN; its neighbour has what it always has. Sizes of nothing are named in the file."""
+    detector = random_detector("multires", 2, **kind)
+    session, n_mels = session_of(detector), detector.features["n_mels"]
+    features = np.random.default_rng(0).normal(-8, 4, (2, 9, n_mels)).astype(np.float32)
+    fine = session.run(None, {"lfbe": features})
+    features[1, 4, 3] = value
+    p, p_t = session.run(None, {"lfbe": features})
+    assert np.isnan(p[1]) and np.isnan(p_t[1]).all()
+    assert p[0] == fine[0][0] and p_t[0].tolist() == fine[1][0].tolist()
+    assert "T >= 1" in session.get_modelmeta().custom_metadata_map["shapes"]
+
+
 def test_extreme_logits_stay_finite():
     """Logits far beyond ±100, where p_t underflows: the attention is still a mean of states."""
     for sign in (-1, 1):

@@ -89,11 +89,12 @@ def build(detector):
     logits, clip_logit = _head(graph, detector.params["head.w"], h)
     if detector.config.inputs == "relative":
         logits = repeated(graph, logits, INPUT)
-    graph.add("Sigmoid", logits, OUTPUTS[1])
+    graph.add("Sigmoid", logits, "p_t.of_any")
     if detector.config.rule == "strongest":
-        strongest_probability(graph, logits, detector.thres1, OUTPUTS[0])
+        strongest_probability(graph, logits, detector.thres1, "p.of_any")
     else:
-        graph.add("Sigmoid", clip_logit, OUTPUTS[0])
+        graph.add("Sigmoid", clip_logit, "p.of_any")
+    _nan_where_features_are_not_finite(graph)
     n_bands, float32 = detector.features["n_mels"], TensorProto.FLOAT
     p, p_t = OUTPUTS
     proto = graph.subgraph(
@@ -138,8 +139,25 @@ def metadata(detector):
         "mel_norm": "area 1 (Slaney)",
         "log": "natural",
         "power_floor": detector.features["floor"],
+        "shapes": "B >= 1 clips of T >= 1 frames; a clip whose features are not all finite has p = p_t = NaN",
     }
     return {name: value if isinstance(value, str) else f"{value:.12g}" for name, value in values.items()}
+
+
+def _nan_where_features_are_not_finite(graph):
+    """Add to p and p_t of a clip 0 · Σ lfbe: NaN or infinity in its features ends as NaN and not as a likely number."""
+    p, p_t = OUTPUTS
+    zero, both, last = (
+        graph.constant("times_nothing", 0, np.float32),
+        graph.constant("axes12", [1, 2]),
+        graph.constant("axis2", [2]),
+    )
+    graph.add("ReduceSum", f"{INPUT} {both}", "lfbe_sum", keepdims=1)
+    graph.add("Mul", f"lfbe_sum {zero}", "no_sum")  # (B, 1, 1)
+    graph.add("Squeeze", f"no_sum {both}", "nothing_of_clip")
+    graph.add("Squeeze", f"no_sum {last}", "nothing_of_frames")
+    graph.add("Add", "p.of_any nothing_of_clip", p)
+    graph.add("Add", "p_t.of_any nothing_of_frames", p_t)
 
 
 def _require_known(config):
@@ -147,6 +165,22 @@ def _require_known(config):
         raise InputError(f"no ONNX graph for the architecture {config.arch!r}: expected uni, bi or multires")
     if config.head != "attention":
         raise InputError(f"no ONNX graph for the head {config.head!r}: expected attention")
+
+
+def _nan_where_features_are_not_finite(graph):
+    """Add to p and p_t of a clip 0 · Σ lfbe: NaN or infinity in its features ends as NaN and not as a likely number."""
+    p, p_t = OUTPUTS
+    zero, both, last = (
+        graph.constant("times_nothing", 0, np.float32),
+        graph.constant("axes12", [1, 2]),
+        graph.constant("axis2", [2]),
+    )
+    graph.add("ReduceSum", f"{INPUT} {both}", "lfbe_sum", keepdims=1)
+    graph.add("Mul", f"lfbe_sum {zero}", "no_sum")  # (B, 1, 1)
+    graph.add("Squeeze", f"no_sum {both}", "nothing_of_clip")
+    graph.add("Squeeze", f"no_sum {last}", "nothing_of_frames")
+    graph.add("Add", "p.of_any nothing_of_clip", p)
+    graph.add("Add", "p_t.of_any nothing_of_frames", p_t)
 
 
 def _require_known(config):
