@@ -3,8 +3,8 @@
     python tests/benchmarks/formats.py runs/babycry [--clips 12] [--subset eval]
 
 Each mixture is resampled, written as WAV, MP3 (32 and 128 kbit/s; below 32 kHz the same settings give about 8 and 64),
-Ogg Vorbis and Opus, and `minirsed.recordings.detect_file` looks for its event. Combinations that libsndfile does not write
-have a dash. Opus takes rates of its own: 11.025, 22.05, 32, 44.1 and 96 kHz become 12, 24, 48, 48 and 48.
+Ogg Vorbis and Opus, and `minirsed.recordings.detect_file` looks for its event. Combinations that libsndfile does not
+write have a dash. Opus takes rates of its own: 11.025, 22.05, 32, 44.1 and 96 kHz become 12, 24, 48, 48 and 48.
 """
 
 import argparse
