@@ -625,20 +625,20 @@ def test_feature_stats_take_no_more_memory_for_more_clips(tmp_path):
         np.lib.format.write_array_header_1_0(file, header)
         file.truncate(file.tell() + 800 * 1303 * 64 * 4)
     script = """if True:
-        import resource, sys
+        import sys
         from pathlib import Path
         from minirsed.store.dataset import feature_stats
         from minirsed.store.files import open_features
+        from tests.peak_memory import peak_bytes
         features = open_features(Path(sys.argv[1]), {"shape": [800, 1303, 64], "dtype": "float32"})
         feature_stats(features[:16])
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = peak_bytes()
         feature_stats(features)
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+        print(peak_bytes() - before)
     """
     command = [sys.executable, "-c", script, tmp_path]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kB elsewhere
-    assert int(result.stdout) * unit < 64e6
+    assert int(result.stdout) < 64e6
 
 
 def test_feature_stats_of_nothing():

@@ -72,10 +72,11 @@ def test_number_of_weights(arch, n_layers):
 
 
 MEASURED = """
-import re, resource, numpy as np
+import numpy as np
 from minirsed.adam import Adam
 from minirsed.kernels.threads import worker_threads
 from minirsed.model import ModelConfig, batch_loss_and_grads, init_params
+from tests.peak_memory import peak_bytes
 
 def step(config, shape):
     rng, adam = np.random.default_rng(0), Adam()
@@ -85,16 +86,10 @@ def step(config, shape):
             labels = np.ones(shape[:2], np.float32)
             adam.update(params, batch_loss_and_grads(executor, params, config, x, labels, 1.0)[1])
 
-def peak():
-    try:  # Linux passes ru_maxrss on from the process that started this one, which may have been larger
-        return int(re.search(r"VmHWM:\\s+([0-9]+) kB", open("/proc/self/status").read())[1])
-    except FileNotFoundError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
 step(ModelConfig("{arch}", 1, 4), (2, 50, 64))
-before = peak()
+before = peak_bytes()
 step(ModelConfig("{arch}", {n_layers}, {n_units}), ({n_clips}, 1303, 64))
-print(peak() - before)
+print(peak_bytes() - before)
 """
 
 
@@ -105,7 +100,7 @@ def test_a_training_step_takes_what_is_said_and_not_four_times_as_much(arch, n_l
     """Peak memory of a process, with one thread; a bound that were too high would refuse what fits."""
     script = MEASURED.format(arch=arch, n_layers=n_layers, n_units=n_units, n_clips=n_clips)
     result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    measured = int(result.stdout) * (1 if sys.platform == "darwin" else 1024)
+    measured = int(result.stdout)
     bound = size.network_bytes(ModelConfig(arch, n_layers, n_units), n_clips, 1303)
     assert bound <= measured <= 4 * bound
 
