@@ -43,9 +43,11 @@ def test_a_det_curve_has_its_thresholds():
     plots.draw_det(axes, [("run", curve)], [("own", clip_rates(p, has_event, 30.0, 0.5))])
     marks = {text.get_text(): text.xy for text in axes.texts}
     assert {"0.1", "0.5", "0.9"} <= set(marks) <= {"0.1", "0.3", "0.5", "0.7", "0.9", "0.99"}
-    for text, (false_alarms_per_hour, missed) in marks.items():
+    drawn = {tuple(point) for point in axes.lines[0].get_xydata().round(9).tolist()}
+    for text, (false_alarms, missed) in marks.items():
         rates = clip_rates(p, has_event, 30.0, float(text))
-        assert (false_alarms_per_hour, missed) == pytest.approx((rates.false_alarms_per_hour, 100 * rates.miss_rate))
+        assert (false_alarms, missed) == pytest.approx((100 * rates.false_alarm_rate, 100 * rates.miss_rate))
+        assert (round(false_alarms, 9), round(missed, 9)) in drawn  # on the curve itself, whatever its unit
     all_at_one_point = plots.new_figure().subplots()
     curve = det_curve([0.5, 0.5], [True, False], 30.0)
     plots.draw_det(all_at_one_point, [("run", curve)], [("own", clip_rates([0.5, 0.5], [True, False], 30.0, 0.5))])

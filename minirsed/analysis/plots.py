@@ -280,7 +280,7 @@ def _mark_thresholds(axes, curve):
     taken = []
     for thres0 in MARKED_THRES0:
         i = np.searchsorted(curve.thres0, thres0, side="right") - 1  # clips pass above it
-        at = curve.false_alarms_per_hour[i], 100 * curve.miss_rate[i]
+        at = 100 * curve.false_alarm_rate[i], 100 * curve.miss_rate[i]
         place = axes.transData.transform(at)
         if all(np.hypot(*(place - other)) > MARK_DISTANCE * axes.figure.dpi for other in taken):
             taken.append(place)

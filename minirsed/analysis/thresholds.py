@@ -139,9 +139,8 @@ def lowest_error(grid, prefer=PAPER):
     if grid.n_ref == 0:
         raise ValueError("n_ref is 0; expected mixtures with events, without any the error rate is undefined")
     errors = grid.n_ref + grid.n_sys - 2 * grid.n_tp
-    distance = np.hypot(grid.thres0[:, None] - prefer[0], grid.thres1 - prefer[1]).round(
-        9
-    )  # equal in spite of rounding
+    distance = np.hypot(grid.thres0[:, None] - prefer[0], grid.thres1 - prefer[1])
+    distance = distance.round(9)  # equal in spite of rounding
     i, j = np.unravel_index(np.lexsort((distance.ravel(), errors.ravel()))[0], errors.shape)  # a stable sort
     return float(grid.thres0[i]), float(grid.thres1[j])
 

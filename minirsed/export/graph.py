@@ -167,29 +167,6 @@ def _require_known(config):
         raise InputError(f"no ONNX graph for the head {config.head!r}: expected attention")
 
 
-def _nan_where_features_are_not_finite(graph):
-    """Add to p and p_t of a clip 0 · Σ lfbe: NaN or infinity in its features ends as NaN and not as a likely number."""
-    p, p_t = OUTPUTS
-    zero, both, last = (
-        graph.constant("times_nothing", 0, np.float32),
-        graph.constant("axes12", [1, 2]),
-        graph.constant("axis2", [2]),
-    )
-    graph.add("ReduceSum", f"{INPUT} {both}", "lfbe_sum", keepdims=1)
-    graph.add("Mul", f"lfbe_sum {zero}", "no_sum")  # (B, 1, 1)
-    graph.add("Squeeze", f"no_sum {both}", "nothing_of_clip")
-    graph.add("Squeeze", f"no_sum {last}", "nothing_of_frames")
-    graph.add("Add", "p.of_any nothing_of_clip", p)
-    graph.add("Add", "p_t.of_any nothing_of_frames", p_t)
-
-
-def _require_known(config):
-    if config.arch not in ("uni", "bi", "multires"):
-        raise InputError(f"no ONNX graph for the architecture {config.arch!r}: expected uni, bi or multires")
-    if config.head != "attention":
-        raise InputError(f"no ONNX graph for the head {config.head!r}: expected attention")
-
-
 def _normalised(graph, detector, inputs):
     """Zero mean and unit variance per band, x = (inputs − mean) / std, then time first: (T, B, D)."""
     graph.constant("mean", detector.mean, np.float32)

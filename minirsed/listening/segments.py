@@ -54,18 +54,31 @@ def strongest_segments(frame_probabilities, thres1=STRONGEST):
         The segment covers onset_frame ≤ t < offset_frame; 0, 0 where there is none. Of equals the first.
     """
     gain = logit(frame_probabilities) - logit(thres1)
-    n_clips, n_frames = gain.shape
-    total, peak, best = np.zeros(n_clips), np.zeros(n_clips), np.zeros(n_clips)
-    start, onset, offset = np.zeros((3, n_clips), np.int64)
-    for t in range(n_frames):
-        is_new = (total <= 0) | (total <= peak - EVIDENCE)
-        total[is_new] = peak[is_new] = 0
-        start[is_new] = t
-        total += gain[:, t]
-        np.maximum(peak, total, out=peak)
-        better = total > best
-        best[better], onset[better], offset[better] = total[better], start[better], t + 1
+    found = [_strongest(clip) for clip in gain]
+    best, onset, offset = (
+        np.array(part, dtype) for part, dtype in zip(zip(*found, strict=True), (float, int, int), strict=True)
+    )
     return confidence(best), onset, offset
+
+
+def _strongest(gain):
+    """Evidence, onset and offset frame of the strongest segment of e_t − b (T,): 0, 0, 0 where there is none.
+
+    Between segments C is at or below 0, and only a frame that adds evidence begins one: the others are passed over.
+    """
+    best, end, frames = (0.0, 0, 0), 0, gain.tolist()
+    for start in np.flatnonzero(gain > 0).tolist():
+        if start < end:
+            continue
+        total = peak = 0.0
+        for t in range(start, len(frames)):
+            total += frames[t]
+            peak, end = max(peak, total), t + 1
+            if total > best[0]:
+                best = total, start, end
+            if total <= 0 or total <= peak - EVIDENCE:
+                break
+    return best
 
 
 def strongest_segment(frame_probabilities, thres0=0.5, thres1=STRONGEST):
