@@ -4,12 +4,14 @@ Needs distributed (`python -m pip install -e ".[dask]"`), which the test extra b
 """
 
 import contextlib
+import gc
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -304,6 +306,25 @@ def test_no_scheduler(bank, tmp_path, monkeypatch):
     for address in ("tcp://127.0.0.1:1", "nonsense", "http://127.0.0.1:1"):
         with pytest.raises(InputError, match=f"^{address}: no Dask scheduler answers there"):
             prepare(bank, RECIPES[:2], tmp_path, cluster=address)
+
+
+def test_a_client_without_scheduler_is_collected(monkeypatch):
+    """The collector would close it under a lock that the next client may hold as it starts: both would hang."""
+    clients, connect = weakref.WeakSet(), distributed.Client.__init__
+
+    def noted(self, *args, **options):
+        clients.add(self)
+        connect(self, *args, **options)
+
+    monkeypatch.setattr(distributed.Client, "__init__", noted)
+    monkeypatch.setattr(cluster, "CONNECT_S", 0.3)
+    gc.disable()
+    try:
+        with pytest.raises(InputError) as error:
+            next(cluster.results_from_cluster(print, [], "tcp://127.0.0.1:1", {}))
+        assert error and not clients
+    finally:
+        gc.enable()
 
 
 def test_a_scheduler_too_busy_to_answer(bank, tmp_path, monkeypatch):

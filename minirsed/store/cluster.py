@@ -17,6 +17,7 @@ left, everything waits for a new one, `GONE_S` at most.
 
 import concurrent.futures
 import contextlib
+import gc
 import importlib.util
 import logging
 import threading
@@ -60,10 +61,7 @@ def results_from_cluster(function, tasks, address, settings):
     distributed = import_distributed()
     import joblib
 
-    try:
-        client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
-    except (OSError, ValueError, distributed.TimeoutError) as error:  # no OSError before Python 3.11
-        raise InputError(f"{address}: no Dask scheduler answers there ({error})") from error
+    client = _connected(distributed, address)
     settings = settings | {"code": store_files.code_digest()}
     with _quiet(), client, _explained(address, distributed):
         _check_installed(client, address)
@@ -75,6 +73,20 @@ def results_from_cluster(function, tasks, address, settings):
 def import_distributed():
     """Dask's library for clusters. InputError: it is not installed."""
     return require_extra("dask", "--cluster", "distributed")
+
+
+def _connected(distributed, address):
+    """A client of the scheduler at `address`. InputError: none answers there.
+
+    distributed leaves a client that could not connect to the garbage collector, which closes it under a lock. Should
+    that happen while the next client starts, which holds the same lock, both wait for ever. So it is collected here.
+    """
+    try:
+        return distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
+    except (OSError, ValueError, distributed.TimeoutError) as error:  # no OSError before Python 3.11
+        reason = str(error)  # the error itself would keep its traceback, and so the client
+    gc.collect()
+    raise InputError(f"{address}: no Dask scheduler answers there ({reason})")
 
 
 def _backend(client, address):
