@@ -22,13 +22,21 @@ class Holding(NamedTuple):
     n_backgrounds: int  # pieces of 30 s or less
     n_background_recordings: int
     background_s: float  # of all pieces together, each counted once
+    n_negatives: int = 0  # sounds that are not to be found
+    n_negative_recordings: int = 0
 
     def __str__(self):
         """9 events of 7 recordings and 4 background pieces of 1 recording, 2.0 minutes together."""
+        negatives = (
+            f"; {_counted(self.n_negatives, 'negative')} of {_counted(self.n_negative_recordings, 'recording')}"
+            if self.n_negatives
+            else ""
+        )
         return (
             f"{_counted(self.n_events, 'event')} of {_counted(self.n_event_recordings, 'recording')} and "
             f"{_counted(self.n_backgrounds, 'background piece')} of "
             f"{_counted(self.n_background_recordings, 'recording')}, {self.background_s / 60:.1f} minutes together"
+            f"{negatives}"
         )
 
 
@@ -49,12 +57,15 @@ def holding(bank, label, subset):
     if ready:
         return holding_of(bank, subset, ready)
     clips, pieces = bank.events(label, subset), bank.backgrounds(subset, label)
+    negatives = bank.negatives(label, subset)
     return Holding(
         len(clips),
         len({bank.event_recording(clip.key) for clip in clips}),
         len(pieces),
         len({bank.background_recording(piece.key) for piece in pieces}),
         sum(piece.duration_s for piece in pieces),
+        len({clip.key for clip in negatives}),
+        len({bank.negative_recording(clip.key) for clip in negatives}),
     )
 
 
@@ -66,12 +77,15 @@ def holding_of(bank, subset, recipes):
     drawn = all(recipe.rendered is None for recipe in recipes)
     lengths = {(piece.key, piece.start_s): piece.duration_s for piece in (bank.backgrounds(subset) if drawn else ())}
     pieces = {(recipe.background, recipe.background_start_s): recipe.duration_s or CLIP_S for recipe in recipes}
+    negatives = {recipe.negative for recipe in recipes} - {None}
     return Holding(
         len({(recipe.event, recipe.segment_onset_s) for recipe in recipes if recipe.has_event}),
         len({event for event, _ in recordings if event is not None}),
         len(pieces),
         len({background for _, background in recordings}),
         sum(lengths.get(piece, duration_s) for piece, duration_s in pieces.items()),
+        len(negatives),
+        len({bank.negative_recording(key) for key in negatives}),
     )
 
 

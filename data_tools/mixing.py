@@ -22,7 +22,8 @@ def render(recipe, bank):
     """Mix a recipe's event into its background.
 
     m = 0.2 · (background + scaling_factor · event, from sample trunc(onset·44100) on). If a mixture with an event has
-    a peak of 1 or more, it is divided by it. If the recipe is of a mixture that came rendered, its file is read.
+    a peak of 1 or more, it is divided by it. A negative is added in the same way. If the
+    recipe is of a mixture that came rendered, its file is read.
 
     Parameters
     ----------
@@ -42,26 +43,38 @@ def render(recipe, bank):
     if recipe.rendered is not None:
         return read_audio(recipe.rendered)
     background = background_clip(bank, recipe.background, recipe.background_start_s, recipe.duration_s)
-    if not recipe.has_event:
-        return background * ANTICLIPPING_FACTOR
-    event = event_clip(bank, recipe.event, recipe.segment_onset_s, recipe.segment_offset_s)
-    first = int(recipe.onset_s * SAMPLE_RATE)
+    mixture = background * ANTICLIPPING_FACTOR
+    if recipe.has_event:
+        event = event_clip(bank, recipe.event, recipe.segment_onset_s, recipe.segment_offset_s)
+        names = f"{recipe.name}: {recipe.event} in {recipe.background}"
+        extent = _extent(event, background, recipe.onset_s, names)
+        factor = recipe.scaling_factor
+        if factor is None:
+            factor = scaling_factor(event, background, recipe.onset_s, recipe.ebr_db, names)
+        mixture[extent] = (factor * event + background[extent]) * ANTICLIPPING_FACTOR
+    if recipe.negative is not None:
+        part = recipe.negative_segment_onset_s, recipe.negative_segment_offset_s
+        negative = event_clip(bank, recipe.negative, *part, read=bank.negative_audio)
+        names = f"{recipe.name}: {recipe.negative} in {recipe.background}"
+        extent = _extent(negative, background, recipe.negative_onset_s, names)
+        factor = scaling_factor(negative, background, recipe.negative_onset_s, recipe.negative_ebr_db, names)
+        mixture[extent] += factor * negative * ANTICLIPPING_FACTOR
+    if recipe.has_event or recipe.negative is not None:
+        peak = max(mixture.max(), -mixture.min())
+        if peak >= 1:
+            mixture /= peak
+    return mixture
+
+
+def _extent(event, background, onset_s, names):
+    """The samples of a background where an event goes. InputError: it does not fit there."""
+    first = int(onset_s * SAMPLE_RATE)
     if not 0 <= first <= len(background) - len(event):
         raise InputError(
-            f"{recipe.name}: event of {len(event) / SAMPLE_RATE:.3f} s at {recipe.onset_s} s does not fit in a "
-            f"background of {len(background) / SAMPLE_RATE:.3f} s ({recipe.event} in {recipe.background})"
+            f"{names}: event of {len(event) / SAMPLE_RATE:.3f} s at {onset_s} s does not fit in a background of "
+            f"{len(background) / SAMPLE_RATE:.3f} s"
         )
-    factor = recipe.scaling_factor
-    if factor is None:
-        names = f"{recipe.name}: {recipe.event} in {recipe.background}"
-        factor = scaling_factor(event, background, recipe.onset_s, recipe.ebr_db, names)
-    mixture = background * ANTICLIPPING_FACTOR
-    extent = slice(first, first + len(event))
-    mixture[extent] = (factor * event + background[extent]) * ANTICLIPPING_FACTOR
-    peak = max(mixture.max(), -mixture.min())
-    if peak >= 1:
-        mixture /= peak
-    return mixture
+    return slice(first, first + len(event))
 
 
 @contextlib.contextmanager
@@ -91,6 +104,9 @@ def _faults(recipes, bank):
         reads["background", recipe.background, recipe.background_start_s, recipe.duration_s] = bank.background_audio
         if recipe.has_event:
             reads["event", recipe.event, recipe.segment_onset_s, recipe.segment_offset_s] = partial(event_clip, bank)
+        if recipe.negative is not None:
+            part = recipe.negative_segment_onset_s, recipe.negative_segment_offset_s
+            reads[("negative", recipe.negative, *part)] = partial(event_clip, bank, read=bank.negative_audio)
     for subset in SUBSETS if isinstance(bank, Bank) else ():
         with contextlib.suppress(InputError):  # it has none of them
             clips = [clip for label in {r.label for r in recipes} - {None} for clip in bank.events(label, subset)]
@@ -108,17 +124,18 @@ def _faults(recipes, bank):
     return [*faults.values()]
 
 
-def event_clip(bank, key, onset_s, offset_s):
+def event_clip(bank, key, onset_s, offset_s, *, read=None):
     """Samples [trunc(onset·44100), trunc(offset·44100)) of the recording of an event, fewer if that is shorter.
 
-    The products are float64, as in the official program: 0.29 s is sample 12788.
+    The products are float64, as in the official program: 0.29 s is sample 12788. `read` is `bank.event_audio` or, for
+    a negative, `bank.negative_audio`.
 
     Raises
     ------
     InputError
         The part lies outside the recording, or as in `bank.event_audio`.
     """
-    event = bank.event_audio(key)[int(onset_s * SAMPLE_RATE) : int(offset_s * SAMPLE_RATE)]
+    event = (read or bank.event_audio)(key)[int(onset_s * SAMPLE_RATE) : int(offset_s * SAMPLE_RATE)]
     if len(event) == 0:
         raise InputError(f"{key}: no samples between {onset_s} s and {offset_s} s")
     return event

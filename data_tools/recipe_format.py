@@ -3,8 +3,9 @@
 `data_tools.recipes` draws recipes and re-exports these names.
 
 A recipe file is a YAML list. An event list is tab separated text with a line `file, onset, offset, class` for each
-mixture, or only `file` if it has no event. Three fields are not in the official format: `bg_start_seconds`,
-`mixture_length_seconds` and `rendered_path`. They are written only if they differ from what the official program does.
+mixture, or only `file` if it has no event. These fields are not in the official format: `bg_start_seconds`,
+`mixture_length_seconds`, `rendered_path`, and those that begin with `negative_`, of a sound that is not to be found.
+They are written only if they differ from what the official program does.
 """
 
 import math
@@ -14,6 +15,14 @@ from dataclasses import dataclass
 from data_tools import official
 from data_tools.errors import InputError
 from data_tools.files import atomic_write
+
+NEGATIVE_FIELDS = {  # names in YAML, and in a Recipe
+    "negative_path": "negative",
+    "negative_segment_start_seconds": "negative_segment_onset_s",
+    "negative_segment_end_seconds": "negative_segment_offset_s",
+    "negative_start_in_mixture_seconds": "negative_onset_s",
+    "negative_ebr": "negative_ebr_db",
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,11 @@ class Recipe:
     scaling_factor: float | None = None  # of the event's amplitude; None: from `ebr_db` when rendered
     duration_s: float | None = None  # of the mixture; None: as long as the background recording
     rendered: str | None = None  # path of the mixture itself if it came rendered
+    negative: str | None = None  # key of a sound that is not to be found; None: there is none
+    negative_segment_onset_s: float | None = None  # the part of its recording that is used
+    negative_segment_offset_s: float | None = None
+    negative_onset_s: float | None = None  # in the mixture
+    negative_ebr_db: float | None = None
 
     @property
     def has_event(self):
@@ -106,6 +120,7 @@ def to_yaml_fields(recipe):
         fields["mixture_length_seconds"] = recipe.duration_s
     if recipe.rendered is not None:
         fields["rendered_path"] = recipe.rendered
+    fields |= {yaml: getattr(recipe, name) for yaml, name in NEGATIVE_FIELDS.items() if recipe.negative is not None}
     if recipe.has_event:
         fields |= {
             "event_class": recipe.label,
@@ -134,6 +149,9 @@ def _from_yaml_fields(entry, where):
         "duration_s": read.number("mixture_length_seconds", None),
         "rendered": read.text("rendered_path", None),
     }
+    if "negative_path" in entry:
+        fields["negative"] = read.text("negative_path")
+        fields |= {name: read.number(yaml) for yaml, name in NEGATIVE_FIELDS.items() if name != "negative"}
     if not isinstance(entry.get("event_present"), bool):
         raise InputError(f"{where}: event_present must be true or false")
     if entry["event_present"]:

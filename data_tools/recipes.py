@@ -41,6 +41,7 @@ __all__ = [
 
 GENERATORS = ("minirsed", "official")
 EBR_DB = (-6.0, 0.0, 6.0)  # the task's event-to-background ratios
+NEGATIVE_PROB = 0.3  # how likely a mixture has a negative, for the commands
 
 
 def draw_recipes(
@@ -56,6 +57,7 @@ def draw_recipes(
     duration_s=CLIP_S,
     screen=True,
     first=0,
+    negative_prob=0.0,
 ):
     """Draw the recipes of `n` mixtures for one class.
 
@@ -83,6 +85,9 @@ def draw_recipes(
         released recipe files.
     first : int
         Number of the first recipe, to draw `n` more than before (minirsed generator only).
+    negative_prob : float in [0, 1]
+        How likely a mixture has one of `Bank.negatives` (minirsed generator only), independent of everything else in
+        it: with an event or without, at one of `ebr_db`, anywhere. A bank that has none gives the recipes of 0.
 
     Raises
     ------
@@ -92,7 +97,7 @@ def draw_recipes(
         An argument is out of its range.
     """
     check_subset(subset)
-    _check_draw(n, seed, generator, ebr_db, event_presence_prob, duration_s, first)
+    _check_draw(n, seed, generator, ebr_db, event_presence_prob, duration_s, first, negative_prob)
     if label not in bank.classes:
         bank.events(label, subset)  # raises, naming the known classes
     ready = bank.ready_mixtures(label, subset)
@@ -101,13 +106,15 @@ def draw_recipes(
     if generator == "official":
         drawn = _draw_official(bank, label, subset, n, seed, ebr_db, event_presence_prob)
         return drop_screened(drawn, bank) if screen else drawn
-    return _draw_minirsed(bank, label, subset, range(first, first + n), seed, ebr_db, event_presence_prob, duration_s)
+    numbers = range(first, first + n)
+    return _draw_minirsed(bank, label, subset, numbers, seed, ebr_db, event_presence_prob, duration_s, negative_prob)
 
 
-def _draw_minirsed(bank, label, subset, numbers, seed, ebr_db, event_presence_prob, duration_s):
+def _draw_minirsed(bank, label, subset, numbers, seed, ebr_db, event_presence_prob, duration_s, negative_prob):
     clips = bank.events(label, subset)
     backgrounds = bank.backgrounds(subset, label)
-    for clip in clips:
+    negatives = bank.negatives(label, subset) if negative_prob else []
+    for clip in clips + negatives:
         check_fits(clip, duration_s)
     stream = [seed, SUBSETS.index(subset), int.from_bytes(hashlib.md5(label.encode()).digest()[:8], "big")]
     phase = np.random.default_rng([*stream, 0]).random()
@@ -118,12 +125,32 @@ def _draw_minirsed(bank, label, subset, numbers, seed, ebr_db, event_presence_pr
         clip = clips[rng.integers(len(clips))]
         ratio = float(ebr_db[rng.integers(len(ebr_db))])
         share = float(rng.random())
-        # One sample is left free at the end, since cutting an event to whole samples may add one to its length.
-        latest_s = max(0.0, duration_s - clip.length_s - 1 / SAMPLE_RATE)
+        latest_s = _latest_s(clip, duration_s)
         has_event = math.floor((i + 1) * event_presence_prob + phase) > math.floor(i * event_presence_prob + phase)
-        event = _event_fields(clip, share * latest_s, ratio) if has_event else {}
-        recipes.append(_named(subset, label, i, background, event, duration_s, json.dumps))
+        fields = _event_fields(clip, share * latest_s, ratio) if has_event else {}
+        if negatives:
+            rng = np.random.default_rng([*stream, 2, i])
+            fields |= _negative_fields(rng, negatives, negative_prob, ebr_db, duration_s)
+        recipes.append(_named(subset, label, i, background, fields, duration_s, json.dumps))
     return recipes
+
+
+def _latest_s(clip, duration_s):
+    """The latest onset; one sample is left free at the end, since cutting to whole samples may add one to a length."""
+    return max(0.0, duration_s - clip.length_s - 1 / SAMPLE_RATE)
+
+
+def _negative_fields(rng, negatives, probability, ebr_db, duration_s):
+    if rng.random() >= probability:
+        return {}
+    clip = negatives[rng.integers(len(negatives))]
+    return {
+        "negative": clip.key,
+        "negative_segment_onset_s": clip.onset_s,
+        "negative_segment_offset_s": clip.offset_s,
+        "negative_onset_s": float(rng.random()) * _latest_s(clip, duration_s),
+        "negative_ebr_db": float(ebr_db[rng.integers(len(ebr_db))]),
+    }
 
 
 def _draw_official(bank, label, subset, n, seed, ebr_db, event_presence_prob):
@@ -198,13 +225,14 @@ def check_fits(clip, duration_s=CLIP_S):
         raise InputError(f"{clip.key}: event of {clip.length_s:.3f} s is longer than a clip of {duration_s:g} s")
 
 
-def _check_draw(n, seed, generator, ebr_db, event_presence_prob, duration_s, first):
+def _check_draw(n, seed, generator, ebr_db, event_presence_prob, duration_s, first, negative_prob):
     if n < 0 or seed < 0:
         raise ValueError(f"n and seed must not be negative, not {n} and {seed}")
     if generator not in GENERATORS:
         raise ValueError(f"generator must be one of {', '.join(GENERATORS)}, not {generator!r}")
-    if not 0 <= event_presence_prob <= 1:
-        raise ValueError(f"event_presence_prob must lie in [0, 1], not {event_presence_prob}")
+    for name, probability in (("event_presence_prob", event_presence_prob), ("negative_prob", negative_prob)):
+        if not 0 <= probability <= 1:
+            raise ValueError(f"{name} must lie in [0, 1], not {probability}")
     if len(ebr_db) == 0 or not np.isfinite(ebr_db).all():
         raise ValueError(f"ebr_db must be finite numbers of decibels, not {ebr_db}")
     if not duration_s > 0 or (generator == "official" and duration_s != CLIP_S):

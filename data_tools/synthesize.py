@@ -19,6 +19,7 @@ from data_tools.official import SUBSET_NAMES
 from data_tools.recipes import (
     EBR_DB,
     GENERATORS,
+    NEGATIVE_PROB,
     Recipe,
     draw_recipes,
     drop_screened,
@@ -119,6 +120,14 @@ def _add_drawing_options(draw):
         metavar="P",
         help="share of mixtures with an event, 0 … 1 (default: %(default)s)",
     )
+    draw.add_argument(
+        "--negatives",
+        type=share,
+        default=NEGATIVE_PROB,
+        metavar="P",
+        help="how likely a mixture has a sound of the folder negatives, 0 … 1; not with --generator official "
+        "(default: %(default)s)",
+    )
 
 
 @command
@@ -166,6 +175,7 @@ def _draw_sets(args, bank):
     """A recipe set for each class, drawn as the arguments say."""
     sets = []
     options = {"generator": args.generator, "ebr_db": args.ebr_db, "event_presence_prob": args.event_presence_prob}
+    options["negative_prob"] = args.negatives
     for label in args.classes:
         recipes = draw_recipes(bank, label, args.subset, args.n, args.seed, **options, screen=False)
         file_name = f"mixture_recipes_{SUBSET_NAMES[args.subset]}_{label}.yaml"

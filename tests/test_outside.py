@@ -235,7 +235,7 @@ def spectra(bank, tmp_path_factory):
         def events(self, label, subset):
             return bank.events(label, subset)[:7]
 
-        event_audio, event_recording = bank.event_audio, bank.event_recording
+        event_audio, event_recording, negatives = bank.event_audio, bank.event_recording, bank.negatives
 
     return Spectra.of(Few(), few, store)
 
@@ -517,7 +517,7 @@ def test_the_papers_presets_have_none_of_it():
 
 @pytest.mark.parametrize("name", NEED_SPECTRA)
 def test_what_needs_spectra_is_refused_without_them(name):
-    value = getattr(QUICK, name) or 0.5
+    value = "no" if name == "other_classes" else getattr(QUICK, name) or 0.5
     with pytest.raises(InputError, match=f"^--{name.replace('_', '-')} needs --mixing spectra; --preset plain"):
         TrainSettings(**{name: value})
 

@@ -21,7 +21,7 @@ class EventClip:
     """An isolated event: the part [onset_s, offset_s) of the recording `key`, in seconds."""
 
     key: str
-    label: str
+    label: str | None  # None: of no class, a sound that is not to be found (`Bank.negatives`)
     onset_s: float
     offset_s: float
 
@@ -45,7 +45,8 @@ class Bank:
     """Events and backgrounds in three subsets. `data_tools.soundbank` makes one.
 
     A new kind of bank defines `_events(label, subset)`, `_backgrounds(subset)`, `_event_audio(key)`,
-    `_background_audio(key, start_s, duration_s)` and `fingerprint()`.
+    `_background_audio(key, start_s, duration_s)` and `fingerprint()`; one that has negatives also
+    `_negatives(label, subset)` and `_negative_audio(key)`.
 
     Attributes
     ----------
@@ -93,6 +94,17 @@ class Bank:
             raise InputError(f"{self.name}: no backgrounds in subset {subset!r}{self._advice()}")
         return pieces
 
+    def negatives(self, label, subset):
+        """Sounds of a subset that are known not to be `label`: EventClip of no class, in a fixed order, or none.
+
+        They are mixed in like events, and nobody is to find them. Events of other classes are not among them.
+        """
+        check_subset(subset)
+        return self._negatives(label, subset)
+
+    def _negatives(self, label, subset):
+        return []
+
     def is_screened(self, key, label):
         """Whether background `key` is known to contain an event of class `label` itself."""
         return False
@@ -108,13 +120,18 @@ class Bank:
         """As `event_recording`, for a background; its pieces have one key, and so one recording."""
         return key
 
+    def negative_recording(self, key):
+        """As `event_recording`, for a negative."""
+        return key
+
     def equal_sounds(self):
-        """Groups of sounds whose files have the same bytes: list of lists of ("events" or "backgrounds", key)."""
+        """Groups of sounds whose files have the same bytes: list of lists of ("events", "backgrounds" …, key)."""
         return []
 
     def places(self, label):
-        """Where the sounds for a class are: {("events" or "backgrounds", key): subset}."""
+        """Where the sounds for a class are: {("events", "backgrounds" or "negatives", key): subset}."""
         found = {("events", clip.key): subset for subset in SUBSETS for clip in self._events(label, subset)}
+        found |= {("negatives", clip.key): subset for subset in SUBSETS for clip in self._negatives(label, subset)}
         return found | {("backgrounds", b.key): subset for subset in SUBSETS for b in self._backgrounds(subset)}
 
     def ready_mixtures(self, label, subset):
@@ -124,6 +141,10 @@ class Bank:
     def event_audio(self, key):
         """Whole event recording: (samples,) float64, mono, 44.1 kHz. InputError: no such file, unusable audio."""
         return self._cached(("event", key), lambda: self._event_audio(key))
+
+    def negative_audio(self, key):
+        """As `event_audio`, of a negative."""
+        return self._cached(("negative", key), lambda: self._negative_audio(key))
 
     def background_audio(self, key, start_s=0.0, duration_s=None):
         """Background recording, or the requested part of it: (samples,) float64, mono, 44.1 kHz.

@@ -5,6 +5,9 @@
       events/events.csv         optional: file (relative to events/), onset_s, offset_s — the active part; for files
                                 that it does not name, everything but digital silence at their edges
       backgrounds/**/*.wav …    the name of the subfolder is that of the scene
+      negatives/**/*.wav …      optional: sounds that are none of the classes, though they may sound like them
+      negatives/not-CLASS/*     … of which only this is known: they are not of that class
+      negatives/negatives.csv   optional, as events/events.csv
       recordings.csv            optional: file (relative to the folder), recording — its name, any text
       split.csv                 optional: file (relative to the folder), subset (train, dev or eval)
 
@@ -12,6 +15,7 @@ A file is a recording of its own unless `recordings.csv` gives several files one
 occasion, of one baby, with one gun. No recording is in two subsets. A file that `split.csv` names takes all of its
 recording with it; the subset of the other recordings follows from `split_by_hash`. Long backgrounds give consecutive
 pieces of 30 s, all in one subset. Files shorter than 30 s are looped, and so is a last piece of 10 s or more.
+Negatives are mixed in like events, but labelled as none; long ones give consecutive pieces of 10 s.
 Hidden files and files without the suffix of a sound file are ignored. Links to files and folders are followed.
 """
 
@@ -34,6 +38,9 @@ from data_tools.files import address_in, equal_files, require_file
 
 SHORTEST_BACKGROUND_S = 1.0
 SHORTEST_PIECE_S = 10.0  # a recording's last piece counts if it is at least this long; it is looped
+LONGEST_NEGATIVE_S = 10.0  # a longer one gives several pieces
+SHORTEST_NEGATIVE_S = 1.0  # … of which the last counts if it is at least this long
+NOT = "not-"  # with the name of a class: the folder of negatives that are known not to be of that class
 SILENCE_DB = 60.0  # below the loudest part of an event
 SHORTEST_SILENCE_S = 0.1  # at the edge of an event; MP3 adds up to 0.05 s
 FRAME_S = 0.01  # over which the level is taken
@@ -41,7 +48,7 @@ ROUNDING_S = 0.001  # how far an offset may lie beyond the end of its file, sinc
 
 
 class ActivePart(NamedTuple):
-    """A row of `events.csv`, and where it is written: "path, line n"."""
+    """A row of `events.csv` or `negatives.csv`, and where it is written: "path, line n"."""
 
     onset_s: float
     offset_s: float
@@ -67,11 +74,15 @@ class FolderBank(Bank):
             raise InputError(f"{background_root}: no sound files ({', '.join(AUDIO_SUFFIXES)}) in it")
         super().__init__(str(path), sorted(by_class))
 
-        files = [file for group in by_class.values() for file in group] + backgrounds
+        negative_root = self.root / "negatives"
+        negatives = _audio_files(_paths_below(negative_root)) if negative_root.exists() else []
+        files = [file for group in by_class.values() for file in group] + backgrounds + negatives
         listed = _read_split(self.root, files)
         self._recordings = _read_recordings(self.root, files)
         active_parts = _read_active_parts(event_root, [file for group in by_class.values() for file in group])
-        subsets = self._assign([*by_class.values(), backgrounds], listed)
+        negative_parts = _read_active_parts(negative_root, negatives)
+        subsets = self._assign([*by_class.values(), backgrounds, negatives], listed)
+        self._negative_clips = {subset: [] for subset in SUBSETS}
         self._clips = {(label, subset): [] for label in self.classes for subset in SUBSETS}
         self._pieces, faults = {subset: [] for subset in SUBSETS}, []
         for label, group in by_class.items():
@@ -82,8 +93,12 @@ class FolderBank(Bank):
         for file in backgrounds:
             with _noted(faults):
                 self._pieces[subsets[file]] += _background_pieces(background_root, file)
+        for file in negatives:
+            with _noted(faults):
+                self._negative_clips[subsets[file]] += _negative_clips(negative_root, file, negative_parts)
         if faults:
             raise InputError.several(faults, "sounds cannot be used")
+        self._subset_of = {self._recording(name_of(file, self.root)): subset for file, subset in subsets.items()}
         self._files = [(name_of(file, self.root), file) for file in files]
         self._split = sorted((name, subset) for name, subset in listed.items())
 
@@ -116,6 +131,22 @@ class FolderBank(Bank):
         """See `Bank.background_recording`."""
         return self._recording(f"backgrounds/{key}")
 
+    def negative_recording(self, key):
+        """See `Bank.negative_recording`."""
+        return self._recording(f"negatives/{key}")
+
+    def recording_of(self, path):
+        """Recording of the sound file at `path`, and its subset; None if it is not one of this folder."""
+        path = os.path.realpath(path)
+        for name, file in self._files:
+            if os.path.realpath(file) == path:
+                return self._recording(name), self._subset_of[self._recording(name)]
+        return None
+
+    def subset_of(self, recording):
+        """Subset of a recording; None if no file is of it."""
+        return self._subset_of.get(recording)
+
     def equal_sounds(self):
         """See `Bank.equal_sounds`. Reads files that are equally long."""
         names = {file: name for name, file in self._files}
@@ -136,8 +167,18 @@ class FolderBank(Bank):
     def _backgrounds(self, subset):
         return self._pieces[subset]
 
+    def _negatives(self, label, subset):
+        def of_class(key):
+            kind = PurePosixPath(key).parts[0]
+            return kind.removeprefix(NOT) if kind.startswith(NOT) else label
+
+        return [clip for clip in self._negative_clips[subset] if of_class(clip.key) == label]
+
     def _event_audio(self, key):
         return read_audio(path_of(key, self.root / "events"), resampler=self.resampler)
+
+    def _negative_audio(self, key):
+        return read_audio(path_of(key, self.root / "negatives"), resampler=self.resampler)
 
     def _background_audio(self, key, start_s, duration_s):
         path = path_of(key, self.root / "backgrounds")
@@ -147,6 +188,8 @@ class FolderBank(Bank):
         """See `Bank.fingerprint`: names, sizes and modification times of files, lists and resampler."""
         clips = sorted(self._clips.items())
         listed = [repr(self._split), *([repr(sorted(self._recordings.items()))] if self._recordings else [])]
+        if any(self._negative_clips.values()):
+            listed.append(f"negatives {sorted(self._negative_clips.items())}")
         return files_digest(self._files, "folder", self.resampler, repr(clips), *listed)
 
 
@@ -278,6 +321,19 @@ def _event_clip(event_root, file, label, active_parts):
     return EventClip(key, label, part.onset_s, part.offset_s)
 
 
+def _negative_clips(negative_root, file, active_parts):
+    """The pieces of a negative, list of EventClip. InputError: it is silent."""
+    clip = _event_clip(negative_root, file, None, active_parts)
+    y, sr = native_audio(file)
+    if not y.any():
+        raise InputError(f"{file}: is silent (all samples zero)")
+    starts = [clip.onset_s + LONGEST_NEGATIVE_S * i for i in range(math.ceil(clip.length_s / LONGEST_NEGATIVE_S))]
+    pieces = [(start, min(start + LONGEST_NEGATIVE_S, clip.offset_s)) for start in starts]
+    pieces = pieces[:1] + [piece for piece in pieces[1:] if piece[1] - piece[0] >= SHORTEST_NEGATIVE_S]
+    audible = [piece for piece in pieces if y[int(piece[0] * sr) : int(piece[1] * sr)].any()]
+    return [EventClip(clip.key, None, *piece) for piece in audible]
+
+
 def active_part(y, sr):
     """The part of an event's recording without silence at its edges.
 
@@ -347,9 +403,9 @@ def _read_recordings(root, files):
 
 
 def _read_active_parts(event_root, files):
-    """`events.csv` as {key: ActivePart}; empty without the file."""
+    """`events.csv`, or `negatives.csv`, as {key: ActivePart}; empty without the file."""
     known, parts = {name_of(file, event_root) for file in files}, {}
-    for where, row in _rows(event_root / "events.csv", ("file", "onset_s", "offset_s")):
+    for where, row in _rows(event_root / f"{event_root.name}.csv", ("file", "onset_s", "offset_s")):
         key = _list_name(row["file"])
         _require_inside(key, event_root)
         if key not in known:

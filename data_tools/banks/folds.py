@@ -39,6 +39,8 @@ class Folded(Bank):
         for label in self.classes:
             self._deal([(bank.event_recording(clip.key), 1.0) for clip in self._pooled_events(label)])
         self._deal([(bank.background_recording(b.key), b.duration_s) for b in self._pooled_backgrounds()])
+        for label in self.classes:
+            self._deal([(bank.negative_recording(clip.key), clip.length_s) for clip in self._pooled_negatives(label)])
 
     def _deal(self, sounds):
         """Give each recording of one kind a fold, unless it has one; `sounds` are (recording, its size)."""
@@ -56,6 +58,9 @@ class Folded(Bank):
     def _pooled_backgrounds(self):
         return [piece for subset in POOLED for piece in self.bank._backgrounds(subset)]
 
+    def _pooled_negatives(self, label):
+        return [clip for subset in POOLED for clip in self.bank._negatives(label, subset)]
+
     def _events(self, label, subset):
         if subset == "eval":
             return self.bank._events(label, subset)
@@ -68,9 +73,18 @@ class Folded(Bank):
         pieces = [(piece, self.background_recording(piece.key)) for piece in self._pooled_backgrounds()]
         return self._part(pieces, subset, "recordings of backgrounds")
 
+    def _negatives(self, label, subset):
+        if subset == "eval":
+            return self.bank._negatives(label, subset)
+        return self._of(subset, [(c, self.negative_recording(c.key)) for c in self._pooled_negatives(label)])
+
+    def _of(self, subset, sounds):
+        """Those of the (sound, recording) that are in train or dev."""
+        return [sound for sound, recording in sounds if (self._fold_of[recording] == self.k - 1) == (subset == "dev")]
+
     def _part(self, sounds, subset, what):
         """Those of the (sound, recording) that are in train or dev; InputError if there are none left for it."""
-        part = [sound for sound, recording in sounds if (self._fold_of[recording] == self.k - 1) == (subset == "dev")]
+        part = self._of(subset, sounds)
         if sounds and not part:
             recordings = {recording for _, recording in sounds}
             n_filled = len({self._fold_of[recording] for recording in recordings})
@@ -88,6 +102,10 @@ class Folded(Bank):
         """See `Bank.background_recording`."""
         return self.bank.background_recording(key)
 
+    def negative_recording(self, key):
+        """See `Bank.negative_recording`."""
+        return self.bank.negative_recording(key)
+
     def equal_sounds(self):
         """See `Bank.equal_sounds`."""
         return self.bank.equal_sounds()
@@ -102,6 +120,9 @@ class Folded(Bank):
 
     def _event_audio(self, key):
         return self.bank._event_audio(key)
+
+    def _negative_audio(self, key):
+        return self.bank._negative_audio(key)
 
     def _background_audio(self, key, start_s, duration_s):
         return self.bank._background_audio(key, start_s, duration_s)

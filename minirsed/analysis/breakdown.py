@@ -128,7 +128,8 @@ def distinct(store, rows):
     kept = {}
     for row in rows:
         recipe = store.recipes[row]
-        same = (recipe.background, recipe.background_start_s) if recipe.background and not recipe.has_event else row
+        is_background = recipe.background and not recipe.has_event and recipe.negative is None
+        same = (recipe.background, recipe.background_start_s) if is_background else row
         kept.setdefault(same, row)
     return list(kept.values())
 

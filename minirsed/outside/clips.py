@@ -15,6 +15,7 @@ from minirsed.outside.spectra import FRAMES_BEFORE, LEAST_POWER, EventSpectrum
 
 SECOND_BACKGROUND_DB = (-10.0, 3.0)  # of the first's level
 OTHER_EVENTS_DB = (-6.0, 10.0)  # of the background under them
+NEGATIVES = 0.5  # of the sounds that are not to be found, where events of other classes are there as well
 MIXTURE_CUTOFF_HZ, EVENT_CUTOFF_HZ = (3000.0, 16000.0), (1500.0, 8000.0)
 ROOM_T60_S, ROOM_DIRECT_DB = (0.15, 0.9), (-3.0, 12.0)
 ROOM, EVENT_LOW_PASS = 0.5, 0.4  # how likely each is where an event is far away
@@ -62,12 +63,11 @@ def draw_clip(rng, spectra, settings, has_event):
         gain = np.float32(_ratio(rng, SECOND_BACKGROUND_DB) * level.mean() / max(second_level.mean(), LEAST_POWER))
         power, level = power + gain * second, level + gain * second_level
     labels = np.zeros(n_frames, np.float32)
-    if spectra.others and rng.random() < settings.other_events:
+    if (spectra.others or spectra.negatives) and rng.random() < settings.other_events:
         for _ in range(rng.integers(1, 3)):
-            _put(rng, power, level, spectra.others, _ratio(rng, OTHER_EVENTS_DB), spectra, settings)
+            _put(rng, power, level, *_not_to_be_found(rng, spectra, settings), spectra, settings)
     if has_event:
-        ratio = 10.0 ** (settings.ebr_db[rng.integers(len(settings.ebr_db))] / 10)
-        onset_s, offset_s = _put(rng, power, level, spectra.events, ratio, spectra, settings)
+        onset_s, offset_s = _put(rng, power, level, spectra.events, _event_ratio(rng, settings), spectra, settings)
         labels = frame_labels(onset_s, offset_s, n_frames)
     if settings.equaliser_db > 0:
         power *= changes.equaliser(rng, settings.equaliser_db, spectra.bands)
@@ -79,6 +79,17 @@ def draw_clip(rng, spectra, settings, has_event):
 def _background(rng, spectra, n_frames):
     features = spectra.backgrounds.features
     return spectra.background(rng.integers(len(features)), rng.integers(features.shape[1]), n_frames)
+
+
+def _not_to_be_found(rng, spectra, settings):
+    """Recordings to take a sound from, and its ratio: negatives, at those of events, in half of all cases."""
+    if spectra.negatives and (not spectra.others or rng.random() < NEGATIVES):
+        return spectra.negatives, _event_ratio(rng, settings)
+    return spectra.others, _ratio(rng, OTHER_EVENTS_DB)
+
+
+def _event_ratio(rng, settings):
+    return 10.0 ** (settings.ebr_db[rng.integers(len(settings.ebr_db))] / 10)
 
 
 def _put(rng, power, level, recordings, ratio, spectra, settings):

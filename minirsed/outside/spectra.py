@@ -41,6 +41,8 @@ class Spectra:
     ----------
     events, others : list of list of EventSpectrum
         Of the class to detect and of all other classes, those of one recording together.
+    negatives : list of list of EventSpectrum
+        `Bank.negatives`: known not to be of that class.
     backgrounds : minirsed.store.dataset.FeatureStore
         LFBE of pieces of 30 s, with the mixer's factor 0.2.
     n_mels : int
@@ -53,8 +55,8 @@ class Spectra:
         That sum for every frame of the backgrounds, over all bands.
     """
 
-    def __init__(self, events, others, backgrounds, n_mels, bands):
-        self.events, self.others, self.backgrounds = events, others, backgrounds
+    def __init__(self, events, others, backgrounds, n_mels, bands, negatives=()):
+        self.events, self.others, self.backgrounds, self.negatives = events, others, backgrounds, list(negatives)
         self.n_mels, self.bands = n_mels, bands
         self.widths = band_widths_hz(n_mels)
         self.levels = np.stack([np.exp(frames, dtype=np.float32) @ self.widths for frames in backgrounds.features])
@@ -83,16 +85,18 @@ class Spectra:
         bands = INPUTS[settings.inputs].n_inputs(n_mels)
         clips = bank.events(settings.label, "train")
         if settings.other_events > 0:
-            clips = clips + other_events(bank, settings.label)
+            others = other_events(bank, settings.label) if settings.other_classes == "yes" else []
+            clips = clips + others + bank.negatives(settings.label, "train")
         recordings = {}
         for i, clip in enumerate(clips, 1):
-            recording = bank.event_recording(clip.key)
+            recording = (bank.event_recording if clip.label else bank.negative_recording)(clip.key)
             recordings.setdefault((clip.label, recording), []).append(event_spectrum(bank, clip, n_mels, bands))
             if progress:
                 progress(i, len(clips))
         events = [own for (label, _), own in recordings.items() if label == settings.label]
-        others = [own for (label, _), own in recordings.items() if label != settings.label]
-        return cls(events, others, backgrounds, n_mels, bands)
+        others = [own for (label, _), own in recordings.items() if label not in (settings.label, None)]
+        negatives = [own for (label, _), own in recordings.items() if label is None]
+        return cls(events, others, backgrounds, n_mels, bands, negatives)
 
     def name(self, row):
         """Of a clip of an epoch, for messages."""
@@ -129,7 +133,8 @@ def other_events(bank, label):
 def event_spectrum(bank, clip, n_mels, bands):
     """An event of a bank as an `EventSpectrum`. InputError: it cannot be read, is silent, or longer than 30 s."""
     check_fits(clip)
-    y = event_clip(bank, clip.key, clip.onset_s, clip.offset_s)
+    read = bank.event_audio if clip.label else bank.negative_audio
+    y = event_clip(bank, clip.key, clip.onset_s, clip.offset_s, read=read)
     if not np.isfinite(y).all() or not y.any():
         raise InputError(
             f"{clip.key}: the event is {'silent (all samples zero)' if np.isfinite(y).all() else 'not finite'}"

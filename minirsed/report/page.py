@@ -268,7 +268,7 @@ def clip_card(results, row, audio):
         "mixture": about["mixture"],
         "background": recipe.background,
         "event sound": recipe.event or "none",
-    }
+    } | ({"not to be found": recipe.negative} if recipe.negative else {})
     terms = "".join(f"<dt>{name}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
     return Html(
         f"<article><h4>{escape(caption)}</h4>{media.clip(f'clip{row}', results, row)}"

@@ -203,10 +203,11 @@ class _Job:
         """What training clips are mixed of."""
         with self.progress("train events", "event") as progress:
             spectra = Spectra.of(self.bank, self.settings, backgrounds, progress)
-        n_events, n_others = (sum(map(len, group)) for group in (spectra.events, spectra.others))
-        self.say(
-            f"train: {n_events} events, {n_others} of other classes; every clip of {self.settings.clip_s:g} s is new"
-        )
+        groups = (spectra.events, spectra.others, spectra.negatives)
+        n_events, n_others, n_negatives = (sum(map(len, group)) for group in groups)
+        negatives = f", {counted(n_negatives, 'negative')}" if n_negatives else ""
+        made_of = f"{n_events} events, {n_others} of other classes{negatives}"
+        self.say(f"train: {made_of}; every clip of {self.settings.clip_s:g} s is new")
         return spectra
 
     def say_what_is_kept(self, stores):

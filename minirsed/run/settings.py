@@ -21,7 +21,7 @@ MIXINGS, FRAME_LOSSES, SCHEDULES, KEPT = (
 )
 NEED_SPECTRA = (  # settings of `minirsed.outside`; where waveforms are mixed they must be as in the paper
     *("inputs", "whitening", "members", "frame_loss", "onset_weight", "schedule", "average", "stretch", "pitch_bands"),
-    *("event_equaliser_db", "distance", "second_background", "other_events", "low_pass"),
+    *("event_equaliser_db", "distance", "second_background", "other_events", "other_classes", "low_pass"),
 )
 KIND_NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
@@ -156,7 +156,18 @@ class TrainSettings:
     other_events: float = _setting(
         "elsewhere",
         0.0,
-        "how likely a clip has one or two events of other classes, which are not to be found",
+        "how likely a clip has one or two sounds that are not to be found: of the folder negatives, events of other "
+        "classes",
+        low=0.0,
+        high=1.0,
+    )
+    other_classes: str = _setting(
+        "elsewhere", "yes", "whether events of other classes are such sounds", choices=("yes", "no")
+    )
+    negatives: float = _setting(
+        "elsewhere",
+        0.3,
+        "how likely a mixture of waveforms, as dev and eval have them, has one of the folder negatives",
         low=0.0,
         high=1.0,
     )

@@ -25,9 +25,12 @@ def recipes_of(bank, settings, subset, n=None, epoch=1):
         return background_recipes(bank, settings)
     if subset != "train":
         n_held_out = n or settings.dev_clips
-        return draw_recipes(bank, settings.label, subset, n_held_out, HELD_OUT_SEED, ebr_db=settings.ebr_db)
+        options = {"ebr_db": settings.ebr_db, "negative_prob": settings.negatives}
+        return draw_recipes(bank, settings.label, subset, n_held_out, HELD_OUT_SEED, **options)
     first = (epoch - 1) * settings.clips if settings.redraw else 0
     options = {"generator": settings.generator, "ebr_db": settings.ebr_db, "first": first}
+    if settings.generator == "minirsed":  # the official one knows no negatives
+        options["negative_prob"] = settings.negatives
     return draw_recipes(bank, settings.label, subset, n or settings.clips, settings.seed, **options)
 
 
