@@ -67,27 +67,23 @@ def draw_recipes(
     label : str
         Event class.
     subset : {"train", "dev", "eval"}
-    n : int
+    n, seed : int
         Number of mixtures; fewer after screening (official generator). If the mixtures of the subset came rendered, its
         first `n` are returned, whatever the seed and the generator.
-    seed : int
     generator : {"minirsed", "official"}
         "minirsed": recipe i depends only on (seed, subset, label, i); background, event, onset and ratio are uniform
         and independent. Of the first m recipes, m · event_presence_prob have an event, to within one. Reads no audio.
         "official": the recipes of the official program, byte for byte. Reads audio, to measure scaling factors.
     ebr_db : sequence of float
         Event-to-background ratios to choose from, dB.
-    event_presence_prob : float in [0, 1]
+    event_presence_prob, negative_prob : float in [0, 1]
+        Of an event; of one of `Bank.negatives`, with an event or without it (minirsed generator only).
     duration_s : float
         Length of a mixture, seconds; 30 for the official generator.
     screen : bool
-        Official generator: apply `drop_screened`, as in the released event lists. False: return all `n`, as in the
-        released recipe files.
+        Official generator: apply `drop_screened`, as in the released event lists but not in its recipe files.
     first : int
         Number of the first recipe, to draw `n` more than before (minirsed generator only).
-    negative_prob : float in [0, 1]
-        How likely a mixture has one of `Bank.negatives` (minirsed generator only), independent of everything else in
-        it: with an event or without, at one of `ebr_db`, anywhere. A bank that has none gives the recipes of 0.
 
     Raises
     ------
@@ -106,8 +102,8 @@ def draw_recipes(
     if generator == "official":
         drawn = _draw_official(bank, label, subset, n, seed, ebr_db, event_presence_prob)
         return drop_screened(drawn, bank) if screen else drawn
-    numbers = range(first, first + n)
-    return _draw_minirsed(bank, label, subset, numbers, seed, ebr_db, event_presence_prob, duration_s, negative_prob)
+    options = (seed, ebr_db, event_presence_prob, duration_s, negative_prob)
+    return _draw_minirsed(bank, label, subset, range(first, first + n), *options)
 
 
 def _draw_minirsed(bank, label, subset, numbers, seed, ebr_db, event_presence_prob, duration_s, negative_prob):
@@ -141,6 +137,7 @@ def _latest_s(clip, duration_s):
 
 
 def _negative_fields(rng, negatives, probability, ebr_db, duration_s):
+    """Of a negative, anywhere and at one of the ratios; none, with the probability that is left."""
     if rng.random() >= probability:
         return {}
     clip = negatives[rng.integers(len(negatives))]
