@@ -15,6 +15,7 @@ COMMANDS = {
     "evaluate": ("minirsed", "score a trained detector on mixtures that it has not seen"),
     "report": ("minirsed", "the same as one HTML page, with pictures and sounds"),
     "detect": ("minirsed", "find events in sound files, folders, a pipe or a microphone"),
+    "mine": ("minirsed", "find a detector's alarms in recordings, judge them, and file them to learn from"),
     "score": ("minirsed", "score any list of events against the true ones"),
     "export": ("minirsed", "write a detector as ONNX, for other programs and languages"),
     "sweep": ("minirsed", "train over classes, architectures and seeds: the paper's tables and figure"),

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("data_tools", "minirsed")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 HEAVY = ("numba", "scipy", "matplotlib", "soundfile", "soxr", "joblib", "numpy")
-COMMANDS = ("train", "evaluate", "score", "detect", "export", "report", "sweep", "clean", "bench")
+COMMANDS = ("train", "evaluate", "score", "detect", "mine", "export", "report", "sweep", "clean", "bench")
 READMES = [ROOT / "README.md", *(path for name in PACKAGES for path in sorted((ROOT / name).rglob("README.md")))]
 PAGES = [*READMES, ROOT / "CONTRIBUTING.md", ROOT / "tests/golden-mixtures/README.md"]
 TEXT = {path: path.read_text(encoding="utf-8") for path in PAGES}
@@ -79,7 +79,10 @@ def test_a_command_stays_apart():
     rooms = {name_of(path): command_of(path) for path in MODULES}
     needs = {(command_of(path), name) for path in MODULES for name in imports(path)}
     crossing = {(mine, name) for mine, name in needs if rooms.get(name) not in (None, mine)}
-    assert crossing == {("report", "minirsed.evaluate.__main__")}
+    assert crossing == {
+        ("report", "minirsed.evaluate.__main__"),
+        *(("mine", f"minirsed.{name}") for name in ("detect.results", "report.elements", "report.media", "report")),
+    }
 
 
 UNSAFE = r"import pickle|allow_pickle=True|yaml\.(unsafe|full)_load|yaml\.load\((?!.*SafeLoader)|joblib\.(dump|load)\("

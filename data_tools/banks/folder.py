@@ -377,8 +377,8 @@ def _read_split(root, files):
     path = root / "split.csv"
     known = {name_of(file, root) for file in files}
     listed = {}
-    for where, row in _rows(path, ("file", "subset")):
-        name, subset = _list_name(row["file"]), row["subset"].strip()
+    for where, row in rows_of(path, ("file", "subset")):
+        name, subset = list_name(row["file"]), row["subset"].strip()
         if subset not in SUBSETS:
             raise InputError(f"{where}: unknown subset {subset!r}, must be {', '.join(SUBSETS)}")
         if name not in known:
@@ -391,8 +391,8 @@ def _read_split(root, files):
 def _read_recordings(root, files):
     """`recordings.csv` as {name: recording}; empty without the file."""
     known, recordings = {name_of(file, root) for file in files}, {}
-    for where, row in _rows(root / "recordings.csv", ("file", "recording")):
-        name, recording = _list_name(row["file"]), unicodedata.normalize("NFC", row["recording"].strip())
+    for where, row in rows_of(root / "recordings.csv", ("file", "recording")):
+        name, recording = list_name(row["file"]), unicodedata.normalize("NFC", row["recording"].strip())
         if not recording:
             raise InputError(f"{where}: {name} has no recording; a file of its own need not be listed")
         if name not in known:
@@ -405,14 +405,14 @@ def _read_recordings(root, files):
 def _read_active_parts(event_root, files):
     """`events.csv`, or `negatives.csv`, as {key: ActivePart}; empty without the file."""
     known, parts = {name_of(file, event_root) for file in files}, {}
-    for where, row in _rows(event_root / f"{event_root.name}.csv", ("file", "onset_s", "offset_s")):
-        key = _list_name(row["file"])
+    for where, row in rows_of(event_root / f"{event_root.name}.csv", ("file", "onset_s", "offset_s")):
+        key = list_name(row["file"])
         _require_inside(key, event_root)
         if key not in known:
             raise InputError(f"{where}: no such file, or not the suffix of a sound file: {event_root / key}")
         if key in parts:
             raise InputError(f"{where}: {key} is listed twice; a file has one event")
-        onset_s, offset_s = (_seconds(row[column], column, where) for column in ("onset_s", "offset_s"))
+        onset_s, offset_s = (seconds_of(row[column], column, where) for column in ("onset_s", "offset_s"))
         if onset_s < 0:
             raise InputError(f"{where}: negative onset, {onset_s} s")
         if onset_s >= offset_s:
@@ -421,11 +421,13 @@ def _read_active_parts(event_root, files):
     return parts
 
 
-def _list_name(text):
+def list_name(text):
+    """The name of a file as a list has it, as `name_of` gives it."""
     return unicodedata.normalize("NFC", PurePosixPath(text.strip()).as_posix())
 
 
-def _seconds(text, column, where):
+def seconds_of(text, column, where):
+    """A finite number in a list; InputError otherwise."""
     try:
         value = float(text)
     except ValueError:
@@ -435,7 +437,7 @@ def _seconds(text, column, where):
     return value
 
 
-def _rows(path, columns):
+def rows_of(path, columns):
     """Rows of a list with a header as ("path, line n", {column: text}); none without the file.
 
     Columns are separated by commas or, as spreadsheets do where the comma is that of decimals, semicolons or tabs.
