@@ -51,8 +51,8 @@ def parse_arguments(argv=None):
             f"--{name}", metavar="N", type=int, default=default, help=f"{what} (default: %(default)s clips)"
         )
     search.add_argument("--open", action="store_true", help="show the page in the browser when it is finished")
-    apply.add_argument("--apply", metavar="FILE", type=Path, help="verdicts.csv that the page has saved")
-    apply.add_argument("--data", metavar="DIR", type=Path, help="sound folder to file the clips in")
+    apply.add_argument("--apply", metavar="FILE", type=Path, help="verdicts.csv of the page (default: none, search)")
+    apply.add_argument("--data", metavar="DIR", type=Path, help="sound folder to file the clips in (default: none)")
     add_threads(machine, "threads that run the detector")
     arguments = parser.parse_args(argv)
     if arguments.apply and (arguments.run or not arguments.data):
