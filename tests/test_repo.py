@@ -137,9 +137,9 @@ each_page = pytest.mark.parametrize("path", PAGES, ids=page_name)
 
 
 @functools.cache
-def help_of(command):
+def help_of(command, option="-h"):
     """The process that answers `-h`, with what it imports on its standard error."""
-    words = [sys.executable, "-X", "importtime", "-m", command, "-h"]
+    words = [sys.executable, "-X", "importtime", "-m", command, option]
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
 
 
@@ -161,13 +161,19 @@ def test_options_of_the_pages_exist(path):
     written_out = [*re.findall(r"```bash\n(.*?)```", TEXT[path], re.S), *re.findall(r"`([^`\n]+)`", TEXT[path])]
     for line in "\n".join(written_out).replace("\\\n", " ").splitlines():
         for command, arguments in re.findall(COMMAND + r"([^&|#]*)", line):
-            missing = options(arguments) - options(help_of(command).stdout)
+            missing = options(arguments) - options_of(command)
             assert not missing, f"{command} has no {missing}"
     if path in READMES:
         known = set().union(
             *(options(help_of(command).stdout) for command in re.findall(COMMAND, "".join(TEXT.values())))
         )
         assert options(TEXT[path]) <= known
+
+
+def options_of(command):
+    """All options of a command, those that only `--help-all` shows too."""
+    shown = options(help_of(command).stdout)
+    return shown | (options(help_of(command, "--help-all").stdout) if "--help-all" in shown else set())
 
 
 def options(text):

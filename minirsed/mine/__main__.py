@@ -20,7 +20,7 @@ def parse_arguments(argv=None):
     """Command line → namespace."""
     parser = Parser(
         "minirsed.mine",
-        "RUN PATH …    or: --apply FILE --data DIR",
+        "RUN PATH … | --apply FILE --data DIR",
         description="Find the strongest alarms of a detector in recordings, and what came close to one, and write them "
         "as short clips and one page to listen to them and say what they are. What the page saves goes to --apply, "
         "which files the clips in a sound folder, under events/CLASS and negatives/not-CLASS, for the next training. "

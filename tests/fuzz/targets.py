@@ -20,12 +20,16 @@ from data_tools.recipes import Recipe, read_recipes, recipes_text
 from data_tools.soundbank import SoundBank
 from minirsed.adam import Adam
 from minirsed.detector import Detector
+from minirsed.mine import clips as mine_clips
+from minirsed.mine import filing
 from minirsed.model import ModelConfig, init_params
 from minirsed.robustness import files as robust_files
 from minirsed.run import checkpoint, metrics
 from minirsed.run.folder import read_settings
 from minirsed.run.settings import TrainSettings
 from minirsed.store.archive import HEADER
+
+CLIP = "a-0h00m01s-0123456789.wav,dog,alarm,0.9,2.0,2.5,/a/b.wav,1.25\n"
 
 
 class Targets:
@@ -39,14 +43,15 @@ class Targets:
 
     names = (
         *("event_list", "label_track", "recipes", "split", "recordings", "events", "config", "checkpoint", "archive"),
-        *("robust", "sound", "pipe"),
+        *("robust", "sound", "pipe", "negatives", "clips", "verdicts"),
     )
 
     def __init__(self, folder):
         self.folder = Path(folder)
         self.sounds, self.run = self.folder / "sounds", self.folder / "run"
         self.run.mkdir()
-        for name in ("events/dog/1.wav", "events/dog/2.wav", "events/cow/ä b.wav", "backgrounds/park/3.wav"):
+        names = ("events/dog/1.wav", "events/dog/2.wav", "events/cow/ä b.wav", "backgrounds/park/3.wav")
+        for name in (*names, "negatives/not-dog/4.wav"):
             (self.sounds / name).parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(self.sounds / name, np.full(8000, 0.1), 8000)
         self.whole = self._whole_checkpoint()
@@ -67,6 +72,9 @@ class Targets:
             "split": [b'file,subset\nevents/dog/1.wav,train\n"backgrounds/park/3.wav",dev\n'],
             "recordings": [b'file,recording\nevents/dog/1.wav,a\nevents/dog/2.wav,a\n"backgrounds/park/3.wav",b\n'],
             "events": ["file,onset_s,offset_s\ndog/1.wav,0.1,0.5\ncow/ä b.wav,0,1\n".encode()],
+            "negatives": [b"file;onset_s;offset_s\nnot-dog/4.wav;0,1;0,5\n"],
+            "clips": [f"{','.join(mine_clips.COLUMNS)}\n{CLIP}".encode()],
+            "verdicts": [b"clip,verdict\na-0h00m01s-0123456789.wav,not\n"],
             "config": [json.dumps({"settings": a}).encode() for a in (vars(TrainSettings()), {"alpha": 10**400})],
             "checkpoint": [self.whole],
             "archive": [*parts, b"\xff" + header[start:]],
@@ -108,6 +116,21 @@ class Targets:
     def read_events(self, data):
         """`events.csv` of a sound folder."""
         self._read_sounds("events/events.csv", data)
+
+    def read_negatives(self, data):
+        """`negatives.csv` of a sound folder."""
+        self._read_sounds("negatives/negatives.csv", data)
+
+    def read_clips(self, data):
+        """`clips.csv` of `minirsed.mine`; every clip has a place in a sound folder, and in no other."""
+        self._file(mine_clips.LIST, data)
+        for clip in mine_clips.read_list(self.folder).values():
+            for verdict in filing.VERDICTS:
+                assert (self.sounds / filing.name_in(clip, verdict)).resolve().is_relative_to(self.sounds.resolve())
+
+    def read_verdicts(self, data):
+        """`verdicts.csv` of a page of `minirsed.mine`."""
+        filing.read_verdicts(self._file("verdicts.csv", data), {"a-0h00m01s-0123456789.wav": None})
 
     def read_config(self, data):
         """`config.json` of a run."""
