@@ -23,6 +23,7 @@ from minirsed.run.settings import PRESETS, TrainSettings, complete
 from minirsed.store.dataset import prepare
 from minirsed.store.mixtures import background_recipes, recipes_of
 from tests.test_outside import NO_CHANGES
+from tests.test_recipes import ListBank
 
 TINY = {"label": "dog", "clips": 8, "dev_clips": 8, "layers": 1, "units": 2, "epochs": 1, "members": 1}
 
@@ -198,6 +199,25 @@ def test_negatives_are_independent_of_everything_else_in_a_mixture(sounds):
     assert {r.negative for r in draw_recipes(bank, "dog", "dev", 30, 0, negative_prob=0.4)} == {None, "dev.wav"}
     with pytest.raises(ValueError, match=r"negative_prob must lie in \[0, 1\]"):
         draw_recipes(bank, "dog", "train", 1, 0, negative_prob=1.5)
+
+
+class ManyBackgrounds(ListBank):
+    def _negatives(self, label, subset):
+        return [EventClip(f"{i}.wav", None, 0.0, 1.0) for i in range(5)]
+
+
+def test_a_negative_tells_nothing_of_background_and_event():
+    """Every sound is as often with each of seven backgrounds and of five events: the random numbers are others."""
+    recipes = draw_recipes(ManyBackgrounds(), "dog", "train", 3500, 0, negative_prob=0.4)
+    for field, n_sounds in (("background", 7), ("event", 5)):
+        groups = {}
+        for recipe in recipes:
+            groups.setdefault(getattr(recipe, field), []).append(recipe.negative)
+        groups.pop(None, None)
+        assert len(groups) == n_sounds
+        for negatives in groups.values():
+            shares = [negatives.count(f"{i}.wav") / len(negatives) for i in range(5)]
+            assert sum(shares) == pytest.approx(0.4, abs=0.1) and min(shares) > 0.03  # 0.08 each
 
 
 NEGATIVE = ("negative", *(f"negative_{part}" for part in ("segment_onset_s", "segment_offset_s", "onset_s", "ebr_db")))
