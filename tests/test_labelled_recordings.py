@@ -344,6 +344,20 @@ def test_training_recordings_are_cut(sounds):
     assert np.array_equal(y, whole[16 * SAMPLE_RATE : 46 * SAMPLE_RATE])
 
 
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3"])
+def test_a_paused_recorder_gives_no_backgrounds(tmp_path, suffix):
+    """Two minutes of which 29 s … 61 s are zero, and a second that has a single step at its end."""
+    y = 0.1 * np.random.default_rng(0).normal(size=(120, 8000))
+    y[29:61] = y[90:120] = 0
+    y[119, -1] = 2.0**-15
+    path = tmp_path / f"recordings/quiet/a.{suffix}"
+    path.parent.mkdir(parents=True)
+    soundfile.write(path, y.ravel(), 8000)
+    write_sound(tmp_path / "events/dog/1.wav", 1.0)
+    starts = [piece.start_s for piece in open_bank(tmp_path).backgrounds("train")]
+    assert starts == [0.0, 60.0, 90.0] or suffix == "mp3" and starts[:2] == [0.0, 60.0]  # it may lose the step
+
+
 def test_recordings_stay_whole_in_dev_and_eval(sounds):
     """With other sounds to mix; without them, mixtures of a subset are made of its recordings."""
     alone = open_bank(sounds)

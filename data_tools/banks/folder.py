@@ -16,7 +16,7 @@ recording with it; the subset of the other recordings follows from `split_by_has
 pieces of 30 s, all in one subset. Files shorter than 30 s are looped, and so is a last piece of 10 s or more.
 
 In training, what lies in `recordings/` is cut: each labelled event becomes one of its class, and what is 1 s or more
-away from all events, of any class, becomes backgrounds, in pieces of 30 s of which the last has 10 s or more. In dev
+away from all events, of any class, becomes backgrounds (`data_tools.banks.cuts`), in pieces of at most 30 s. In dev
 and eval recordings stay whole (`Bank.recordings`); they are cut there as well for mixtures of a subset that otherwise
 would have no events of a class, or no backgrounds. With `recordings/`, `events/` or `backgrounds/` may be missing.
 Events that are labelled without a class are of the only class that there is. Sounds are read piece by piece.
@@ -111,7 +111,7 @@ class FolderBank(Bank):
                 self._pieces[subsets[file]] += _background_pieces(background_root, file)
         if faults:
             raise InputError.several(faults, "sounds cannot be used")
-        self._long = {subset: [] for subset in SUBSETS}
+        self._long, self._cuts = {subset: [] for subset in SUBSETS}, {}
         for file, duration_s, events in labels:
             key, name = name_of(file, self.root / "recordings"), name_of(file, self.root)
             whole = LabelledRecording(file, duration_s, self._recording(name), events)
@@ -183,8 +183,10 @@ class FolderBank(Bank):
 
     def _cut(self, label, subset):
         """Events of a class, or with None backgrounds, of the recordings of a subset."""
-        cut = cut_backgrounds if label is None else partial(cut_events, label)
-        return [sound for key, whole in self._long[subset] for sound in cut(key, whole)]
+        if (label, subset) not in self._cuts:
+            cut = cut_backgrounds if label is None else partial(cut_events, label)
+            self._cuts[label, subset] = [sound for key, whole in self._long[subset] for sound in cut(key, whole)]
+        return self._cuts[label, subset]
 
     def _event_audio(self, key):
         if key.startswith(LONG):
