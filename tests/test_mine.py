@@ -420,19 +420,21 @@ def test_lists_keep_what_they_have(judged, sounds):  # noqa: F811
     assert clips["dog/0.wav"].offset_s == 0.4 and clips[f"dog/{event}"].onset_s == clip.onset_s
 
 
-@pytest.mark.parametrize("subset", ["train", "dev"])
-def test_clips_of_a_recording_of_the_folder_stay_where_it_is(subset, desk, sounds, capsys):  # noqa: F811
-    shutil.copy("nights/monday.flac", sounds / "backgrounds/monday.flac")
+@pytest.mark.parametrize(("place", "subset"), [("backgrounds", "train"), ("backgrounds", "dev"), ("recordings", "dev")])
+def test_clips_of_a_recording_of_the_folder_stay_where_it_is(place, subset, desk, sounds, capsys):  # noqa: F811
+    (sounds / place).mkdir(exist_ok=True)
+    shutil.copy("nights/monday.flac", sounds / place / "monday.flac")
+    (sounds / place / "monday.txt").write_text("")  # none of it is an event
     with open(sounds / "split.csv", "a") as file:
-        file.write(f"backgrounds/monday.flac,{subset}\n")
-    assert call("dog.npz", sounds / "backgrounds/monday.flac") == 0
+        file.write(f"{place}/monday.flac,{subset}\n")
+    assert call("dog.npz", sounds / place / "monday.flac") == 0
     write_verdicts(dict.fromkeys(clip_files.read_list(Path("mined")), "not"))
     before = (sounds / "split.csv").read_bytes()
     assert call("--apply", "verdicts.csv", "--data", "sounds") == 0
     assert capsys.readouterr().out.count(f".wav ({subset})\n") == 5
     bank = open_bank(sounds)
     assert (sounds / "split.csv").read_bytes() == before
-    assert {bank.negative_recording(c.key) for c in bank.negatives("dog", subset)} == {"backgrounds/monday.flac"}
+    assert {bank.negative_recording(c.key) for c in bank.negatives("dog", subset)} == {f"{place}/monday.flac"}
     assert len(bank.negatives("dog", subset)) == 5
 
 

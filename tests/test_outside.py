@@ -26,6 +26,7 @@ from minirsed.outside.members import (
     input_stats,
     join,
     model_config,
+    shrink,
     split,
     step_size,
     thinned,
@@ -240,6 +241,15 @@ def spectra(bank, tmp_path_factory):
     return Spectra.of(Few(), few, store)
 
 
+def test_noise_is_as_large_as_asked_and_without_it_nothing_is_drawn():
+    rng = np.random.default_rng(0)
+    state = rng.bit_generator.state
+    np.testing.assert_array_equal(changes.noisy(np.ones((2, 3, 5), np.float32), rng, 0.0), 1)
+    assert rng.bit_generator.state == state
+    noise = changes.noisy(np.ones((20, 300, 48), np.float32), rng, 0.25)
+    assert noise.dtype == np.float32 and abs(noise.mean() - 1) < 0.002 and abs(noise.std() - 0.25) < 0.002
+
+
 def test_what_clips_are_made_of(spectra, bank):
     assert [len(group) for group in (spectra.events, spectra.others, spectra.backgrounds)] == [7, 7, 5]
     assert spectra.bands == 48
@@ -371,6 +381,24 @@ def test_step_size_rises_and_falls():
     assert {step_size(dataclasses.replace(QUICK, schedule="constant"), i, 100) for i in (0, 50)} == {
         QUICK.learning_rate
     }
+
+
+def test_weight_decay_takes_a_share_off_matrices_alone(spectra):
+    """With a step so small that nothing but the decay is seen; without one the weights are those of before."""
+    settings = tiny(learning_rate=1e-12, max_grad_norm=1e-6, average=0.0, schedule="constant")
+    params = {"W": np.ones((2, 3)), "b": np.ones(3)}
+    shrink(params, 0.25)
+    assert (params["W"] == 0.75).all() and (params["b"] == 1).all()
+    for decay, kept in ((0.0, 1.0), (0.5, 0.5)):
+        with_decay = dataclasses.replace(settings, weight_decay=decay, learning_rate=1.0 if decay else 1e-12)
+        members = Members.start(with_decay, spectra)
+        for adam in members.adams:
+            adam.update = lambda params, grads: None
+        before = {name: value.copy() for name, value in members.params[0].items()}
+        with worker_threads(1) as executor:
+            next(members.updates(spectra, with_decay, 1, 0, executor))
+        for name, value in members.params[0].items():
+            np.testing.assert_allclose(value, before[name] * (kept if value.ndim == 2 else 1), rtol=1e-6)
 
 
 def test_weights_of_frames():

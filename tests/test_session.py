@@ -1,5 +1,7 @@
 """`minirsed.run.session` as a notebook calls it: a resumed run keeps its settings, a stop says what can be resumed."""
 
+from pathlib import Path
+
 import pytest
 
 from data_tools.errors import InputError
@@ -35,6 +37,17 @@ def test_other_settings_are_refused_before_anything_is_written(finished, tmp_pat
         session.train(TrainSettings(**TINY | {"units": 3}, epochs=2), folder, resume=True, say=lambda text: None)
     assert kept == {path.name: path.read_bytes() for path in folder.iterdir()}
     assert read_settings(folder) == finished
+
+
+WRONG_ORIGINS = [({"init_from": "nowhere"}, "^nowhere"), ({"units": 3}, "^--init-from")]
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG_ORIGINS)
+def test_a_detector_that_cannot_be_started_from_is_refused_before_anything_is_prepared(finished, change, message):
+    settings = TrainSettings(**TINY | {"init_from": "runs/gunshot"} | change)
+    with pytest.raises(InputError, match=message):
+        session.train(settings, "other", machine=session.Machine("other_features"), say=lambda text: None)
+    assert not Path("other").exists() and not Path("other_features").exists()
 
 
 def test_stopped_before_anything_is_read_again(finished, monkeypatch, capsys):

@@ -46,7 +46,8 @@ class Bank:
 
     A new kind of bank defines `_events(label, subset)`, `_backgrounds(subset)`, `_event_audio(key)`,
     `_background_audio(key, start_s, duration_s)` and `fingerprint()`; one that has negatives also
-    `_negatives(label, subset)` and `_negative_audio(key)`.
+    `_negatives(label, subset)` and `_negative_audio(key)`, one that has long recordings `_whole(subset)`,
+    `_uncut_events(label, subset)` and `_uncut_backgrounds(subset)`.
 
     Attributes
     ----------
@@ -105,6 +106,23 @@ class Bank:
     def _negatives(self, label, subset):
         return []
 
+    def recordings(self, subset):
+        """Recordings of a subset as they are, for measuring: list of LabelledRecording, or none."""
+        check_subset(subset)
+        return [recording for _, recording in self._whole(subset)]
+
+    def _whole(self, subset):
+        """As `recordings`, with keys: (key, LabelledRecording)."""
+        return []
+
+    def _uncut_events(self, label, subset):
+        """Events that recordings would give a subset if it were for training, and `_events` does not have."""
+        return []
+
+    def _uncut_backgrounds(self, subset):
+        """As `_uncut_events`, of backgrounds."""
+        return []
+
     def is_screened(self, key, label):
         """Whether background `key` is known to contain an event of class `label` itself."""
         return False
@@ -129,8 +147,9 @@ class Bank:
         return []
 
     def places(self, label):
-        """Where the sounds for a class are: {("events", "backgrounds" or "negatives", key): subset}."""
-        found = {("events", clip.key): subset for subset in SUBSETS for clip in self._events(label, subset)}
+        """Where the sounds for a class are: {("events", "backgrounds", "negatives" or "recordings", key): subset}."""
+        whole = {("recordings", key): subset for subset in SUBSETS for key, _ in self._whole(subset)}
+        found = whole | {("events", clip.key): subset for subset in SUBSETS for clip in self._events(label, subset)}
         found |= {("negatives", clip.key): subset for subset in SUBSETS for clip in self._negatives(label, subset)}
         return found | {("backgrounds", b.key): subset for subset in SUBSETS for b in self._backgrounds(subset)}
 

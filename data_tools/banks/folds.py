@@ -37,8 +37,9 @@ class Folded(Bank):
         self.has_whole_backgrounds, self._cache_size = bank.has_whole_backgrounds, bank._cache_size
         self._fold_of = {}  # recording → 0 … n_folds − 1
         for label in self.classes:
-            self._deal([(bank.event_recording(clip.key), 1.0) for clip in self._pooled_events(label)])
-        self._deal([(bank.background_recording(b.key), b.duration_s) for b in self._pooled_backgrounds()])
+            self._deal([(bank.event_recording(clip.key), 1.0) for clip in sum(self._pooled_events(label), [])])
+        self._deal([(bank.background_recording(b.key), b.duration_s) for b in sum(self._pooled_backgrounds(), [])])
+        self._deal([(whole.recording, whole.duration_s) for _, whole in self._pooled_whole()])
         for label in self.classes:
             self._deal([(bank.negative_recording(clip.key), clip.length_s) for clip in self._pooled_negatives(label)])
 
@@ -53,10 +54,21 @@ class Folded(Bank):
             filled[fold] += sizes[recording]
 
     def _pooled_events(self, label):
-        return [clip for subset in POOLED for clip in self.bank._events(label, subset)]
+        """Those for all subsets, and those that are for training unless there are no others."""
+        return [
+            [clip for subset in POOLED for clip in of_subset(label, subset)]
+            for of_subset in (self.bank._events, self.bank._uncut_events)
+        ]
 
     def _pooled_backgrounds(self):
-        return [piece for subset in POOLED for piece in self.bank._backgrounds(subset)]
+        """As `_pooled_events`."""
+        return [
+            [piece for subset in POOLED for piece in of_subset(subset)]
+            for of_subset in (self.bank._backgrounds, self.bank._uncut_backgrounds)
+        ]
+
+    def _pooled_whole(self):
+        return [whole for subset in POOLED for whole in self.bank._whole(subset)]
 
     def _pooled_negatives(self, label):
         return [clip for subset in POOLED for clip in self.bank._negatives(label, subset)]
@@ -64,27 +76,28 @@ class Folded(Bank):
     def _events(self, label, subset):
         if subset == "eval":
             return self.bank._events(label, subset)
-        clips = [(clip, self.event_recording(clip.key)) for clip in self._pooled_events(label)]
-        return self._part(clips, subset, f"recordings of class {label!r}")
+        clips = [[(clip, self.event_recording(clip.key)) for clip in own] for own in self._pooled_events(label)]
+        return self._part(*clips, subset, f"recordings of class {label!r}")
 
     def _backgrounds(self, subset):
         if subset == "eval":
             return self.bank._backgrounds(subset)
-        pieces = [(piece, self.background_recording(piece.key)) for piece in self._pooled_backgrounds()]
-        return self._part(pieces, subset, "recordings of backgrounds")
+        pieces = [
+            [(piece, self.background_recording(piece.key)) for piece in own] for own in self._pooled_backgrounds()
+        ]
+        return self._part(*pieces, subset, "recordings of backgrounds")
 
     def _negatives(self, label, subset):
         if subset == "eval":
             return self.bank._negatives(label, subset)
         return self._of(subset, [(c, self.negative_recording(c.key)) for c in self._pooled_negatives(label)])
 
-    def _of(self, subset, sounds):
-        """Those of the (sound, recording) that are in train or dev."""
-        return [sound for sound, recording in sounds if (self._fold_of[recording] == self.k - 1) == (subset == "dev")]
-
-    def _part(self, sounds, subset, what):
+    def _part(self, sounds, uncut, subset, what):
         """Those of the (sound, recording) that are in train or dev; InputError if there are none left for it."""
         part = self._of(subset, sounds)
+        if subset == "train" or not part:
+            part = part + self._of(subset, uncut)
+        sounds = sounds + uncut
         if sounds and not part:
             recordings = {recording for _, recording in sounds}
             n_filled = len({self._fold_of[recording] for recording in recordings})
@@ -93,6 +106,15 @@ class Folded(Bank):
                 "folds; take fewer folds, or more recordings"
             )
         return part
+
+    def _whole(self, subset):
+        if subset == "eval":
+            return self.bank._whole(subset)
+        return self._of(subset, [(whole, whole[1].recording) for whole in self._pooled_whole()])
+
+    def _of(self, subset, sounds):
+        """Those of the (sound, recording) that are in train or dev."""
+        return [sound for sound, recording in sounds if (self._fold_of[recording] == self.k - 1) == (subset == "dev")]
 
     def event_recording(self, key):
         """See `Bank.event_recording`."""

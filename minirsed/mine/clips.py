@@ -19,10 +19,10 @@ from typing import NamedTuple
 import numpy as np
 
 from data_tools.audio import native_audio
-from data_tools.banks.folder import rows_of, seconds_of
 from data_tools.errors import InputError
 from data_tools.event_lists import is_label
 from data_tools.files import atomic_write
+from data_tools.folder_lists import rows_of, seconds_of
 from minirsed.detect.results import printable
 
 LIST, FOLDER, PAGE = "clips.csv", "clips", "index.html"

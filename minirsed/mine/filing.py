@@ -14,9 +14,10 @@ import io
 import shutil
 from typing import NamedTuple
 
-from data_tools.banks.folder import NOT, FolderBank, list_name, rows_of
+from data_tools.banks.folder import NOT, FolderBank
 from data_tools.errors import InputError
 from data_tools.files import atomic_write, equal_files, exclusive, remove_temporaries, require_file
+from data_tools.folder_lists import list_name, rows_of
 from data_tools.soundbank import open_bank
 from minirsed.mine.clips import FOLDER, read_list
 

@@ -74,6 +74,17 @@ def reverberated(power, t60_s, direct_db):
     return power + lfilter([0.0, share], [1.0, -decay], power, axis=0).astype(np.float32)
 
 
+def noisy(inputs, rng, std):
+    """Add Gaussian noise to normalised inputs (B, T, D) float32, in place.
+
+    What differs by less than it cannot be learnt by heart: to second order it is a penalty on how steeply the outputs
+    depend on the inputs (Bishop, "Training with noise is equivalent to Tikhonov regularization", 1995).
+    """
+    if std > 0:
+        inputs += np.float32(std) * rng.standard_normal(inputs.shape, dtype=np.float32)
+    return inputs
+
+
 def masked(inputs, rng, most_bands):
     """Set up to `most_bands` neighbouring bands of each normalised clip (B, T, D) to 0, in place (SpecAugment)."""
     for clip in inputs:

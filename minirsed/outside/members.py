@@ -5,9 +5,9 @@ Data flow: clips, inputs → **members** → detector; `minirsed.run.resumable` 
     clips     member k draws minibatch i of epoch n from a generator of its own, seeded with (seed, k, n, i)
     loss      L_utt + α L_frame, where L_frame may be a mean over *all* frames of *all* clips, the frames within 0.5 s
               of an onset counting more: what a false alarm is made of, and what the scorer asks for
-    inputs    normalised, some bands masked, decorrelated by one matrix, which is part of W in the end
+    inputs    normalised, some bands masked, noise added, decorrelated by one matrix, which is part of W in the end
     step      η_i rises linearly over the first tenth of all updates, then falls to 0 along half a cosine
-              (Loshchilov and Hutter 2017); Adam as ever
+              (Loshchilov and Hutter 2017); Adam as ever, then W ← (1 − η_i λ) W, U ← (1 − η_i λ) U (the same 2019)
     average   θ̄ ← d θ̄ + (1 − d) θ,  d = min(average, (i + 1)/(i + 10)): what is kept (Polyak and Juditsky 1992)
     join      K networks of H units are one of K·H: W and U block by block, w_head / K. Its frame logits are the mean of
               theirs, exactly; so a detector of several is a detector like any other
@@ -113,7 +113,7 @@ class Members:
         kind = INPUTS[settings.inputs]
         batch = draw_batch(rng, spectra, settings, n_clips)
         x = (kind.of_power(batch.power, spectra.n_mels) - self.mean) / self.std
-        x = changes.masked(x, rng, settings.mask_bands) @ self.whitener
+        x = changes.noisy(changes.masked(x, rng, settings.mask_bands), rng, settings.input_noise) @ self.whitener
         labels = thinned(batch.labels, kind.rate)
         weights = frame_weights(labels, settings, kind.rate)
         parts, grads = [], None
@@ -127,6 +127,7 @@ class Members:
         grads, norm = clip_by_global_norm(grads, settings.max_grad_norm)
         adam.learning_rate = learning_rate
         adam.update(params, grads)
+        shrink(params, settings.weight_decay * learning_rate)
         decay = np.float32(min(settings.average, (number + 1) / (number + 10)))
         for name, value in params.items():
             average[name] += (1 - decay) * (value - average[name])
@@ -166,6 +167,17 @@ def step_size(settings, number, total):
     if number < rising:
         return settings.learning_rate * (number + 1) / rising
     return settings.learning_rate * 0.5 * (1 + np.cos(np.pi * (number - rising) / (total - rising)))
+
+
+def shrink(params, share):
+    """Weight decay apart from the gradient: take a share off every matrix, W and U, in place; 0 changes nothing.
+
+    After Loshchilov and Hutter, "Decoupled weight decay regularization" (2019).
+    """
+    if share > 0:
+        for value in params.values():
+            if value.ndim == 2:
+                value *= np.float32(1 - share)
 
 
 def frame_weights(labels, settings, rate):

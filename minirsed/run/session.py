@@ -37,6 +37,7 @@ from minirsed.console.options import counted
 from minirsed.detector import Detector
 from minirsed.kernels.threads import worker_threads
 from minirsed.model import loss_and_grads
+from minirsed.outside.members import model_config, split
 from minirsed.outside.spectra import Spectra
 from minirsed.run.checkpoint import has_checkpoint
 from minirsed.run.folder import (
@@ -142,6 +143,8 @@ def train(
     if resume:
         folder = folder or newest_run(settings.label)
         settings = resumed_settings(folder, dataclasses.asdict(settings))
+    elif settings.init_from:  # what is wrong with it is said now, not after minutes of preparing
+        split(Detector.load(settings.init_from), model_config(settings, settings.n_mels))
     require_room(settings, prepared_clips(settings), machine.features)
     bank, recipes = _drawn(settings, machine, say)
     open_folder = resumed_run_folder if resume else new_run_folder

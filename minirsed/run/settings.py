@@ -22,6 +22,7 @@ MIXINGS, FRAME_LOSSES, SCHEDULES, KEPT = (
 NEED_SPECTRA = (  # settings of `minirsed.outside`; where waveforms are mixed they must be as in the paper
     *("inputs", "whitening", "members", "frame_loss", "onset_weight", "schedule", "average", "stretch", "pitch_bands"),
     *("event_equaliser_db", "distance", "second_background", "other_events", "other_classes", "low_pass"),
+    *("input_noise", "weight_decay"),
 )
 KIND_NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
@@ -172,6 +173,12 @@ class TrainSettings:
         high=1.0,
     )
     low_pass: float = _setting("elsewhere", 0.0, "how likely a clip is low-passed, at 3 to 16 kHz", low=0.0, high=1.0)
+    input_noise: float = _setting(
+        "elsewhere", 0.0, "standard deviation of noise on the normalised inputs of training clips; 0: none", low=0.0
+    )
+    weight_decay: float = _setting(
+        "elsewhere", 0.0, "share of each matrix taken off in an update, times the step size; 0: none", low=0.0, high=1.0
+    )
     ebr_db: tuple = _setting(
         "data",
         (-6.0, 0.0, 6.0),  # the task's
