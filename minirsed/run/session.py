@@ -143,10 +143,7 @@ def train(
     if resume:
         folder = folder or newest_run(settings.label)
         settings = resumed_settings(folder, dataclasses.asdict(settings))
-    elif settings.init_from:  # what is wrong with it is said now, not after minutes of preparing
-        split(Detector.load(settings.init_from), model_config(settings, settings.n_mels))
-    require_room(settings, prepared_clips(settings), machine.features)
-    bank, recipes = _drawn(settings, machine, say)
+    bank, recipes = _drawn(settings, machine, say, resume)
     open_folder = resumed_run_folder if resume else new_run_folder
     with open_folder(folder, settings, command) as folder, run_log(folder):
         log.info("%s", shlex.join(["python", *sys.orig_argv[1:]] if command is None else command))
@@ -154,8 +151,14 @@ def train(
         return job.run(folder, recipes, resume, save_every_s, tensorboard)
 
 
-def _drawn(settings, machine, say):
-    """The sounds of a run and the recipes of its mixtures by subset; InputError if there is nothing of its class."""
+def _drawn(settings, machine, say, resume):
+    """The sounds of a run and the recipes of its mixtures by subset; InputError if there is nothing of its class.
+
+    And if there is no room for features, or no use for the detector to start from: now, not after minutes of preparing.
+    """
+    if settings.init_from and not resume:
+        split(Detector.load(settings.init_from), model_config(settings, settings.n_mels))
+    require_room(settings, prepared_clips(settings), machine.features)
     data = settings.data
     if machine.cluster and data != "builtin":
         data = Path(data).absolute()  # the workers have other working folders
