@@ -287,7 +287,7 @@ _OUTSIDE = {
     "clips": 2500, "epochs": 10, "learning_rate": 6e-3, "schedule": "cosine", "average": 0.99, "keep": "last",
     "alpha": 3.0, "frame_loss": "all", "onset_weight": 4.0,
     "mask_bands": 10, "stretch": 0.15, "pitch_bands": 1.5, "event_equaliser_db": 3.0,
-    "second_background": 0.5, "other_events": 0.3, "low_pass": 0.4,
+    "second_background": 0.5, "other_events": 0.3, "low_pass": 0.4, "input_noise": 0.2, "weight_decay": 0.03,
 }  # fmt: skip
 PRESETS = {
     "quick": _OUTSIDE,

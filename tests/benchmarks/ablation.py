@@ -42,6 +42,8 @@ GROUPS = {
     "second background": ("second_background",),
     "other classes as negatives": ("other_events",),
     "low-pass": ("low_pass",),
+    "noise on the inputs": ("input_noise",),
+    "weight decay": ("weight_decay",),
 }
 ROWS = {
     "paper (preset plain, waveforms)": {"keep": "last"},
