@@ -26,6 +26,8 @@ from data_tools.sound_kinds import N_BYTES, kind_of
 
 SAMPLE_RATE = 44100  # Hz; every mixture and every model of this project
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus")  # what libsndfile decodes everywhere
+# … and what it decodes by its header, as long recordings have it
+RECORDING_SUFFIXES = (*AUDIO_SUFFIXES, ".wave", ".w64", ".rf64", ".aifc", ".au", ".snd", ".caf", ".oga", ".sph", ".voc")
 CLIP_S = 30.0  # seconds: the length of a mixture, and of the pieces of a long background
 RESAMPLERS = ("soxr", "kaiser_best")
 LOWEST_RATE = 1000  # Hz; a damaged header with less would make an hour of a second

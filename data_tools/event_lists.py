@@ -51,22 +51,9 @@ def read_event_list(path):
     OSError
         `path` cannot be read.
     """
-    lines = read_lines(path)
-    separator = next((sep for sep in "\t;," if any(sep in line for _, line in lines)), "\t")
-    columns = None
     events = {}
     line_of_length = {}  # 2 times, or 2 times and a label → the first such line
-    for number, line in lines:
-        try:
-            fields = [field.strip() for field in next(csv.reader([line], delimiter=separator, strict=True))]
-            if columns is None:
-                columns = _header(fields)
-                if columns:
-                    continue
-                columns = COLUMNS
-            file, event = _parse_row(fields, columns, decimal_comma=separator != ",")
-        except (ValueError, csv.Error) as error:
-            raise InputError(f"{path}, line {number}: {error}") from None
+    for number, file, event in event_rows(path):
         of_file = events.setdefault(file, [])
         if event is not None:
             of_file.append(event)
@@ -74,6 +61,28 @@ def read_event_list(path):
     if len(line_of_length) == 2:
         raise InputError(f"{path}, line {line_of_length[2]}: no label, but line {line_of_length[3]} has one")
     return events
+
+
+def event_rows(path, own_file=None):
+    """As `read_event_list`, row by row: yields (line number, file, event or None).
+
+    With `own_file`, the list may be about that one file and not name it: a header without a column for the file, or
+    rows that begin with two times.
+    """
+    lines = read_lines(path)
+    separator = next((sep for sep in "\t;," if any(sep in line for _, line in lines)), "\t")
+    columns = None
+    for number, line in lines:
+        try:
+            fields = [field.strip() for field in next(csv.reader([line], delimiter=separator, strict=True))]
+            if columns is None:
+                columns = _header(fields, own_file)
+                if columns:
+                    continue
+                columns = COLUMNS if own_file is None or not _begins_with_times(fields) else COLUMNS[1:]
+            yield number, *_parse_row(fields, columns, separator != ",", own_file)
+        except (ValueError, csv.Error) as error:
+            raise InputError(f"{path}, line {number}: {error}") from None
 
 
 def write_event_list(path, events):
@@ -142,11 +151,11 @@ def read_lines(path):
         raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
 
 
-def _header(fields):
+def _header(fields, own_file):
     """The column of each field if the row is a header (None for unknown columns), else None."""
     names = [field.lower() for field in fields]
     columns = [next((c for c, known in HEADER_NAMES.items() if name in known), None) for name in names]
-    if "file" not in columns or not {"onset", "offset"} <= set(columns):
+    if "file" not in columns and own_file is None or not {"onset", "offset"} <= set(columns):
         return None
     twice = {column for column in columns if column and columns.count(column) > 1}
     if twice:
@@ -154,12 +163,27 @@ def _header(fields):
     return columns
 
 
-def _parse_row(fields, columns, decimal_comma):
+def _begins_with_times(fields):
+    """Whether a row is onset, offset and perhaps a label; with a third number it is a file called 1, 2, 3 …"""
+    try:
+        numbers = [float(field.replace(",", ".")) for field in fields[:2]]
+    except ValueError:
+        return False
+    is_number = len(fields) == 3 and fields[2].replace(",", ".").replace(".", "").isdigit()
+    return len(numbers) == 2 and len(fields) < len(COLUMNS) and not is_number
+
+
+def _parse_row(fields, columns, decimal_comma, own_file=None):
     """File and event of a row; the event is None if the row has none. ValueError: the reason."""
     if len(fields) > len(columns) or len(fields) == 2 and columns == COLUMNS:
-        raise ValueError(f"{len(fields)} fields; expected 1 (file), 3 (file, onset, offset) or 4 (and label)")
+        file = "file, " if "file" in columns else ""
+        one = "1 (file), " if file else ""
+        n = 3 if file else 2
+        raise ValueError(f"{len(fields)} fields; expected {one}{n} ({file}onset, offset) or {n + 1} (and label)")
     row = {column: field for column, field in zip(columns, fields, strict=False) if column}
     file, onset, offset, label = (row.get(column, "") for column in COLUMNS)
+    if "file" not in columns:
+        file = own_file  # the list is about it alone
     if not file:
         raise ValueError("no file name")
     if label.lower() == "none" or not (onset or offset or label):

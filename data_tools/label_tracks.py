@@ -40,17 +40,21 @@ def read_label_track(path):
     OSError
         `path` cannot be read.
     """
+    rows = label_rows(path)
+    return None if rows is None else {_recording(path): [event for _, event in rows]}
+
+
+def label_rows(path):
+    """As `read_label_track`, with the lines: [(line number, event)], or None."""
     rows = [(number, [field.strip() for field in line.split("\t")]) for number, line in read_lines(path)]
     if not rows:
         return None
     header = [field.lower() for field in rows[0][1]]
     if ONSET in header and OFFSET in header:
-        events = _selections(path, header, rows[1:])
-    elif all(_is_label(fields) or fields[0] == "\\" for _, fields in rows):  # \: the frequency range of the one above
-        events = [_label(fields) for _, fields in rows if fields[0] != "\\"]
-    else:
-        return None
-    return {_recording(path): events}
+        return _selections(path, header, rows[1:])
+    if all(_is_label(fields) or fields[0] == "\\" for _, fields in rows):  # \: the frequency range of the one above
+        return [(number, _label(fields)) for number, fields in rows if fields[0] != "\\"]
+    return None
 
 
 def _selections(path, header, rows):
@@ -63,7 +67,7 @@ def _selections(path, header, rows):
         if onset_s is None or offset_s is None:
             raise InputError(f"{path}, line {number}: a selection without begin and end time")
         event = (onset_s, offset_s, *filter(None, [fields.get(label)]))
-        events.setdefault((fields.get(0), event), event)
+        events.setdefault((fields.get(0), event), (number, event))
     return list(events.values())
 
 

@@ -16,10 +16,7 @@ Hidden files and files without the suffix of a sound file are ignored. Links to 
 """
 
 import contextlib
-import csv
 import hashlib
-import math
-import os
 import unicodedata
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -30,7 +27,16 @@ from data_tools.audio import AUDIO_SUFFIXES, CLIP_S, audio_header, native_audio,
 from data_tools.banks.base import SUBSETS, Background, Bank, EventClip, files_digest
 from data_tools.errors import InputError
 from data_tools.event_lists import is_label
-from data_tools.files import address_in, equal_files, require_file
+from data_tools.files import address_in, equal_files
+from data_tools.folder_lists import (
+    list_name,
+    name_of,
+    paths_below,
+    read_recordings,
+    rows_of,
+    seconds_of,
+    sound_files,
+)
 
 SHORTEST_BACKGROUND_S = 1.0
 SHORTEST_PIECE_S = 10.0  # a recording's last piece counts if it is at least this long; it is looped
@@ -58,18 +64,18 @@ class FolderBank(Bank):
         self.root = Path(path)
         self.resampler = resampler
         event_root, background_root = _check_layout(self.root)
-        by_class = {folder.name: _audio_files(sorted(folder.iterdir())) for folder in _class_folders(event_root)}
+        by_class = {folder.name: sound_files(sorted(folder.iterdir())) for folder in _class_folders(event_root)}
         for label, files in by_class.items():
             if not files:
                 raise InputError(f"{event_root / label}: no sound files ({', '.join(AUDIO_SUFFIXES)}) in it")
-        backgrounds = _audio_files(_paths_below(background_root))
+        backgrounds = sound_files(paths_below(background_root))
         if not backgrounds:
             raise InputError(f"{background_root}: no sound files ({', '.join(AUDIO_SUFFIXES)}) in it")
         super().__init__(str(path), sorted(by_class))
 
         files = [file for group in by_class.values() for file in group] + backgrounds
         listed = _read_split(self.root, files)
-        self._recordings = _read_recordings(self.root, files)
+        self._recordings = read_recordings(self.root, files)
         active_parts = _read_active_parts(event_root, [file for group in by_class.values() for file in group])
         subsets = self._assign([*by_class.values(), backgrounds], listed)
         self._clips = {(label, subset): [] for label in self.classes for subset in SUBSETS}
@@ -190,11 +196,6 @@ def split_by_hash(names, listed=()):
     return subsets
 
 
-def name_of(file, root):
-    """The name of a file in lists, keys and hashes: relative to `root`, with `/`, in composed Unicode (NFC)."""
-    return unicodedata.normalize("NFC", file.relative_to(root).as_posix())
-
-
 def path_of(key, root):
     """The file that `key` names below `root`.
 
@@ -246,26 +247,6 @@ def _noted(faults):
         yield
     except InputError as error:
         faults.append(error)
-
-
-def _audio_files(paths):
-    """What has the suffix of a sound file among `paths`, sorted by name."""
-    return sorted(p for p in paths if p.suffix.lower() in AUDIO_SUFFIXES and not p.name.startswith("."))
-
-
-def _paths_below(root):
-    """All files and folders below `root`, also those in linked folders. InputError: a link leads back up."""
-
-    def refuse(error):
-        raise error
-
-    for folder, folders, files in os.walk(root, onerror=refuse, followlinks=True):
-        for name in folders:
-            path = Path(folder, name)
-            above = (path.parent, *path.parent.parents)
-            if path.is_symlink() and any(up.resolve().is_relative_to(path.resolve()) for up in above):
-                raise InputError(f"{path}: is a link to a folder that contains it")
-        yield from (Path(folder, name) for name in [*folders, *files])
 
 
 def _event_clip(event_root, file, label, active_parts):
@@ -321,8 +302,8 @@ def _read_split(root, files):
     path = root / "split.csv"
     known = {name_of(file, root) for file in files}
     listed = {}
-    for where, row in _rows(path, ("file", "subset")):
-        name, subset = _list_name(row["file"]), row["subset"].strip()
+    for where, row in rows_of(path, ("file", "subset")):
+        name, subset = list_name(row["file"]), row["subset"].strip()
         if subset not in SUBSETS:
             raise InputError(f"{where}: unknown subset {subset!r}, must be {', '.join(SUBSETS)}")
         if name not in known:
@@ -332,76 +313,20 @@ def _read_split(root, files):
     return listed
 
 
-def _read_recordings(root, files):
-    """`recordings.csv` as {name: recording}; empty without the file."""
-    known, recordings = {name_of(file, root) for file in files}, {}
-    for where, row in _rows(root / "recordings.csv", ("file", "recording")):
-        name, recording = _list_name(row["file"]), unicodedata.normalize("NFC", row["recording"].strip())
-        if not recording:
-            raise InputError(f"{where}: {name} has no recording; a file of its own need not be listed")
-        if name not in known:
-            raise InputError(f"{where}: {name} is not a sound file of this folder")
-        if recordings.setdefault(name, recording) != recording:
-            raise InputError(f"{where}: {name} is of {recordings[name]!r} already, and cannot be of two recordings")
-    return recordings
-
-
 def _read_active_parts(event_root, files):
     """`events.csv` as {key: ActivePart}; empty without the file."""
     known, parts = {name_of(file, event_root) for file in files}, {}
-    for where, row in _rows(event_root / "events.csv", ("file", "onset_s", "offset_s")):
-        key = _list_name(row["file"])
+    for where, row in rows_of(event_root / "events.csv", ("file", "onset_s", "offset_s")):
+        key = list_name(row["file"])
         _require_inside(key, event_root)
         if key not in known:
             raise InputError(f"{where}: no such file, or not the suffix of a sound file: {event_root / key}")
         if key in parts:
             raise InputError(f"{where}: {key} is listed twice; a file has one event")
-        onset_s, offset_s = (_seconds(row[column], column, where) for column in ("onset_s", "offset_s"))
+        onset_s, offset_s = (seconds_of(row[column], column, where) for column in ("onset_s", "offset_s"))
         if onset_s < 0:
             raise InputError(f"{where}: negative onset, {onset_s} s")
         if onset_s >= offset_s:
             raise InputError(f"{where}: onset {onset_s} s is not before offset {offset_s} s")
         parts[key] = ActivePart(onset_s, offset_s, where)
     return parts
-
-
-def _list_name(text):
-    return unicodedata.normalize("NFC", PurePosixPath(text.strip()).as_posix())
-
-
-def _seconds(text, column, where):
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise InputError(f"{where}: {column} is {text!r}, not a number of seconds")
-    return value
-
-
-def _rows(path, columns):
-    """Rows of a list with a header as ("path, line n", {column: text}); none without the file.
-
-    Columns are separated by commas or, as spreadsheets do where the comma is that of decimals, semicolons or tabs.
-    """
-    if not os.path.lexists(path):
-        return
-    require_file(path)
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            header = file.readline()
-            file.seek(0)
-            separator = next((mark for mark in "\t;" if mark in header), ",")
-            reader = csv.DictReader(file, strict=True, delimiter=separator)
-            for column in columns:
-                if column not in (reader.fieldnames or ()):
-                    found = ", ".join(reader.fieldnames or ()) or "none"
-                    raise InputError(f"{path}, line 1: no column {column!r} (found: {found})")
-            for row in reader:
-                where = f"{path}, line {reader.line_num}"
-                if any(row[column] is None for column in columns) or None in row:
-                    raise InputError(f"{where}: expected {len(reader.fieldnames)} columns")
-                times = [name for name in columns if name.endswith("_s") and separator != ","]
-                yield where, row | {name: row[name].replace(",", ".") for name in times}
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: malformed list ({error})") from error

@@ -109,7 +109,8 @@ def _raven_event(name, label, number, event):
 
 def _rttm_event(name, label, number, event):
     name, label = (re.sub(r"[\s%]", lambda blank: quote(blank[0]), text) for text in (name, label))
-    times = f"{event.onset_s:.3f} {event.offset_s - event.onset_s:.3f}"
+    onset_s, offset_s = round(event.onset_s, 3), round(event.offset_s, 3)  # or the offset would be rounded twice
+    times = f"{onset_s:.3f} {offset_s - onset_s:.3f}"
     return f"SPEAKER {name} 1 {times} <NA> <NA> {label} {event.probability:.4f} <NA>\n"
 
 
@@ -145,7 +146,9 @@ def import_jams():
 
 FORMATS = {
     "table": Format(
-        "", _table_row("onset (s)", "offset (s)", "h:mm:ss", None, "recording").replace(" -  ", " p  "), _table_event,
+        ".table.txt",
+        _table_row("onset (s)", "offset (s)", "h:mm:ss", None, "recording").replace(" -  ", " p  "),
+        _table_event,
         _table_no_event,
     ),
     "csv": Format(

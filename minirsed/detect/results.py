@@ -14,12 +14,10 @@ import json
 import os
 from pathlib import Path
 
-from data_tools.audio import AUDIO_SUFFIXES
+from data_tools.audio import RECORDING_SUFFIXES as SUFFIXES
 from data_tools.errors import InputError
 from data_tools.files import atomic_write, exclusive, naming, remove_temporaries
 
-# what libsndfile decodes by its header; of files in a folder only these are tried
-SUFFIXES = (*AUDIO_SUFFIXES, ".wave", ".w64", ".rf64", ".aifc", ".au", ".snd", ".caf", ".oga", ".sph", ".voc")
 # sound that it does not decode: worth a word where it lies in a folder
 FOREIGN = (
     ".m4a",
