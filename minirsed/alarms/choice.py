@@ -2,19 +2,20 @@
 
 Data flow: measure → counting → **choice** → the detector.
 
-*Which rate must keep the promise?* Not n / T: a threshold that was put just above the (n+1)-th strongest alarm was chosen
-for what it leaves out. Were these T hours and T others alike, an alarm would be among the n + 1 strongest of both just as
-often here as there, so in the others n + 1 of them are to be expected above the (n+1)-th strongest here. So
+*Which rate must keep the promise?* Not n / T: a threshold just above the (n+1)-th strongest alarm was chosen for what
+it leaves out. Were these T hours and T others alike, each of the strongest alarms of both would be as likely here as
+there, and so n + 1 of the others are to be expected above the (n+1)-th strongest of these. So
 
     (n + 1) / T  ≤  X
 
-is what a choice must fulfil: the rate that is to be expected elsewhere, in the mean. It takes 1 / X hours to choose at all,
-and then without a single alarm. The upper end of the interval at 95 % would take three times as long; it is reported with
-every choice (`upper_95`), since the mean may be exceeded.
+is what a choice must fulfil: the rate that is to be expected elsewhere, in the mean. It takes 1 / X hours to choose at
+all, and then without a single alarm. The upper end of the interval at 95 % would take three times as long; it is
+reported with every choice (`upper_95`), since the mean may be exceeded.
 
-*What is chosen?* Of all that fulfils it, the fewest misses; of these, the fewest alarms. thres0 is then put into the middle
-of the interval that changes nothing, in evidence, −log2(1 − p). The threshold of the frames, the shortest event and the
-smallest gap are taken from short lists, and each that is not what it was must save more than one event, or it stays.
+*What is chosen?* Of all that fulfils it, the fewest misses; of these, the fewest alarms. thres0 is then put into the
+middle of the interval that changes nothing, in evidence, −log2(1 − p). The threshold of the frames, the shortest event
+and the smallest gap are taken from short lists. Each that differs from that of a new detector must save more than one
+event, or it stays as it is.
 
 *Too short?* With fewer than 1 / X hours, the choice is the one without alarms, and `is_shown` is false.
 """
@@ -27,13 +28,15 @@ import numpy as np
 
 from data_tools.errors import InputError
 from minirsed.alarms.counting import judge
-from minirsed.alarms.poisson import upper
+from minirsed.alarms.poisson import hours_text, rate_text, upper
+from minirsed.console.options import probability_text
 from minirsed.listening.operating import Operating
 from minirsed.listening.segments import STRONGEST
 
 THRES1 = {"strongest": (STRONGEST, 0.5, 0.88, 0.95), "longest": (0.5, 0.3, 0.7, 0.9)}  # by rule; its own first
 MIN_EVENT_S = (0.0, 0.1, 0.2, 0.4)
 MIN_GAP_S = (0.0, 0.5, 1.0, 2.0)
+FALSE = "n_false_alarms"
 LEAST = 2.0**-53  # 1 − p that float64 tells from 0
 
 
@@ -50,10 +53,10 @@ class Choice(NamedTuple):
     @property
     def rank(self):
         """What makes one choice better than another: the lower."""
-        return self.counts["n_misses"] + self.n_changes, self.n_changes, self.counts["n_false_alarms"]
+        return self.counts["n_misses"] + self.n_changes, self.n_changes, self.counts[FALSE]
 
 
-def choose(measured, rule, alarms_per_hour, *, every=True):
+def choose(measured, rule, alarms_per_hour, *, events=None, every=True):
     """The settings with the fewest misses among those that keep a promise.
 
     Parameters
@@ -63,6 +66,8 @@ def choose(measured, rule, alarms_per_hour, *, every=True):
     rule : {"longest", "strongest"}
     alarms_per_hour : float
         Above 0.
+    events : Measured, optional
+        Other recordings, whose events are to be found and whose alarms do not count, for recordings without any event.
     every : bool
         False: thres0 alone is chosen.
 
@@ -85,26 +90,33 @@ def choose(measured, rule, alarms_per_hour, *, every=True):
         for min_gap_s in MIN_GAP_S if every else (0.0,):
             for min_event_s in MIN_EVENT_S if every else (0.0,):
                 operating = Operating(min_event_s, min_gap_s)
-                thres0, counts = _threshold(measured, thres1, operating, max(0, n_allowed))
+                thres0, counts = _threshold((measured, events), thres1, operating, max(0, n_allowed))
                 n_changes = (thres1 != THRES1[rule][0]) + (min_gap_s > 0) + (min_event_s > 0)
                 choices.append(Choice(thres0, thres1, operating, counts, n_changes, n_allowed >= 0))
     return min(choices, key=lambda choice: choice.rank)  # the first of equals
 
 
-def _threshold(measured, thres1, operating, n_allowed):
+def counts_at(measured, events, *settings):
+    """Counts at (thres0, thres1, operating): false alarms of the one, hits and misses of the other if it is given."""
+    counts = judge(measured, *settings).counts()
+    return counts if events is None else judge(events, *settings).counts() | {FALSE: counts[FALSE]}
+
+
+def _threshold(sounds, thres1, operating, n_allowed):
     """thres0 with the most hits at n_allowed false alarms, and the counts there."""
-    p = np.unique(np.concatenate([[0.0], measured.candidates[thres1].probability]))
+    candidates = [each.candidates[thres1].probability for each in sounds if each is not None]
+    p = np.unique(np.concatenate([[0.0], *candidates]))
 
     def counts(i):
-        return judge(measured, p[i], thres1, operating).counts()
+        return counts_at(*sounds, p[i], thres1, operating)
 
     # both counts fall as thres0 rises; joining over gaps may break that, so the last word has what was counted
-    lowest = _first(len(p), lambda i: counts(i)["n_false_alarms"] <= n_allowed)
+    lowest = _first(len(p), lambda i: counts(i)[FALSE] <= n_allowed)
     n_hits = counts(lowest)["n_hits"]
     if n_hits == 0:
         return float(p[lowest]), counts(lowest)
     highest = _last(lowest, len(p), lambda i: counts(i)["n_hits"] >= n_hits)
-    highest = highest if counts(highest)["n_false_alarms"] <= n_allowed else lowest
+    highest = highest if counts(highest)[FALSE] <= n_allowed else lowest
     return _between(p[highest], p[highest + 1]), counts(highest)
 
 
@@ -132,17 +144,13 @@ def _between(low, high):
     return float(middle if low <= middle < high else low)
 
 
-def evidence(choice, measured, alarms_per_hour, before, *, chosen_on, source):
+def evidence(choice, measured, alarms_per_hour, *, rule, chosen_on, source, events=None):
     """What a detector keeps of a choice, JSON-able and without a date.
 
     Parameters
     ----------
     choice : Choice
-    measured : Measured
-    alarms_per_hour : float
-        The promise.
-    before : minirsed.alarms.counting.Judged
-        Of the detector's settings until then, on the same recordings.
+    measured, alarms_per_hour, rule, events : as in `choose`
     chosen_on : {"recordings", "mixtures"}
         Mixtures of 30 s are weaker evidence: they repeat a few backgrounds.
     source : str
@@ -151,12 +159,15 @@ def evidence(choice, measured, alarms_per_hour, before, *, chosen_on, source):
     Returns
     -------
     dict
+        The promise, what it was chosen on, counts there, alarms an hour (found, expected elsewhere, upper end at 95 %
+        one-sided), and `untuned`, the counts at the thresholds of a new detector.
     """
-    n = choice.counts["n_false_alarms"]
+    n = choice.counts[FALSE]
     return {
         "alarms_per_hour": float(alarms_per_hour),
         "chosen_on": chosen_on,
         "source": source,
+        "events_of": chosen_on if events is None else "mixtures",
         "n_recordings": len(measured.names),
         "hours": measured.hours,
         **choice.counts,
@@ -164,8 +175,48 @@ def evidence(choice, measured, alarms_per_hour, before, *, chosen_on, source):
         "expected_per_hour": (n + 1) / measured.hours,
         "upper_95": upper(n, measured.hours),
         "is_shown": choice.is_shown,
-        "before": before.counts(),
+        "untuned": counts_at(measured, events, 0.5, THRES1[rule][0]),
     }
+
+
+def operation(settings):
+    """Thresholds, shortest event and smallest gap of a dict with their names, in words."""
+    words = [f"p > {probability_text(settings['thres0'])}", f"p_t > {settings['thres1']:g}"]
+    words += [f"events of at least {settings['min_event_s']:g} s"] if settings["min_event_s"] else []
+    words += [f"joined over gaps below {settings['min_gap_s']:g} s"] if settings["min_gap_s"] else []
+    return ", ".join(words)
+
+
+def sentences(detector):
+    """How the settings of a detector were chosen, in lines for people; none if they were not.
+
+    The first says what they are, the others what they rest on.
+    """
+    chosen, operating = detector.operating.chosen, detector.operating
+    if chosen is None:
+        return []
+    settings = {"thres0": detector.thres0, "thres1": detector.thres1} | vars(operating)
+    what = {"recordings": "recording", "mixtures": "mixture of 30 s"}[chosen["chosen_on"]]
+    counts, untuned, hours = chosen, chosen["untuned"], hours_text(chosen["hours"])
+    number = f"{chosen['n_recordings']} {what.replace(' ', 's ', 1) if ' ' in what else what + 's'}"
+    lines = [
+        f"for at most {chosen['alarms_per_hour']:g} false alarms an hour: {operation(settings)}",
+        f"chosen on {number} of {chosen['source']}, {hours}: {counts['n_false_alarms']} false alarms, "
+        f"{counts['n_misses']} of {counts['n_events']} events missed; with the thresholds of a new detector "
+        f"{untuned['n_false_alarms']} and {untuned['n_misses']}",
+        f"there {rate_text(chosen['found_per_hour'])} an hour; to be expected elsewhere: "
+        f"{rate_text(chosen['expected_per_hour'])}; below {rate_text(chosen['upper_95'])} at 95 % (one-sided)",
+    ]
+    if chosen["events_of"] != chosen["chosen_on"]:
+        lines.append("the recordings hold no event, so misses were counted in dev mixtures")
+    if chosen["chosen_on"] == "mixtures":
+        lines.append("weaker than recordings would be: mixtures of 30 s repeat a few backgrounds")
+    if not chosen["is_shown"]:
+        needed = hours_text(1 / chosen["alarms_per_hour"])
+        lines.append(f"too little sound to show this promise, which takes {needed}; so no false alarm was allowed")
+    if chosen["n_events"] and not chosen["n_hits"]:
+        lines.append("at such a threshold nothing is found any more: this detector cannot keep the promise")
+    return lines
 
 
 def with_choice(detector, choice, chosen):

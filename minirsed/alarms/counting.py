@@ -17,7 +17,7 @@ import numpy as np
 
 from minirsed.alarms.measure import Events
 from minirsed.analysis.thresholds import COLLAR_S
-from minirsed.listening.operating import Operating
+from minirsed.listening.operating import AS_FOUND
 from minirsed.matching import match_optimal, near_pairs
 from minirsed.recordings.files import Event
 
@@ -55,7 +55,7 @@ class Curve(NamedTuple):
     n_false_alarms: np.ndarray  # (K,) int
 
 
-def judge(measured, thres0, thres1, operating=Operating()):
+def judge(measured, thres0, thres1, operating=AS_FOUND):
     """What the alarms at these settings are.
 
     Parameters
@@ -107,7 +107,7 @@ def _touch(alarms, reference):
     return (last >= 0) & (ends[np.maximum(last, 0)] >= alarms.row * APART_S + alarms.onset_s)
 
 
-def curve(measured, thres1, operating=Operating(), also=()):
+def curve(measured, thres1, operating=AS_FOUND, also=()):
     """Counts over thresholds that make a difference: all of them, or the highest and some of the others.
 
     Parameters

@@ -143,9 +143,7 @@ def write(detector, measured, folder, name=GIVEN):
     stem = f"alarms_{name}"
     figures["files"] = [f"{stem}{end}" for end in (".json", ".csv", "_recordings.csv", "_curve.csv", ".png")]
     description, alarms, recordings, trade, picture = (folder / file for file in figures["files"])
-    _write_csv(
-        alarms, ("recording", "onset_s", "offset_s", "probability", "verdict"), sorted(_rows(measured, judged))
-    )
+    _write_csv(alarms, ("recording", "onset_s", "offset_s", "probability", "verdict"), sorted(_rows(measured, judged)))
     columns = ("recording", "hours", *COUNTS)
     _write_csv(recordings, columns, [[row[column] for column in columns] for row in figures["by_recording"]])
     _write_csv(trade, figures["curve"], zip(*figures["curve"].values(), strict=True))

@@ -7,6 +7,8 @@ candidate with p > thres0, so one pass over the sound gives the whole curve. Win
 """
 
 import dataclasses
+import os
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +16,7 @@ import numpy as np
 from data_tools.sound_blocks import file_blocks
 from minirsed.analysis.files import clip_s
 from minirsed.kernels.threads import worker_threads
-from minirsed.listening.operating import Operating
+from minirsed.listening.operating import AS_FOUND
 from minirsed.model import groups
 from minirsed.recordings.files import detect_recording, event_finder, to_event
 from minirsed.store.mixtures import finite_clips
@@ -70,7 +72,7 @@ def measure(detector, recordings, *, n_threads=1, thres1=None, progress=None):
     detector : minirsed.detector.Detector
         Its thres0, shortest event and smallest gap play no part.
     recordings : list of data_tools.labelled_recordings.LabelledRecording
-        `path`, `duration_s`, `recording` (its name), `events`: [(onset_s, offset_s), …] of the detector's class.
+        With events of the detector's class alone.
     n_threads : int
     thres1 : sequence of float, optional
         Thresholds of the frames to try, each at little cost: the network runs once. By default the detector's.
@@ -97,8 +99,8 @@ def measure(detector, recordings, *, n_threads=1, thres1=None, progress=None):
             found.append(_candidates(detector, file_blocks(each.path, progress=show), executor, n_threads, thres1))
             done_s += each.duration_s
     return Measured(
-        [str(each.recording) for each in recordings],
-        [str(each.path) for each in recordings],
+        short_names([each.path for each in recordings]),
+        [str(Path(each.path).absolute()) for each in recordings],
         np.array([duration_s for duration_s, _ in found]),
         _events([sorted((*event[:2], 1.0) for event in each.events) for each in recordings]),
         _by_thres1([candidates for _, candidates in found]),
@@ -138,6 +140,15 @@ def measure_mixtures(detector, store, executor, *, thres1=None, progress=None):
     )
 
 
+def short_names(paths):
+    """Names of files, or, where one would name two of them, their paths from the folder that holds all."""
+    names = [Path(path).name for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    folder = os.path.commonpath(paths)
+    return [Path(path).relative_to(folder).as_posix() for path in paths]
+
+
 def _finders(detector, thres1):
     """Finders of all candidates, by thres1."""
     own = (detector.thres1,) if thres1 is None else thres1
@@ -146,7 +157,7 @@ def _finders(detector, thres1):
 
 def _open(detector):
     """The detector with nothing in the way of a candidate."""
-    return dataclasses.replace(detector, thres0=0.0, operating=Operating())
+    return dataclasses.replace(detector, thres0=0.0, operating=AS_FOUND)
 
 
 def _candidates(detector, blocks, executor, n_threads, thres1):

@@ -5,8 +5,8 @@ n alarms in T hours are n / T an hour. Were the true rate λ, their number would
     lowest λ that n or more do not contradict     χ²_{α/2}(2n) / 2T,          0 for n = 0
     highest λ that n or fewer do not contradict   χ²_{1−α/2}(2n + 2) / 2T
 
-are the ends of the interval at 1 − α. Where only the upper end is asked for, as with n = 0, α is not halved: no alarm in
-T hours means less than 3.0 / T an hour at 95 %.
+are the ends of the interval at 1 − α. Where only the upper end is asked for, as with n = 0, α is not halved: no alarm
+in T hours means less than 3.0 / T an hour at 95 %.
 """
 
 LEVEL = 0.95

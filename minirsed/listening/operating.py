@@ -1,13 +1,13 @@
 """What a detector's events must be like beyond its thresholds, and how all of it was chosen.
 
-Data flow: `minirsed.alarms` chooses → **operating** is kept in the detector → `minirsed.recordings` obeys. Two settings,
-both 0, and so without effect, unless they were chosen:
+Data flow: `minirsed.alarms` chooses → **operating** is kept in the detector → `minirsed.recordings` obeys. There are
+two settings, both 0, and so without effect, unless they were chosen:
 
     min_gap_s     events with a pause shorter than this between them are one
     min_event_s   of what is then there, events shorter than this are none
 
-In this order, so that a sound in pieces counts as long as it is. Events are joined up to 30 s, beyond which they come in
-parts: nobody who listens live waits for the end of an hour of barking.
+In this order, so that a sound in pieces counts as long as it is. Events are joined up to 30 s, beyond which they come
+in parts: nobody who listens live waits for the end of an hour of barking.
 """
 
 import math
@@ -36,7 +36,7 @@ class Operating:
 
     def described(self):
         """What a detector's description has of it: nothing where nothing was chosen, as in detectors of the past."""
-        return {} if self == Operating() else {"operating": {name: getattr(self, name) for name in (*NAMES, "chosen")}}
+        return {} if self == AS_FOUND else {"operating": {name: getattr(self, name) for name in (*NAMES, "chosen")}}
 
     @classmethod
     def of(cls, description):
@@ -63,10 +63,13 @@ class Operating:
         return Joiner(self)
 
 
+AS_FOUND = Operating()
+
+
 class Joiner:
     """Join events that come in order, and leave out short ones; how they are cut into calls does not matter.
 
-    An event is a named tuple with onset_s, offset_s and probability; one that was joined has the highest p of its parts.
+    Events are named tuples with onset_s, offset_s and probability. One that was joined has the highest p of its parts.
     """
 
     def __init__(self, operating):

@@ -382,10 +382,19 @@ def inventory_of_run(folder, subset="eval", *, data=None, tune=True):
     """What `evaluate_run` with these arguments draws its mixtures from, as `inventory_lines` says it."""
     settings = read_settings(folder)
     subsets = dict.fromkeys((subset, "dev") if tune else (subset,))
-    return inventory_lines(_sounds(settings, data), settings.label, subsets)
+    return inventory_lines(sounds_of_run(settings, data), settings.label, subsets)
 
 
-def _sounds(settings, data=None):
+def mixtures_of_run(folder, subset, *, data=None, detector, machine=Machine(), progress=silent):
+    """The feature store of as many mixtures of a subset as the training had of dev; see `evaluate_run`."""
+    settings = read_settings(folder)
+    require_room(settings, {"--dev-clips": settings.dev_clips}, machine.features)
+    bank = sounds_of_run(settings, data)
+    with progress(f"{subset} mixtures", "clip") as done:
+        return _prepare(bank, recipes_of(bank, settings, subset), settings, machine, done, detector.features)
+
+
+def sounds_of_run(settings, data=None):
     """The sounds of a run, in its own fold, or others."""
     return open_bank(data) if data else open_bank(settings.data, fold=settings.fold)
 
@@ -424,7 +433,7 @@ def evaluate_run(
     if other and other.label != detector.label:
         raise InputError(f"{compare}: detects {other.label}, not {detector.label}")
     require_room(settings, {"--clips": n_clips or settings.dev_clips}, machine.features)
-    bank = _sounds(settings, data)
+    bank = sounds_of_run(settings, data)
 
     def mixtures(subset, n_clips=None, own=None):
         with progress(f"{subset} mixtures", "clip") as done:
