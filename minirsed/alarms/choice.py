@@ -29,7 +29,7 @@ import numpy as np
 from data_tools.errors import InputError
 from minirsed.alarms.counting import judge
 from minirsed.alarms.poisson import hours_text, rate_text, upper
-from minirsed.console.options import probability_text
+from minirsed.console.options import counted, probability_text
 from minirsed.listening.operating import Operating
 from minirsed.listening.segments import STRONGEST
 
@@ -140,8 +140,9 @@ def _last(first, n, holds):
 
 def _between(low, high):
     """A threshold that p = low does not exceed and p = high does: the middle in evidence, −log2(1 − p)."""
-    middle = 1 - math.sqrt((1 - low) * max(1 - high, LEAST))
-    return float(middle if low <= middle < high else low)
+    rest = math.sqrt((1 - low) * max(1 - high, LEAST))
+    short = round(1 - rest, 1 - math.floor(math.log10(rest)))  # two digits of 1 − p, if they will do
+    return float(next(middle for middle in (short, 1 - rest, low) if low <= middle < high))
 
 
 def evidence(choice, measured, alarms_per_hour, *, rule, chosen_on, source, events=None):
@@ -196,14 +197,14 @@ def sentences(detector):
     if chosen is None:
         return []
     settings = {"thres0": detector.thres0, "thres1": detector.thres1} | vars(operating)
-    what = {"recordings": "recording", "mixtures": "mixture of 30 s"}[chosen["chosen_on"]]
     counts, untuned, hours = chosen, chosen["untuned"], hours_text(chosen["hours"])
-    number = f"{chosen['n_recordings']} {what.replace(' ', 's ', 1) if ' ' in what else what + 's'}"
+    number = counted(chosen["n_recordings"], chosen["chosen_on"].removesuffix("s"))
+    number += " of 30 s" if chosen["chosen_on"] == "mixtures" else ""
     lines = [
         f"for at most {chosen['alarms_per_hour']:g} false alarms an hour: {operation(settings)}",
-        f"chosen on {number} of {chosen['source']}, {hours}: {counts['n_false_alarms']} false alarms, "
+        f"chosen on {number} of {chosen['source']}, {hours}: {counted(counts[FALSE], 'false alarm')}, "
         f"{counts['n_misses']} of {counts['n_events']} events missed; with the thresholds of a new detector "
-        f"{untuned['n_false_alarms']} and {untuned['n_misses']}",
+        f"{untuned[FALSE]} and {untuned['n_misses']}",
         f"there {rate_text(chosen['found_per_hour'])} an hour; to be expected elsewhere: "
         f"{rate_text(chosen['expected_per_hour'])}; below {rate_text(chosen['upper_95'])} at 95 % (one-sided)",
     ]
