@@ -68,7 +68,7 @@ def parse_arguments(argv=None):
             dest=names[-1][2:],
             metavar="P",
             type=float,
-            help=f"{what}, 0 … 1 (default: the detector's, as trained or chosen by minirsed.evaluate --alarms-per-hour)",
+            help=f"{what}, 0 … 1 (default: the detector's, as trained or chosen by minirsed.evaluate)",
         )
     model.add_argument(
         "--all-events", action="store_true", help="any number of events also in recordings of at most 30 s"
