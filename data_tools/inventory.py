@@ -104,8 +104,22 @@ def inventory_lines(bank, label, subsets):
         As `Bank.events` and `Bank.backgrounds`.
     """
     holdings = {subset: holding(bank, label, subset) for subset in subsets}
-    lines = [f"{subset}: {what or 'mixtures that came rendered'}" for subset, what in holdings.items()]
+    lines = [
+        f"{subset}: {what or 'mixtures that came rendered'}{whole(bank, label, subset)}"
+        for subset, what in holdings.items()
+    ]
     return lines + [line for line in (few(holdings), repeated(bank, label)) if line]
+
+
+def whole(bank, label, subset):
+    """What there is to measure on as it is, "; 2 whole recordings, 61.5 minutes with 7 events"; empty without any."""
+    recordings = bank.recordings(subset) if subset != "train" else []  # there they are cut, and counted already
+    if not recordings:
+        return ""
+    n_events = sum(event[2] == label for recording in recordings for event in recording.events)
+    minutes = sum(recording.duration_s for recording in recordings) / 60
+    n = _counted(len(recordings), "whole recording")
+    return f"; {n}, {minutes:.1f} minutes with {_counted(n_events, 'event')}"
 
 
 def few(holdings):

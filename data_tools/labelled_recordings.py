@@ -14,6 +14,7 @@ An empty label file says that there is no event. A recording without any is refu
 `quiet`: that nobody has labelled a recording does not make it a quiet one. Hidden files are ignored.
 """
 
+import contextlib
 import itertools
 import json
 import math
@@ -123,18 +124,13 @@ def with_classes(events, label=None):
 
 
 def check_classes(events, *known):
-    """Refuse, by `InputError`, classes that differ in case, blanks, hyphens or underscores alone, in one line each."""
-    first, faults = {_plain(label): (label, None) for label in known if label is not None}, {}
+    """Refuse, by `InputError`, a class that differs from another in case, blanks, hyphens or underscores alone."""
+    first = {_plain(label): (label, "") for label in known if label is not None}
     for event in events:
-        if event.label is None:
-            continue
-        label, where = first.setdefault(_plain(event.label), (event.label, event.where))
-        if label != event.label:
-            there = f" in {where}" if where else ""
-            reason = f"class {event.label!r} is {label!r}{there}; give a class one name"
-            faults.setdefault((event.label, label), InputError(f"{event.where}: {reason}"))
-    if faults:
-        raise InputError.several(faults.values(), "classes cannot be told apart")
+        if event.label is not None:
+            label, there = first.setdefault(_plain(event.label), (event.label, f" in {event.where}"))
+            if label != event.label:
+                raise InputError(f"{event.where}: class {event.label!r} is {label!r}{there}; give a class one name")
 
 
 def _plain(label):
@@ -182,9 +178,9 @@ def _labels_in(path, recordings):
     for where, file, event in _rows(path, own[0].name if own else base):
         recording = own[0] if own and _names(file, own[0]) else None if own else recordings.find(path.parent, file)
         if recording is None and own:
-            raise InputError(f"{where}: is about {file}, not about {own[0].name} beside it")
+            raise InputError(f"{where}: is about {file!r}, not about {own[0].name} beside it")
         if recording is None:
-            raise InputError(f"{where}: labels of {file}, but there is no such recording in {path.parent}")
+            raise InputError(f"{where}: labels of {file!r}, but there is no such recording in {path.parent}")
         labels = found.setdefault(recording, [])
         if event is not None:
             onset_s, offset_s, *label = event
@@ -237,7 +233,9 @@ def _parts(name):
 
 
 def _composed(name):
-    return unicodedata.normalize("NFC", os.fsencode(name).decode("utf-8", "replace"))
+    with contextlib.suppress(UnicodeEncodeError):  # half a character, as JSON can have it: the name of no file
+        name = os.fsencode(name).decode("utf-8", "replace")
+    return unicodedata.normalize("NFC", name)
 
 
 def _rows(path, own_file):

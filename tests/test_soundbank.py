@@ -225,7 +225,7 @@ def change(path, text):
                 change("recordings.csv", "file,recording\nevents/dog/dog 0.wav,a\nbackgrounds/short.wav,a\n")(root),
                 change("split.csv", "file,subset\nevents/dog/dog 0.wav,dev\nbackgrounds/short.wav,train\n")(root),
             ),
-            r"split\.csv: backgrounds/short\.wav is in 'train', another file of its recording 'a' in 'dev'",
+            r"split\.csv, line 3: backgrounds/short\.wav is in 'train', another file of its recording 'a' in 'dev'",
         ),
         (lambda root: (root / "split.csv").write_bytes(b"\xff\xfe\xfa"), r"split\.csv: malformed list"),
     ],

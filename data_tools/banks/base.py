@@ -45,7 +45,8 @@ class Bank:
     """Events and backgrounds in three subsets. `data_tools.soundbank` makes one.
 
     A new kind of bank defines `_events(label, subset)`, `_backgrounds(subset)`, `_event_audio(key)`,
-    `_background_audio(key, start_s, duration_s)` and `fingerprint()`.
+    `_background_audio(key, start_s, duration_s)` and `fingerprint()`; one that has long recordings also
+    `_whole(subset)`, `_uncut_events(label, subset)` and `_uncut_backgrounds(subset)`.
 
     Attributes
     ----------
@@ -93,6 +94,23 @@ class Bank:
             raise InputError(f"{self.name}: no backgrounds in subset {subset!r}{self._advice()}")
         return pieces
 
+    def recordings(self, subset):
+        """Recordings of a subset as they are, for measuring: list of LabelledRecording, or none."""
+        check_subset(subset)
+        return [recording for _, recording in self._whole(subset)]
+
+    def _whole(self, subset):
+        """As `recordings`, with keys: (key, LabelledRecording)."""
+        return []
+
+    def _uncut_events(self, label, subset):
+        """Events that recordings would give a subset if it were for training, and `_events` does not have."""
+        return []
+
+    def _uncut_backgrounds(self, subset):
+        """As `_uncut_events`, of backgrounds."""
+        return []
+
     def is_screened(self, key, label):
         """Whether background `key` is known to contain an event of class `label` itself."""
         return False
@@ -109,12 +127,13 @@ class Bank:
         return key
 
     def equal_sounds(self):
-        """Groups of sounds whose files have the same bytes: list of lists of ("events" or "backgrounds", key)."""
+        """Groups of sounds whose files have the same bytes: list of lists of ("events", "backgrounds" …, key)."""
         return []
 
     def places(self, label):
-        """Where the sounds for a class are: {("events" or "backgrounds", key): subset}."""
-        found = {("events", clip.key): subset for subset in SUBSETS for clip in self._events(label, subset)}
+        """Where the sounds for a class are: {("events", "backgrounds" or "recordings", key): subset}."""
+        whole = {("recordings", key): subset for subset in SUBSETS for key, _ in self._whole(subset)}
+        found = whole | {("events", clip.key): subset for subset in SUBSETS for clip in self._events(label, subset)}
         return found | {("backgrounds", b.key): subset for subset in SUBSETS for b in self._backgrounds(subset)}
 
     def ready_mixtures(self, label, subset):

@@ -5,6 +5,8 @@
       events/events.csv         optional: file (relative to events/), onset_s, offset_s — the active part; for files
                                 that it does not name, everything but digital silence at their edges
       backgrounds/**/*.wav …    the name of the subfolder is that of the scene
+      recordings/**/*.wav …     recordings of any length, with the times of their events in a file beside each
+                                (`data_tools.labelled_recordings`)
       recordings.csv            optional: file (relative to the folder), recording — its name, any text
       split.csv                 optional: file (relative to the folder), subset (train, dev or eval)
 
@@ -12,19 +14,36 @@ A file is a recording of its own unless `recordings.csv` gives several files one
 occasion, of one baby, with one gun. No recording is in two subsets. A file that `split.csv` names takes all of its
 recording with it; the subset of the other recordings follows from `split_by_hash`. Long backgrounds give consecutive
 pieces of 30 s, all in one subset. Files shorter than 30 s are looped, and so is a last piece of 10 s or more.
+
+In training, what lies in `recordings/` is cut: each labelled event becomes one of its class, and what is 1 s or more
+away from all events, of any class, becomes backgrounds, in pieces of 30 s of which the last has 10 s or more. In dev
+and eval recordings stay whole (`Bank.recordings`); they are cut there as well for mixtures of a subset that otherwise
+would have no events of a class, or no backgrounds. With `recordings/`, `events/` or `backgrounds/` may be missing.
+Events that are labelled without a class are of the only class that there is. Sounds are read piece by piece.
+
 Hidden files and files without the suffix of a sound file are ignored. Links to files and folders are followed.
 """
 
 import contextlib
 import hashlib
 import unicodedata
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 
-from data_tools.audio import AUDIO_SUFFIXES, CLIP_S, audio_header, native_audio, read_audio
-from data_tools.banks.base import SUBSETS, Background, Bank, EventClip, files_digest
+from data_tools.audio import AUDIO_SUFFIXES, RECORDING_SUFFIXES, audio_header, native_audio, read_audio
+from data_tools.banks.base import SUBSETS, Bank, EventClip, files_digest
+from data_tools.banks.cuts import (
+    LONG,
+    SHORTEST_BACKGROUND_S,
+    cut_backgrounds,
+    cut_events,
+    part_of,
+    pieces_of,
+    whole_name,
+)
 from data_tools.errors import InputError
 from data_tools.event_lists import is_label
 from data_tools.files import address_in, equal_files
@@ -37,9 +56,8 @@ from data_tools.folder_lists import (
     seconds_of,
     sound_files,
 )
+from data_tools.labelled_recordings import LabelledRecording, check_classes, read_labels, with_classes
 
-SHORTEST_BACKGROUND_S = 1.0
-SHORTEST_PIECE_S = 10.0  # a recording's last piece counts if it is at least this long; it is looped
 SILENCE_DB = 60.0  # below the loudest part of an event
 SHORTEST_SILENCE_S = 0.1  # at the edge of an event; MP3 adds up to 0.05 s
 FRAME_S = 0.01  # over which the level is taken
@@ -64,20 +82,23 @@ class FolderBank(Bank):
         self.root = Path(path)
         self.resampler = resampler
         event_root, background_root = _check_layout(self.root)
-        by_class = {folder.name: sound_files(sorted(folder.iterdir())) for folder in _class_folders(event_root)}
+        class_folders = _class_folders(event_root) if event_root.exists() else []
+        by_class = {folder.name: sound_files(sorted(folder.iterdir())) for folder in class_folders}
         for label, files in by_class.items():
             if not files:
                 raise InputError(f"{event_root / label}: no sound files ({', '.join(AUDIO_SUFFIXES)}) in it")
-        backgrounds = sound_files(paths_below(background_root))
-        if not backgrounds:
+        backgrounds = sound_files(paths_below(background_root)) if background_root.exists() else []
+        if background_root.exists() and not backgrounds:
             raise InputError(f"{background_root}: no sound files ({', '.join(AUDIO_SUFFIXES)}) in it")
-        super().__init__(str(path), sorted(by_class))
+        labels = _read_labels(self.root / "recordings", by_class)
+        in_labels = {label for _, _, events in labels for _, _, label in events}
+        super().__init__(str(path), sorted(by_class.keys() | in_labels))
 
-        files = [file for group in by_class.values() for file in group] + backgrounds
+        files = [file for group in by_class.values() for file in group] + backgrounds + [file for file, _, _ in labels]
         listed = _read_split(self.root, files)
         self._recordings = read_recordings(self.root, files)
         active_parts = _read_active_parts(event_root, [file for group in by_class.values() for file in group])
-        subsets = self._assign([*by_class.values(), backgrounds], listed)
+        subsets = self._assign([*by_class.values(), backgrounds, [file for file, _, _ in labels]], listed)
         self._clips = {(label, subset): [] for label in self.classes for subset in SUBSETS}
         self._pieces, faults = {subset: [] for subset in SUBSETS}, []
         for label, group in by_class.items():
@@ -90,17 +111,22 @@ class FolderBank(Bank):
                 self._pieces[subsets[file]] += _background_pieces(background_root, file)
         if faults:
             raise InputError.several(faults, "sounds cannot be used")
+        self._long = {subset: [] for subset in SUBSETS}
+        for file, duration_s, events in labels:
+            key, name = name_of(file, self.root / "recordings"), name_of(file, self.root)
+            whole = LabelledRecording(file, duration_s, self._recording(name), events)
+            self._long[subsets[file]].append((key, whole))
         self._files = [(name_of(file, self.root), file) for file in files]
-        self._split = sorted((name, subset) for name, subset in listed.items())
+        self._split = sorted((name, subset) for name, (subset, _) in listed.items())
 
     def _assign(self, groups, listed):
         """Subset of each file, as listed or by `split_by_hash` of its recording; a group is a class, or backgrounds."""
         fixed, of_file = {}, {}
-        for name, subset in listed.items():
+        for name, (subset, where) in listed.items():
             recording = self._recording(name)
             if fixed.setdefault(recording, subset) != subset:
                 raise InputError(
-                    f"{self.root / 'split.csv'}: {name} is in {subset!r}, another file of its recording {recording!r} "
+                    f"{where}: {name} is in {subset!r}, another file of its recording {recording!r} "
                     f"in {fixed[recording]!r}; a recording cannot be in two subsets (recordings.csv)"
                 )
         for group in groups:
@@ -116,11 +142,11 @@ class FolderBank(Bank):
 
     def event_recording(self, key):
         """See `Bank.event_recording`."""
-        return self._recording(f"events/{key}")
+        return self._recording(whole_name(key) or f"events/{key}")
 
     def background_recording(self, key):
         """See `Bank.background_recording`."""
-        return self._recording(f"backgrounds/{key}")
+        return self._recording(whole_name(key) or f"backgrounds/{key}")
 
     def equal_sounds(self):
         """See `Bank.equal_sounds`. Reads files that are equally long."""
@@ -137,22 +163,47 @@ class FolderBank(Bank):
         )
 
     def _events(self, label, subset):
-        return self._clips[label, subset]
+        return self._clips[label, subset] + (self._cut(label, subset) if self._is_cut(label, subset) else [])
 
     def _backgrounds(self, subset):
-        return self._pieces[subset]
+        return self._pieces[subset] + (self._cut(None, subset) if self._is_cut(None, subset) else [])
+
+    def _whole(self, subset):
+        return self._long[subset]
+
+    def _uncut_events(self, label, subset):
+        return [] if self._is_cut(label, subset) else self._cut(label, subset)
+
+    def _uncut_backgrounds(self, subset):
+        return [] if self._is_cut(None, subset) else self._cut(None, subset)
+
+    def _is_cut(self, label, subset):
+        """Whether recordings of a subset give events of a class, or with None backgrounds, to be mixed."""
+        return subset == "train" or not (self._clips[label, subset] if label else self._pieces[subset])
+
+    def _cut(self, label, subset):
+        """Events of a class, or with None backgrounds, of the recordings of a subset."""
+        cut = cut_backgrounds if label is None else partial(cut_events, label)
+        return [sound for key, whole in self._long[subset] for sound in cut(key, whole)]
 
     def _event_audio(self, key):
+        if key.startswith(LONG):
+            key, start_s, duration_s = part_of(key)
+            path = path_of(key, self.root / "recordings")
+            return read_audio(path, resampler=self.resampler, start_s=start_s, duration_s=duration_s)
         return read_audio(path_of(key, self.root / "events"), resampler=self.resampler)
 
     def _background_audio(self, key, start_s, duration_s):
-        path = path_of(key, self.root / "backgrounds")
+        is_long = key.startswith(LONG)
+        path = path_of(key.removeprefix(LONG), self.root / ("recordings" if is_long else "backgrounds"))
         return read_audio(path, resampler=self.resampler, start_s=start_s, duration_s=duration_s)
 
     def fingerprint(self):
         """See `Bank.fingerprint`: names, sizes and modification times of files, lists and resampler."""
         clips = sorted(self._clips.items())
         listed = [repr(self._split), *([repr(sorted(self._recordings.items()))] if self._recordings else [])]
+        if any(self._long.values()):
+            listed.append(f"recordings {sorted((k, repr(r.events)) for s in SUBSETS for k, r in self._long[s])}")
         return files_digest(self._files, "folder", self.resampler, repr(clips), *listed)
 
 
@@ -225,7 +276,7 @@ def _check_layout(root):
     if not root.is_dir():
         raise InputError(f"{root}: not a folder")
     for name in ("events", "backgrounds"):
-        if not (root / name).is_dir():
+        if not (root / name).is_dir() and ((root / name).exists() or not (root / "recordings").exists()):
             raise InputError(f"{root}: no {name} folder in it; a sound folder has events/CLASS/ and backgrounds/")
     return root / "events", root / "backgrounds"
 
@@ -285,6 +336,27 @@ def active_part(y, sr):
     return float(first / sr if first >= shortest else 0.0), float((last if len(y) - last >= shortest else len(y)) / sr)
 
 
+def _read_labels(folder, known):
+    """Recordings below a folder: list of (path, duration_s, events); none without the folder.
+
+    InputError: as `data_tools.labelled_recordings`, or events without a class where there is more than one.
+    """
+    if not folder.exists():
+        return []
+    if not folder.is_dir():
+        raise InputError(f"{folder}: not a folder")
+    found = read_labels(folder)
+    if not found:
+        raise InputError(f"{folder}: no sound files ({', '.join(RECORDING_SUFFIXES)}) in it")
+    events = [event for labels in found for event in labels.events]
+    check_classes(events, *known)
+    classes = sorted({*known, *(event.label for event in events)} - {None})
+    if not classes:
+        raise InputError(f"{folder}: no class in any label, and there are no events/CLASS that would name one")
+    only = classes[0] if len(classes) == 1 else None
+    return [(path, duration_s, with_classes(events, only)) for path, duration_s, events in found]
+
+
 def _background_pieces(background_root, file):
     n_frames, sr = audio_header(file)
     duration_s = n_frames / sr
@@ -292,13 +364,11 @@ def _background_pieces(background_root, file):
         raise InputError(f"{file}: background of {duration_s:.3f} s; at least {SHORTEST_BACKGROUND_S:g} s are needed")
     key = name_of(file, background_root)
     scene = file.parent.name if file.parent != background_root else "background"
-    starts = [CLIP_S * i for i in range(int(duration_s // CLIP_S) + 1)]
-    pieces = [Background(key, scene, s, min(CLIP_S, duration_s - s)) for s in starts]
-    return pieces[:1] + [piece for piece in pieces[1:] if piece.duration_s >= SHORTEST_PIECE_S]
+    return pieces_of(key, scene, 0.0, duration_s)
 
 
 def _read_split(root, files):
-    """`split.csv` as {name: subset}; empty without the file."""
+    """`split.csv` as {name: (subset, "path, line n")}; empty without the file."""
     path = root / "split.csv"
     known = {name_of(file, root) for file in files}
     listed = {}
@@ -308,8 +378,8 @@ def _read_split(root, files):
             raise InputError(f"{where}: unknown subset {subset!r}, must be {', '.join(SUBSETS)}")
         if name not in known:
             raise InputError(f"{where}: {name} is not a sound file of this folder")
-        if listed.setdefault(name, subset) != subset:
-            raise InputError(f"{where}: {name} is in {listed[name]!r} already, and cannot be in two subsets")
+        if listed.setdefault(name, (subset, where))[0] != subset:
+            raise InputError(f"{where}: {name} is in {listed[name][0]!r} already, and cannot be in two subsets")
     return listed
 
 

@@ -39,6 +39,7 @@ class Folded(Bank):
         for label in self.classes:
             self._deal([(bank.event_recording(clip.key), 1.0) for clip in self._pooled_events(label)])
         self._deal([(bank.background_recording(b.key), b.duration_s) for b in self._pooled_backgrounds()])
+        self._deal([(whole.recording, whole.duration_s) for _, whole in self._pooled_whole()])
 
     def _deal(self, sounds):
         """Give each recording of one kind a fold, unless it has one; `sounds` are (recording, its size)."""
@@ -50,22 +51,27 @@ class Folded(Bank):
             fold = self._fold_of.setdefault(recording, filled.index(min(filled)))
             filled[fold] += sizes[recording]
 
-    def _pooled_events(self, label):
-        return [clip for subset in POOLED for clip in self.bank._events(label, subset)]
+    def _pooled_events(self, label, is_for_dev=False):
+        clips = [clip for subset in POOLED for clip in self.bank._events(label, subset)]
+        return clips if is_for_dev else [*clips, *(c for s in POOLED for c in self.bank._uncut_events(label, s))]
 
-    def _pooled_backgrounds(self):
-        return [piece for subset in POOLED for piece in self.bank._backgrounds(subset)]
+    def _pooled_backgrounds(self, is_for_dev=False):
+        pieces = [piece for subset in POOLED for piece in self.bank._backgrounds(subset)]
+        return pieces if is_for_dev else [*pieces, *(p for s in POOLED for p in self.bank._uncut_backgrounds(s))]
+
+    def _pooled_whole(self):
+        return [whole for subset in POOLED for whole in self.bank._whole(subset)]
 
     def _events(self, label, subset):
         if subset == "eval":
             return self.bank._events(label, subset)
-        clips = [(clip, self.event_recording(clip.key)) for clip in self._pooled_events(label)]
+        clips = [(clip, self.event_recording(clip.key)) for clip in self._pooled_events(label, subset == "dev")]
         return self._part(clips, subset, f"recordings of class {label!r}")
 
     def _backgrounds(self, subset):
         if subset == "eval":
             return self.bank._backgrounds(subset)
-        pieces = [(piece, self.background_recording(piece.key)) for piece in self._pooled_backgrounds()]
+        pieces = [(piece, self.background_recording(piece.key)) for piece in self._pooled_backgrounds(subset == "dev")]
         return self._part(pieces, subset, "recordings of backgrounds")
 
     def _part(self, sounds, subset, what):
@@ -79,6 +85,11 @@ class Folded(Bank):
                 "folds; take fewer folds, or more recordings"
             )
         return part
+
+    def _whole(self, subset):
+        if subset == "eval":
+            return self.bank._whole(subset)
+        return [w for w in self._pooled_whole() if (self._fold_of[w[1].recording] == self.k - 1) == (subset == "dev")]
 
     def event_recording(self, key):
         """See `Bank.event_recording`."""
