@@ -112,10 +112,11 @@ def _threshold(sounds, thres1, operating, n_allowed):
 
     # both counts fall as thres0 rises; joining over gaps may break that, so the last word has what was counted
     lowest = _first(len(p), lambda i: counts(i)[FALSE] <= n_allowed)
-    n_hits = counts(lowest)["n_hits"]
-    if n_hits == 0:
-        return float(p[lowest]), counts(lowest)
-    highest = _last(lowest, len(p), lambda i: counts(i)["n_hits"] >= n_hits)
+    at_lowest = counts(lowest)
+    if at_lowest["n_hits"] == 0:  # with nothing to find, the lowest finds the most; if nothing is found, no alarms
+        quiet = lowest if at_lowest["n_events"] == 0 else len(p) - 1
+        return float(p[quiet]), counts(quiet)
+    highest = _last(lowest, len(p), lambda i: counts(i)["n_hits"] >= at_lowest["n_hits"])
     highest = highest if counts(highest)[FALSE] <= n_allowed else lowest
     return _between(p[highest], p[highest + 1]), counts(highest)
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from minirsed.alarms.measure import Events
 from minirsed.analysis.thresholds import COLLAR_S
-from minirsed.listening.operating import AS_FOUND
+from minirsed.listening.operating import AS_FOUND, COUNTS
 from minirsed.matching import match_optimal, near_pairs
 from minirsed.recordings.files import Event
 
@@ -36,14 +36,8 @@ class Judged(NamedTuple):
     def counts(self):
         """Counts, as a dict of int."""
         n_hits, n_misplaced, n_false = (int((self.verdict == kind).sum()) for kind in (HIT, MISPLACED, FALSE_ALARM))
-        n_ref = len(self.is_hit)
-        return {
-            "n_events": n_ref,
-            "n_hits": n_hits,
-            "n_misses": n_ref - n_hits,
-            "n_misplaced": n_misplaced,
-            "n_false_alarms": n_false,
-        }
+        n_events = len(self.is_hit)
+        return dict(zip(COUNTS, (n_events, n_hits, n_events - n_hits, n_misplaced, n_false), strict=True))
 
 
 class Curve(NamedTuple):

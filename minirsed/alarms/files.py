@@ -21,11 +21,11 @@ from data_tools.files import atomic_write
 from minirsed.alarms import plots
 from minirsed.alarms.counting import HIT, MISPLACED, by_hour, by_recording, curve, judge
 from minirsed.alarms.poisson import in_words, interval, upper
+from minirsed.listening.operating import COUNTS, is_evidence
 
 GIVEN = "recordings"  # the name of recordings that are of no subset
 N_WORST = 10  # alarms to look at
 VERDICTS = ("hit", "misplaced", "false alarm")
-COUNTS = ("n_events", "n_hits", "n_misses", "n_misplaced", "n_false_alarms")
 CROWDED = 0.5  # share of the alarms in one hour from which on they do not come one by one
 LARGEST = 1e9  # number that a page can show
 
@@ -218,7 +218,7 @@ def _is_whole(figures):
         and all(_is_number(value) for column in curve_columns for value in column)
         and all(isinstance(alarm[name], str) for alarm in alarms for name in ("recording", "path", "verdict"))
         and all(_is_number(alarm[name]) for alarm in alarms for name in ("onset_s", "offset_s", "probability"))
-        and (chosen is None or _is_number(chosen["alarms_per_hour"]))
+        and (chosen is None or is_evidence(chosen))
     )
 
 

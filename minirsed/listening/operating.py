@@ -16,6 +16,14 @@ from dataclasses import dataclass
 ROUNDING_S = 1e-9
 LONGEST_S = 30.0  # of events that have been joined: that of the context in which p is computed
 NAMES = ("min_event_s", "min_gap_s")
+COUNTS = ("n_events", "n_hits", "n_misses", "n_misplaced", "n_false_alarms")
+EVIDENCE = {  # by kind
+    float: ("alarms_per_hour", "hours", "found_per_hour", "expected_per_hour", "upper_95"),
+    int: ("n_recordings", *COUNTS),
+    str: ("chosen_on", "events_of", "source"),
+    bool: ("is_shown",),
+}
+LARGEST = 1e12  # number that a page can show
 
 
 @dataclass(frozen=True)
@@ -50,8 +58,8 @@ class Operating:
         operating = cls(**description.get("operating", {}))
         if not all(math.isfinite(value) and value >= 0 for value in (operating.min_event_s, operating.min_gap_s)):
             raise ValueError(f"{operating}: expected 0 or more seconds")
-        if not isinstance(operating.chosen, dict | None):
-            raise TypeError(f"chosen is a {type(operating.chosen).__name__}")
+        if not (operating.chosen is None or is_evidence(operating.chosen)):
+            raise ValueError(f"chosen is {operating.chosen!r}")
         return operating
 
     def is_long_enough(self, onset_s, offset_s):
@@ -64,6 +72,18 @@ class Operating:
 
 
 AS_FOUND = Operating()
+
+
+def is_evidence(chosen):
+    """Whether a value has what `minirsed.alarms.choice.evidence` gives, of these kinds."""
+    untuned = chosen.get("untuned") if isinstance(chosen, dict) else None
+    return isinstance(untuned, dict) and all(
+        (type(holder.get(name)) is kind or (kind is float and type(holder.get(name)) is int))
+        and (kind not in (int, float) or 0 <= holder[name] < LARGEST)
+        for kind, names in EVIDENCE.items()
+        for name in names
+        for holder in ((chosen, untuned) if name in COUNTS else (chosen,))
+    )
 
 
 class Joiner:
@@ -98,5 +118,5 @@ class Joiner:
         return [event for event in settled if event and self.operating.is_long_enough(event.onset_s, event.offset_s)]
 
     def _belongs(self, event):
-        is_near = event.onset_s - self.waiting.offset_s < self._gap_s
+        is_near = event.onset_s - self.waiting.offset_s < self._gap_s and self.operating.min_gap_s > 0
         return is_near and event.offset_s - self.waiting.onset_s <= LONGEST_S

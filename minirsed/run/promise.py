@@ -3,6 +3,7 @@
 Data flow: a run folder, recordings with labels → `minirsed.alarms` → **promise** → files in the run folder, `best.npz`.
 """
 
+import dataclasses
 from pathlib import Path
 
 from data_tools.errors import InputError
@@ -103,9 +104,8 @@ def labelled_of(folder, subset, label, recordings=None, data=None):
     """Recordings with labels: those of a folder, or of the run's own sounds; events of the class alone."""
     if recordings is not None:
         return labelled_recordings(recordings, label)
-    bank = sounds_of_run(read_settings(folder), data)
-    own = getattr(bank, "recordings", None)  # not every source of sounds has them
-    return own(subset) if own else []
+    own = sounds_of_run(read_settings(folder), data).recordings(subset)
+    return [dataclasses.replace(each, events=tuple(e for e in each.events if e[2] == label)) for each in own]
 
 
 def _measured(detector, labelled, machine, progress, thres1=None):
