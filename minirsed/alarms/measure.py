@@ -140,6 +140,14 @@ def measure_mixtures(detector, store, executor, *, thres1=None, progress=None):
     )
 
 
+def of_class(recordings, label):
+    """Recordings with their events of one class alone."""
+    return [
+        dataclasses.replace(each, events=tuple(event for event in each.events if event[2] == label))
+        for each in recordings
+    ]
+
+
 def short_names(paths):
     """Names of files, or, where one would name two of them, their paths from the folder that holds all."""
     names = [Path(path).name for path in paths]

@@ -104,7 +104,7 @@ def heading(figures, record):
     networks = f"{settings.members} networks of " if settings.members > 1 else ""
     drawn = f", drawn from {Holding(**figures['made_of'])}" if figures["made_of"] else ""
     caveat = ""
-    if figures["subset"] == "dev" and record.data == settings.data and settings.keep == "best":
+    if figures["subset"] == "dev" and record.data == settings.data and settings.keep != "last":
         caveat = paragraph(
             "The best epoch was chosen on these mixtures, so expect a little worse elsewhere; --subset eval scores "
             "mixtures that have had no part in anything."

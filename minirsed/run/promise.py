@@ -3,7 +3,6 @@
 Data flow: a run folder, recordings with labels → `minirsed.alarms` → **promise** → files in the run folder, `best.npz`.
 """
 
-import dataclasses
 from pathlib import Path
 
 from data_tools.errors import InputError
@@ -11,7 +10,8 @@ from data_tools.files import exclusive
 from data_tools.labelled_recordings import labelled_recordings
 from minirsed.alarms import files
 from minirsed.alarms.choice import THRES1, choose, evidence, with_choice
-from minirsed.alarms.measure import measure, measure_mixtures
+from minirsed.alarms.keeping import DEV
+from minirsed.alarms.measure import measure, measure_mixtures, of_class
 from minirsed.kernels.threads import worker_threads
 from minirsed.run.folder import BEST, LOCK, read_settings, trained_detector
 from minirsed.run.session import Machine, mixtures_of_run, silent, sounds_of_run
@@ -91,7 +91,7 @@ def keep_promise(folder, alarms_per_hour, *, recordings=None, data=None, machine
         alarms_per_hour,
         rule=rule,
         chosen_on="recordings" if labelled else "mixtures",
-        source=Path(recordings).absolute().name if recordings else "the subset dev",
+        source=Path(recordings).absolute().name if recordings else DEV,
         events=events,
     )
     detector = with_choice(detector, choice, chosen)
@@ -104,8 +104,7 @@ def labelled_of(folder, subset, label, recordings=None, data=None):
     """Recordings with labels: those of a folder, or of the run's own sounds; events of the class alone."""
     if recordings is not None:
         return labelled_recordings(recordings, label)
-    own = sounds_of_run(read_settings(folder), data).recordings(subset)
-    return [dataclasses.replace(each, events=tuple(e for e in each.events if e[2] == label)) for each in own]
+    return of_class(sounds_of_run(read_settings(folder), data).recordings(subset), label)
 
 
 def _measured(detector, labelled, machine, progress, thres1=None):

@@ -29,6 +29,8 @@ from data_tools.event_lists import write_event_list
 from data_tools.files import folder_size, size_text
 from data_tools.inventory import inventory_lines
 from data_tools.soundbank import open_bank
+from minirsed.alarms import keeping
+from minirsed.alarms.choice import sentences
 from minirsed.analysis import plots
 from minirsed.analysis.evaluation import evaluate
 from minirsed.analysis.files import Results, grid_of
@@ -98,6 +100,7 @@ def train(
     stop=None,
     save_every_s=SAVE_EVERY_S,
     tensorboard=False,
+    keep_is_given=True,
     command=None,
     say=print,
     progress=silent,
@@ -118,6 +121,8 @@ def train(
         Seconds between checkpoints inside an epoch.
     tensorboard : bool
         Write TensorBoard scalars as well.
+    keep_is_given : bool
+        False: the setting `keep` becomes promise where the sounds have recordings of dev, or negatives.
     command : list of str, optional
         For `config.json`; by default the command line of this process.
     say : callable
@@ -144,6 +149,8 @@ def train(
         settings = resumed_settings(folder, dataclasses.asdict(settings))
     require_room(settings, prepared_clips(settings), machine.features)
     bank, recipes = _drawn(settings, machine, say)
+    if not (resume or keep_is_given) and keeping.is_wanted(bank, settings):
+        settings = dataclasses.replace(settings, keep="promise")
     open_folder = resumed_run_folder if resume else new_run_folder
     with open_folder(folder, settings, command) as folder, run_log(folder):
         log.info("%s", shlex.join(["python", *sys.orig_argv[1:]] if command is None else command))
@@ -256,15 +263,26 @@ class _Job:
             run = self.opened(folder, train_store, resume)
             self.say("compiling kernels (once after installation) …")
             log.info("kernels compiled or loaded in %.1f s", warm_up(run.detector))
-            self.say("epoch  train loss      (clip + α·frame)  dev loss  dev ER  dev F1  seconds")
+            run.keeper = self.keeper(dev_store, executor)
+            self.say(
+                "epoch  train loss      (clip + α·frame)  dev loss  dev ER  dev F1  seconds"
+                + (f"  missed at {self.settings.alarms_per_hour:g} alarms an hour" if run.keeper else "")
+            )
             options = {"stop": self.stop, "save_every_s": save_every_s}
             with _scalars(tensorboard, run) as write_scalars, self.deferred():
                 for row in run.epochs(train_store, dev_store, executor, progress, redraw, **options):
-                    self.say(
-                        epoch_line(row, self.settings.alpha, run.best_epoch if self.settings.keep == "best" else 0)
-                    )
+                    best = 0 if self.settings.keep == "last" else run.best_epoch
+                    self.say(epoch_line(row, self.settings.alpha, best))
                     write_scalars(row)
             return run, self.report(run, dev_store, executor)
+
+    def keeper(self, dev_store, executor):
+        """What chooses thresholds after each epoch, if the promise decides which epoch is kept."""
+        s = self.settings
+        if s.keep != "promise":
+            return None
+        recordings, n_threads = self.bank.recordings("dev"), self.machine.threads
+        return keeping.Keeper(s.label, s.alarms_per_hour, recordings, dev_store, executor, n_threads)
 
     def opened(self, folder, train_store, resume):
         """A new run, or the one to resume; one that was killed before its first checkpoint starts again."""
@@ -287,7 +305,8 @@ class _Job:
         if not best:
             reason = "no development mixture has an event"
             raise InputError(f"the development error rate is undefined in every epoch: {reason}")
-        dev = evaluate(Detector.load(run.folder / "best.npz"), dev_store, executor, alpha=self.settings.alpha)
+        detector = Detector.load(run.folder / "best.npz")
+        dev = evaluate(detector, dev_store, executor, alpha=self.settings.alpha)
         write_event_list(run.folder / "events_dev.csv", dev.estimated)
         epoch = f"{self.settings.keep} epoch ({best})"
         plots.curves(run.history, run.folder / "curves.png", f"{label}, {self.settings.arch}, {epoch}")
@@ -295,6 +314,8 @@ class _Job:
         plots.examples(dev_store, dev, run.folder / "examples.png", title, shown)
         self.say(f"\n{epoch} on {len(dev_store)} development mixtures (onset within 0.5 s)")
         self.say(score_table(label, dev.scores))
+        for text in sentences(detector):
+            self.say(text)
         self.say(f"\n{run.folder}: best.npz (detector), metrics.csv, events_dev.csv, curves.png, examples.png")
         return dev
 
@@ -335,10 +356,11 @@ def epoch_line(row, alpha, best_epoch):
     er = "   -" if row["dev_error_rate"] is None else f"{row['dev_error_rate']:.2f}"
     f1 = "   -" if row["dev_f1"] is None else f"{row['dev_f1']:.2f}"
     parts = f"({row['train_utterance_loss']:.3f} + {alpha:g}·{row['train_frame_loss']:.3f})"
+    missed = f"  {row['promise_misses']}" if "promise_misses" in row else ""
     best = "  best so far" if best_epoch == row["epoch"] else ""
     return (
         f"{row['epoch']:5}  {row['train_loss']:7.3f} {parts:>24}  {row['dev_loss']:8.3f}  {er:>6}  {f1:>6}  "
-        f"{row['seconds']:7.1f}{best}"
+        f"{row['seconds']:7.1f}{missed}{best}"
     )
 
 

@@ -131,6 +131,7 @@ def main(argv=None):
             if arguments.folds:
                 cross_validate(settings, arguments.folds, folder, **options)
             else:
+                options["keep_is_given"] = "keep" in given_settings(arguments)
                 train(settings, folder, resume=arguments.resume, **options)
         except KeyboardInterrupt as stopped:
             words = sys.argv[1:] if argv is None else [*map(str, argv)]
