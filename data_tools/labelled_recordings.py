@@ -144,7 +144,7 @@ def read_labels(folder):
     own_lists = {folder / name for name in OTHER_LISTS}
     lists = [path for path in sound_files(paths, tuple(s for s in LABEL_SUFFIXES if s.count(".") == 1))]
     by_name = _Recordings(recordings)
-    faults, of_recording = [], {recording: [] for recording in recordings}
+    faults, of_recording, is_known = [], {recording: [] for recording in recordings}, dict.fromkeys(recordings, True)
     for path in lists:
         if path in own_lists or path.is_dir():
             continue
@@ -153,16 +153,18 @@ def read_labels(folder):
                 of_recording[recording].append((path, events))
         except InputError as error:
             faults.append(error)
+            # it may be about these, which then are not without labels
+            is_known |= dict.fromkeys(by_name.beside(path.parent, _base(path)) or recordings, False)
     found = []
     for recording in recordings:
         try:
             n_frames, sr = audio_header(recording)
-            found.append(Labels(recording, n_frames / sr, _agreed(folder, recording, of_recording[recording])))
-            _check_times(found[-1])
+            if of_recording[recording] or is_known[recording]:
+                events = _agreed(folder, recording, of_recording[recording])
+                found.append(Labels(recording, n_frames / sr, events))
+                _check_times(found[-1])
         except InputError as error:
-            # what is wrong with its label file has been said
-            if of_recording[recording] or not any(_base(path) in (recording.name, recording.stem) for path in lists):
-                faults.append(error)
+            faults.append(error)
     if faults:
         raise InputError.several(faults, "recordings or labels cannot be used")
     return found
@@ -175,7 +177,12 @@ def _labels_in(path, recordings):
     if len(own) > 1:
         raise InputError(f"{path}: are these labels of {own[0].name} or of {own[1].name}? Call it {own[0].name}.txt")
     found = {own[0]: []} if own else {}
-    for where, file, event in _rows(path, own[0].name if own else base):
+    try:
+        rows = [*_rows(path, own[0].name if own else base)]
+    except InputError as error:
+        doubt = "" if own else f"; it was taken for labels, but there is no recording {base} beside it"
+        raise InputError(f"{error}{doubt}") from None
+    for where, file, event in rows:
         recording = own[0] if own and _names(file, own[0]) else None if own else recordings.find(path.parent, file)
         if recording is None and own:
             raise InputError(f"{where}: is about {file!r}, not about {own[0].name} beside it")

@@ -37,8 +37,8 @@ class Folded(Bank):
         self.has_whole_backgrounds, self._cache_size = bank.has_whole_backgrounds, bank._cache_size
         self._fold_of = {}  # recording → 0 … n_folds − 1
         for label in self.classes:
-            self._deal([(bank.event_recording(clip.key), 1.0) for clip in self._pooled_events(label)])
-        self._deal([(bank.background_recording(b.key), b.duration_s) for b in self._pooled_backgrounds()])
+            self._deal([(bank.event_recording(clip.key), 1.0) for clip in sum(self._pooled_events(label), [])])
+        self._deal([(bank.background_recording(b.key), b.duration_s) for b in sum(self._pooled_backgrounds(), [])])
         self._deal([(whole.recording, whole.duration_s) for _, whole in self._pooled_whole()])
 
     def _deal(self, sounds):
@@ -51,13 +51,19 @@ class Folded(Bank):
             fold = self._fold_of.setdefault(recording, filled.index(min(filled)))
             filled[fold] += sizes[recording]
 
-    def _pooled_events(self, label, is_for_dev=False):
-        clips = [clip for subset in POOLED for clip in self.bank._events(label, subset)]
-        return clips if is_for_dev else [*clips, *(c for s in POOLED for c in self.bank._uncut_events(label, s))]
+    def _pooled_events(self, label):
+        """Those for all subsets, and those that are for training unless there are no others."""
+        return [
+            [clip for subset in POOLED for clip in of_subset(label, subset)]
+            for of_subset in (self.bank._events, self.bank._uncut_events)
+        ]
 
-    def _pooled_backgrounds(self, is_for_dev=False):
-        pieces = [piece for subset in POOLED for piece in self.bank._backgrounds(subset)]
-        return pieces if is_for_dev else [*pieces, *(p for s in POOLED for p in self.bank._uncut_backgrounds(s))]
+    def _pooled_backgrounds(self):
+        """As `_pooled_events`."""
+        return [
+            [piece for subset in POOLED for piece in of_subset(subset)]
+            for of_subset in (self.bank._backgrounds, self.bank._uncut_backgrounds)
+        ]
 
     def _pooled_whole(self):
         return [whole for subset in POOLED for whole in self.bank._whole(subset)]
@@ -65,18 +71,23 @@ class Folded(Bank):
     def _events(self, label, subset):
         if subset == "eval":
             return self.bank._events(label, subset)
-        clips = [(clip, self.event_recording(clip.key)) for clip in self._pooled_events(label, subset == "dev")]
-        return self._part(clips, subset, f"recordings of class {label!r}")
+        clips = [[(clip, self.event_recording(clip.key)) for clip in own] for own in self._pooled_events(label)]
+        return self._part(*clips, subset, f"recordings of class {label!r}")
 
     def _backgrounds(self, subset):
         if subset == "eval":
             return self.bank._backgrounds(subset)
-        pieces = [(piece, self.background_recording(piece.key)) for piece in self._pooled_backgrounds(subset == "dev")]
-        return self._part(pieces, subset, "recordings of backgrounds")
+        pieces = [
+            [(piece, self.background_recording(piece.key)) for piece in own] for own in self._pooled_backgrounds()
+        ]
+        return self._part(*pieces, subset, "recordings of backgrounds")
 
-    def _part(self, sounds, subset, what):
+    def _part(self, sounds, uncut, subset, what):
         """Those of the (sound, recording) that are in train or dev; InputError if there are none left for it."""
-        part = [sound for sound, recording in sounds if (self._fold_of[recording] == self.k - 1) == (subset == "dev")]
+        part = self._of(subset, sounds)
+        if subset == "train" or not part:
+            part = part + self._of(subset, uncut)
+        sounds = sounds + uncut
         if sounds and not part:
             recordings = {recording for _, recording in sounds}
             n_filled = len({self._fold_of[recording] for recording in recordings})
@@ -89,7 +100,11 @@ class Folded(Bank):
     def _whole(self, subset):
         if subset == "eval":
             return self.bank._whole(subset)
-        return [w for w in self._pooled_whole() if (self._fold_of[w[1].recording] == self.k - 1) == (subset == "dev")]
+        return self._of(subset, [(whole, whole[1].recording) for whole in self._pooled_whole()])
+
+    def _of(self, subset, sounds):
+        """Those of the (sound, recording) that are in train or dev."""
+        return [sound for sound, recording in sounds if (self._fold_of[recording] == self.k - 1) == (subset == "dev")]
 
     def event_recording(self, key):
         """See `Bank.event_recording`."""

@@ -16,6 +16,7 @@ from data_tools.audio import read_audio
 from data_tools.errors import InputError
 from data_tools.event_lists import read_event_list
 from data_tools.label_tracks import read_label_track
+from data_tools.labelled_recordings import LABEL_SUFFIXES, labelled_recordings
 from data_tools.live_sound import PcmFormat, pcm_blocks, read_wav_header
 from data_tools.recipes import Recipe, read_recipes, recipes_text
 from data_tools.soundbank import SoundBank
@@ -31,6 +32,16 @@ from minirsed.run.folder import read_settings
 from minirsed.run.settings import TrainSettings
 from minirsed.store.archive import HEADER
 
+LABELS = [
+    (".csv", b"file,onset,offset,label\nstreet.wav,1,2,dog\n"),
+    (".txt", b"street.wav\t1\t2\tdog\n"),
+    (".table.txt", b"onset (s) offset (s) h:mm:ss p recording\n 1.0 2.0  0:00:01  0.9  street.wav\n"),
+    (".rttm", b"SPEAKER street 1 1.0 0.5 <NA> <NA> dog <NA>\n"),
+    (".json", b'{"file": "street.wav", "label": "dog", "events": [{"onset_s": 1, "offset_s": 2.0}]}\n'),
+    (".jams", b'{"annotations": [{"data": [{"time": 1, "duration": 1.5, "value": "dog"}]}]}'),
+    (".selections.txt", b"Selection\tBegin Time (s)\tEnd Time (s)\tAnnotation\n1\t0.5\t1.5\tdog\n"),
+]
+
 
 class Targets:
     """Readers by name, with valid files to start from; everything happens in one folder.
@@ -43,13 +54,15 @@ class Targets:
 
     names = (
         *("event_list", "label_track", "recipes", "split", "recordings", "events", "config", "checkpoint", "archive"),
-        *("robust", "alarms", "sound", "pipe"),
+        *("robust", "alarms", "sound", "pipe", "labels"),
     )
 
     def __init__(self, folder):
         self.folder = Path(folder)
         self.sounds, self.run = self.folder / "sounds", self.folder / "run"
         self.run.mkdir()
+        (self.folder / "long").mkdir()
+        soundfile.write(self.folder / "long/street.wav", np.full(60_000, 0.1), 1000)
         for name in ("events/dog/1.wav", "events/dog/2.wav", "events/cow/ä b.wav", "backgrounds/park/3.wav"):
             (self.sounds / name).parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(self.sounds / name, np.full(8000, 0.1), 8000)
@@ -77,6 +90,7 @@ class Targets:
             "robust": [json.dumps(self._robust()).encode()],
             "alarms": [json.dumps(self._alarms()).encode()],
             "sound": [_sound(form) for form in ("WAV", "MP3", "FLAC", "OGG", "AIFF", "AU", "CAF", "W64", "RF64")],
+            "labels": [bytes([LABEL_SUFFIXES.index(suffix)]) + text for suffix, text in LABELS],
             "pipe": [_sound("WAV"), _sound("RF64"), _sound("WAVEX") + b"LIST\4\0\0\0INFO"],
         }
 
@@ -97,6 +111,16 @@ class Targets:
     def read_label_track(self, data):
         """A label track of Audacity or a selection table of Raven."""
         read_label_track(self._file("track.txt", data))
+
+    def read_labels(self, data):
+        """Labels beside a recording, and of several in a list; data[0] says which suffix they have."""
+        suffix = LABEL_SUFFIXES[data[0] % len(LABEL_SUFFIXES)] if data else ".txt"
+        for name in ("street", "all"):
+            path = self._file(f"long/{name}{suffix}", data[1:])
+            try:
+                labelled_recordings(self.folder / "long", "dog")
+            finally:
+                path.unlink()
 
     def read_recipes(self, data):
         """A recipe file; what was read can be written."""
