@@ -114,8 +114,8 @@ def _threshold(sounds, thres1, operating, n_allowed):
     lowest = _first(len(p), lambda i: counts(i)[FALSE] <= n_allowed)
     at_lowest = counts(lowest)
     if at_lowest["n_hits"] == 0:  # with nothing to find, the lowest finds the most; if nothing is found, no alarms
-        quiet = lowest if at_lowest["n_events"] == 0 else len(p) - 1
-        return float(p[quiet]), counts(quiet)
+        thres0 = max(0.5, float(p[lowest] if at_lowest["n_events"] == 0 else p[-1]))
+        return thres0, counts_at(*sounds, thres0, thres1, operating)
     highest = _last(lowest, len(p), lambda i: counts(i)["n_hits"] >= at_lowest["n_hits"])
     highest = highest if counts(highest)[FALSE] <= n_allowed else lowest
     return _between(p[highest], p[highest + 1]), counts(highest)

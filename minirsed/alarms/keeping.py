@@ -5,19 +5,34 @@ which keeps the epoch with the fewest misses. Only thres0 is chosen: the other s
 `minirsed.evaluate --alarms-per-hour`, once the epoch is known.
 """
 
+from dataclasses import replace
+from pathlib import Path
+
+from data_tools.soundbank import open_bank
 from minirsed.alarms.choice import FALSE, THRES1, choose, evidence, with_choice
 from minirsed.alarms.measure import measure, measure_mixtures, of_class
+from minirsed.multires import ARCHITECTURES
 
 DEV = "the subset dev"  # as the source of what was chosen
 
 
-def is_wanted(bank, settings):
-    """Whether an epoch is best chosen for a promise: there are recordings of dev, or sounds that are not the event."""
-    from minirsed.multires import ARCHITECTURES
+def usual(settings):
+    """Settings of a new run that was not told which epoch to keep: for the promise, where the sounds give reason to.
 
-    negatives = getattr(bank, "negatives", lambda label, subset: [])  # not every source of sounds has them
+    That is, where there are recordings of dev, or negatives, sounds that are not the event.
+
+    Raises
+    ------
+    InputError
+        The sounds cannot be used.
+    """
     is_for_any_length = settings.arch in ARCHITECTURES and settings.head == "attention"
-    return is_for_any_length and bool(bank.recordings("dev") or negatives(settings.label, "dev"))
+    if not (is_for_any_length and any((Path(settings.data) / name).is_dir() for name in ("recordings", "negatives"))):
+        return settings
+    bank = open_bank(settings.data, fold=settings.fold)
+    negatives = getattr(bank, "negatives", lambda label, subset: [])  # not every source of sounds has them
+    has_reason = bank.recordings("dev") or negatives(settings.label, "dev")
+    return replace(settings, keep="promise") if has_reason else settings
 
 
 class Keeper:

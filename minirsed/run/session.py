@@ -100,7 +100,6 @@ def train(
     stop=None,
     save_every_s=SAVE_EVERY_S,
     tensorboard=False,
-    keep_is_given=True,
     command=None,
     say=print,
     progress=silent,
@@ -121,8 +120,6 @@ def train(
         Seconds between checkpoints inside an epoch.
     tensorboard : bool
         Write TensorBoard scalars as well.
-    keep_is_given : bool
-        False: the setting `keep` becomes promise where the sounds have recordings of dev, or negatives.
     command : list of str, optional
         For `config.json`; by default the command line of this process.
     say : callable
@@ -149,8 +146,6 @@ def train(
         settings = resumed_settings(folder, dataclasses.asdict(settings))
     require_room(settings, prepared_clips(settings), machine.features)
     bank, recipes = _drawn(settings, machine, say)
-    if not (resume or keep_is_given) and keeping.is_wanted(bank, settings):
-        settings = dataclasses.replace(settings, keep="promise")
     open_folder = resumed_run_folder if resume else new_run_folder
     with open_folder(folder, settings, command) as folder, run_log(folder):
         log.info("%s", shlex.join(["python", *sys.orig_argv[1:]] if command is None else command))
