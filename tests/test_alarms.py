@@ -14,7 +14,7 @@ from scipy.stats import poisson as poisson_law
 
 from data_tools.errors import InputError
 from data_tools.labelled_recordings import LabelledRecording
-from minirsed.alarms import files
+from minirsed.alarms import files, keeping
 from minirsed.alarms.choice import THRES1, choose, evidence, sentences, with_choice
 from minirsed.alarms.counting import (
     FALSE_ALARM,
@@ -297,14 +297,18 @@ def test_too_little_sound_for_a_promise_allows_no_alarm():
     assert "too little sound to show this promise, which takes 1.0 h" in "\n".join(sentences(kept))
 
 
-def test_recordings_without_events_take_those_of_others():
-    """Alarms count in the ones, misses in the others."""
+def test_recordings_with_few_events_take_those_of_others():
+    """Alarms count in the ones, misses in both."""
     others = random_measured(1)
     nothing = Events(*(column[:0] for column in others.reference))
     quiet = dataclasses.replace(random_measured(2), reference=nothing)
     chosen = choose(quiet, "strongest", 20.0, events=others, every=False)
     assert chosen.counts["n_false_alarms"] == judge(quiet, chosen.thres0, STRONGEST).counts()["n_false_alarms"] <= 5
     assert chosen.counts["n_misses"] == judge(others, chosen.thres0, STRONGEST).counts()["n_misses"] < 12
+    few = random_measured(3)
+    chosen = choose(few, "strongest", 20.0, events=others, every=False)
+    misses = [judge(each, chosen.thres0, STRONGEST).counts()["n_misses"] for each in (few, others)]
+    assert chosen.counts["n_misses"] == sum(misses) < chosen.counts["n_events"] == 24
     alone = choose(quiet, "strongest", 20.0, every=False)  # the lowest threshold that keeps the promise
     assert alone.counts["n_false_alarms"] == 5
     assert alone.thres0 == np.sort(quiet.candidates[STRONGEST].probability)[-6]
@@ -503,8 +507,9 @@ def test_recordings_on_the_command_line(run, nights, capsys):
     assert json.loads(capsys.readouterr().out) == figures
 
 
-def test_a_promise_on_the_command_line(run, nights, capsys):
+def test_a_promise_on_the_command_line(run, nights, capsys, monkeypatch):
     """Kept in the detector, obeyed by detect, overruled by --threshold; the score stays that of the same weights."""
+    monkeypatch.setattr(keeping, "FEW", 4)  # events, for there are no mixtures
     before = Detector.load(run)
     evaluate.main([str(run), "--recordings", str(nights), "--alarms-per-hour", "40"])
     printed = capsys.readouterr().out

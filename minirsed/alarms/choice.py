@@ -67,7 +67,7 @@ def choose(measured, rule, alarms_per_hour, *, events=None, every=True):
     alarms_per_hour : float
         Above 0.
     events : Measured, optional
-        Other recordings, whose events are to be found and whose alarms do not count, for recordings without any event.
+        Other recordings, whose events are to be found as well and whose alarms do not count.
     every : bool
         False: thres0 alone is chosen.
 
@@ -80,8 +80,7 @@ def choose(measured, rule, alarms_per_hour, *, events=None, every=True):
     InputError
         The promise is not a number above 0, or there is no sound.
     """
-    if not 0 < alarms_per_hour < math.inf:
-        raise InputError(f"--alarms-per-hour is {alarms_per_hour:g}: expected a number above 0")
+    require_promise(alarms_per_hour)
     if not measured.hours:
         raise InputError("no recordings to choose thresholds on")
     n_allowed = math.floor(alarms_per_hour * measured.hours + 1e-9) - 1
@@ -96,10 +95,19 @@ def choose(measured, rule, alarms_per_hour, *, events=None, every=True):
     return min(choices, key=lambda choice: choice.rank)  # the first of equals
 
 
+def require_promise(alarms_per_hour):
+    """Refuse, by `InputError`, what is not a number above 0."""
+    if not 0 < alarms_per_hour < math.inf:
+        raise InputError(f"--alarms-per-hour is {alarms_per_hour:g}: expected a number above 0")
+
+
 def counts_at(measured, events, *settings):
-    """Counts at (thres0, thres1, operating): false alarms of the one, hits and misses of the other if it is given."""
+    """Counts at (thres0, thres1, operating): false alarms of the one, hits and misses of both if there is another."""
     counts = judge(measured, *settings).counts()
-    return counts if events is None else judge(events, *settings).counts() | {FALSE: counts[FALSE]}
+    if events is None:
+        return counts
+    others = judge(events, *settings).counts()
+    return {name: count if name == FALSE else count + others[name] for name, count in counts.items()}
 
 
 def _threshold(sounds, thres1, operating, n_allowed):
@@ -169,7 +177,7 @@ def evidence(choice, measured, alarms_per_hour, *, rule, chosen_on, source, even
         "alarms_per_hour": float(alarms_per_hour),
         "chosen_on": chosen_on,
         "source": source,
-        "events_of": chosen_on if events is None else "mixtures",
+        "events_of": chosen_on if events is None else "recordings and mixtures",
         "n_recordings": len(measured.names),
         "hours": measured.hours,
         **choice.counts,
@@ -210,7 +218,7 @@ def sentences(detector):
         f"{rate_text(chosen['expected_per_hour'])}; below {rate_text(chosen['upper_95'])} at 95 % (one-sided)",
     ]
     if chosen["events_of"] != chosen["chosen_on"]:
-        lines.append("the recordings hold no event, so misses were counted in dev mixtures")
+        lines.append("the recordings hold few events, so those of dev mixtures count as well")
     if chosen["chosen_on"] == "mixtures":
         lines.append("weaker than recordings would be: mixtures of 30 s repeat a few backgrounds")
     if not chosen["is_shown"]:

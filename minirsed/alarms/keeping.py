@@ -6,6 +6,7 @@ which keeps the epoch with the fewest misses. Only thres0 is chosen: the other s
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from data_tools.soundbank import open_bank
@@ -13,6 +14,7 @@ from minirsed.alarms.choice import FALSE, THRES1, choose, evidence, with_choice
 from minirsed.alarms.measure import measure, measure_mixtures, of_class
 from minirsed.multires import ARCHITECTURES
 
+FEW = 20  # events in recordings, below which those of mixtures count as well
 DEV = "the subset dev"  # as the source of what was chosen
 
 
@@ -33,6 +35,42 @@ def usual(settings):
     negatives = getattr(bank, "negatives", lambda label, subset: [])  # not every source of sounds has them
     has_reason = bank.recordings("dev") or negatives(settings.label, "dev")
     return replace(settings, keep="promise") if has_reason else settings
+
+
+def kept(detector, alarms_per_hour, measured, mixtures, *, source=DEV, every=True):
+    """The detector with thresholds that keep a promise, and the evidence.
+
+    Parameters
+    ----------
+    detector : minirsed.detector.Detector
+    alarms_per_hour : float
+    measured : minirsed.alarms.measure.Measured or None
+        Of recordings; None if there are none.
+    mixtures : callable
+        Gives the same of dev mixtures: for what there are no recordings for, or with fewer than `FEW` events in them,
+        for their events.
+    source : str
+        Where the recordings are from.
+    every : bool
+        False: thres0 alone is chosen.
+
+    Returns
+    -------
+    minirsed.detector.Detector
+
+    Raises
+    ------
+    InputError
+        See `minirsed.alarms.choice.choose`.
+    """
+    rule, events, chosen_on = detector.config.rule, None, "recordings"
+    if measured is None:
+        measured, chosen_on, source = mixtures(), "mixtures", DEV
+    elif len(measured.reference.row) < FEW:
+        events = mixtures()
+    choice = choose(measured, rule, alarms_per_hour, events=events, every=every)
+    about = {"rule": rule, "chosen_on": chosen_on, "source": source, "events": events}
+    return with_choice(detector, choice, evidence(choice, measured, alarms_per_hour, **about))
 
 
 class Keeper:
@@ -60,22 +98,12 @@ class Keeper:
 
         `tick()` is called every now and then, and may raise.
         """
-        rule, measured, events = detector.config.rule, None, None
-        thres1 = THRES1[rule][:1]
+        options = {"thres1": THRES1[detector.config.rule][:1], "progress": lambda *counts: tick()}
+        measured = None
         if self.recordings:
-            measured = measure(
-                detector, self.recordings, n_threads=self.n_threads, thres1=thres1, progress=lambda *counts: tick()
-            )
-        if measured is None or not len(measured.reference.row):
-            events = measure_mixtures(
-                detector, self.dev_store, self.executor, thres1=thres1, progress=lambda *counts: tick()
-            )
-        if measured is None:
-            measured, events = events, None
-        choice = choose(measured, rule, self.alarms_per_hour, events=events, every=False)
-        chosen_on = "recordings" if self.recordings else "mixtures"
-        about = {"rule": rule, "chosen_on": chosen_on, "source": DEV, "events": events}
-        return with_choice(detector, choice, evidence(choice, measured, self.alarms_per_hour, **about))
+            measured = measure(detector, self.recordings, n_threads=self.n_threads, **options)
+        mixtures = partial(measure_mixtures, detector, self.dev_store, self.executor, **options)
+        return kept(detector, self.alarms_per_hour, measured, mixtures, every=False)
 
 
 def rank(row):

@@ -39,7 +39,7 @@ def finite(value):
 def write_metrics(folder, history):
     """Write the rows of a run, dicts with the keys `METRICS` and perhaps `PROMISE`."""
     with atomic_write(Path(folder) / METRICS_FILE, "w") as file:
-        columns = METRICS + PROMISE if history and PROMISE[0] in history[0] else METRICS
+        columns = (*METRICS[:-1], *PROMISE, METRICS[-1]) if history and PROMISE[0] in history[0] else METRICS
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows({name: "" if row[name] is None else row[name] for name in columns} for row in history)

@@ -9,8 +9,8 @@ from data_tools.errors import InputError
 from data_tools.files import exclusive
 from data_tools.labelled_recordings import labelled_recordings
 from minirsed.alarms import files
-from minirsed.alarms.choice import THRES1, choose, evidence, with_choice
-from minirsed.alarms.keeping import DEV
+from minirsed.alarms.choice import THRES1, require_promise
+from minirsed.alarms.keeping import DEV, kept
 from minirsed.alarms.measure import measure, measure_mixtures, of_class
 from minirsed.kernels.threads import worker_threads
 from minirsed.run.folder import BEST, LOCK, read_settings, trained_detector
@@ -72,29 +72,19 @@ def keep_promise(folder, alarms_per_hour, *, recordings=None, data=None, machine
     InputError
         As `measure_run`; a promise that is no number above 0; or a process trains in the folder.
     """
+    require_promise(alarms_per_hour)
     folder, detector = Path(folder), trained_detector(folder)
-    rule, label = detector.config.rule, detector.label
-    labelled = labelled_of(folder, "dev", label, recordings, data)
-    measured = events = None
-    if labelled:
-        measured = _measured(detector, labelled, machine, progress, THRES1[rule])
-    if not labelled or not len(measured.reference.row):
+    thres1 = THRES1[detector.config.rule]
+    labelled = labelled_of(folder, "dev", detector.label, recordings, data)
+
+    def mixtures():
         store = mixtures_of_run(folder, "dev", data=data, detector=detector, machine=machine, progress=progress)
         with worker_threads(machine.threads) as executor, progress("detecting, dev", "clip") as done:
-            events = measure_mixtures(detector, store, executor, thres1=THRES1[rule], progress=done)
-    if not labelled:
-        measured, events = events, None
-    choice = choose(measured, rule, alarms_per_hour, events=events)
-    chosen = evidence(
-        choice,
-        measured,
-        alarms_per_hour,
-        rule=rule,
-        chosen_on="recordings" if labelled else "mixtures",
-        source=Path(recordings).absolute().name if recordings else DEV,
-        events=events,
-    )
-    detector = with_choice(detector, choice, chosen)
+            return measure_mixtures(detector, store, executor, thres1=thres1, progress=done)
+
+    measured = _measured(detector, labelled, machine, progress, thres1) if labelled else None
+    source = Path(recordings).absolute().name if recordings else DEV
+    detector = kept(detector, alarms_per_hour, measured, mixtures, source=source)
     with exclusive(folder / LOCK, "training in"):
         detector.save(folder / BEST)
     return detector
