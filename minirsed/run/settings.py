@@ -123,8 +123,8 @@ class TrainSettings:
     keep: str = _setting(
         "elsewhere",
         "best",
-        "the epoch to keep: the best on dev, the last, or (promise) the one that misses least on dev with thresholds for "
-        "--alarms-per-hour; without this option it is promise where the sounds have dev recordings or negatives",
+        "the epoch to keep: the best on dev, the last, or (promise) the one that misses least on dev with thresholds "
+        "for --alarms-per-hour; without this option it is promise where the sounds have dev recordings or negatives",
         choices=KEPT,
     )
     alarms_per_hour: float = _setting(
