@@ -195,7 +195,7 @@ def test_every_threshold_gives_what_detect_gives(kind, operating, nights):
     assert kind != "strongest" or measured.candidates[tried[0]].probability.min() < 0.05
     for thres1 in tried:
         found = curve(measured, thres1, operating)
-        assert len(found.thres0) > 2
+        assert len(found.thres0) > 1
         for i in np.unique(np.linspace(0, len(found.thres0) - 1, 6).astype(int)):
             one = dataclasses.replace(detector, thres0=found.thres0[i], thres1=thres1, operating=operating)
             events = [detect_file(one, each.path).events for each in labelled(nights)]
