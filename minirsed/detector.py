@@ -19,6 +19,7 @@ from minirsed.activations import sigmoid
 from minirsed.decode import decode
 from minirsed.features import checked_waveform, lfbe, run_to_seconds
 from minirsed.listening.inputs import INPUTS
+from minirsed.listening.operating import Operating
 from minirsed.listening.segments import strongest_segment, strongest_segments
 from minirsed.model import ModelConfig, forward, param_shapes
 from minirsed.rivals.frames import smooth
@@ -51,6 +52,8 @@ class Detector:
         Of the training inputs, per band; inputs are normalised with them.
     thres0, thres1 : float
         Thresholds of the clip and of the frames (paper, Sec. 2.1).
+    operating : minirsed.listening.operating.Operating
+        Shortest event, smallest gap, and how they and the thresholds were chosen.
 
     Examples
     --------
@@ -69,6 +72,7 @@ class Detector:
     std: np.ndarray
     thres0: float = 0.5
     thres1: float = 0.5
+    operating: Operating = Operating()
 
     def __post_init__(self):
         """Bring the statistics to the parameters' dtype."""
@@ -161,6 +165,8 @@ class Detector:
         else:
             run = decode(probability, frame_probabilities, self.thres0, self.thres1)
         onset_s, offset_s = (None, None) if run is None else run_to_seconds(*run)
+        if run is not None and not self.operating.is_long_enough(onset_s, offset_s):
+            onset_s = offset_s = None
         return Detection(probability, onset_s, offset_s, frame_probabilities)
 
     def save(self, path):
@@ -169,12 +175,8 @@ class Detector:
 
     def description(self):
         """Everything but the arrays, as JSON-able values."""
-        return {
-            "label": self.label,
-            "thres0": self.thres0,
-            "thres1": self.thres1,
-            "model": dataclasses.asdict(self.config),
-        }
+        values = {"label": self.label, "thres0": self.thres0, "thres1": self.thres1}
+        return {**values, "model": dataclasses.asdict(self.config), **self.operating.described()}
 
     def arrays(self):
         """Parameters and feature statistics, as named arrays."""
@@ -182,7 +184,7 @@ class Detector:
         return {"features/mean": self.mean, "features/std": self.std, **named}
 
     def fingerprint(self):
-        """16 hex digits of a hash of class, model and arrays, but not of the thresholds."""
+        """16 hex digits of a hash of class, model and arrays, but not of the thresholds and what goes with them."""
         model = {name: value for name, value in dataclasses.asdict(self.config).items() if (name, value) not in YOUNGER}
         digest = hashlib.sha256(json.dumps([self.label, model], sort_keys=True).encode())
         for name, array in sorted(self.arrays().items()):
@@ -209,9 +211,8 @@ class Detector:
         try:
             config = ModelConfig(**description["model"])
             thresholds = float(description["thres0"]), float(description["thres1"])
-            detector = cls(
-                config, params, description["label"], arrays["features/mean"], arrays["features/std"], *thresholds
-            )
+            statistics = arrays["features/mean"], arrays["features/std"]
+            detector = cls(config, params, description["label"], *statistics, *thresholds, Operating.of(description))
             shapes = param_shapes(config) if config.n_layers <= len(params) else {}
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{path}: not a usable detector: {error!r}") from error

@@ -1,6 +1,7 @@
 """What the commands share at the terminal: options, a progress bar, a score table."""
 
 import contextlib
+import math
 import os
 from pathlib import Path
 
@@ -43,6 +44,14 @@ def named(**places):
 def counted(n, noun):
     """`1 event`, `2 events`."""
     return f"{n} {noun}" + ("" if n == 1 else "s")
+
+
+def probability_text(probability, n_digits=0):
+    """A probability with at least n digits after the point, and so many that what is below 1 does not look like 1."""
+    text = f"{probability:.{n_digits}f}" if n_digits else f"{probability:g}"
+    if float(text) == 1 > probability:
+        text = f"{probability:.{1 - math.floor(math.log10(1 - probability))}f}"
+    return text
 
 
 def require_writable(name, path):

@@ -59,12 +59,16 @@ def parse_arguments(argv=None):
         action="store_true",
         help="also draw each recording as PNG in --out: log-mel spectrogram, p_t and events",
     )
-    for name, what in (
-        ("--thres0", "an event needs a probability p above P"),
-        ("--thres1", "its frames need p_t above P"),
+    for names, what in (
+        (("--threshold", "--thres0"), "an event needs a probability p above P"),
+        (("--thres1",), "its frames need p_t above P"),
     ):
         model.add_argument(
-            name, metavar="P", type=float, help=f"{what}, 0 … 1 (default: the detector's, 0.5 after training)"
+            *names,
+            dest=names[-1][2:],
+            metavar="P",
+            type=float,
+            help=f"{what}, 0 … 1 (default: the detector's, as trained or chosen by minirsed.evaluate)",
         )
     model.add_argument(
         "--all-events", action="store_true", help="any number of events also in recordings of at most 30 s"
@@ -253,12 +257,14 @@ def settings_of(arguments, detector):
     """Everything that determines the results in --out, by which results of other settings are recognised."""
     from minirsed import __version__
 
+    shape = {"min_event_s": detector.operating.min_event_s, "min_gap_s": detector.operating.min_gap_s}
     return {
         "detector": detector.fingerprint(),
         "class": detector.label,
         "format": arguments.format,
         "thres0": detector.thres0,
         "thres1": detector.thres1,
+        **{name: value for name, value in shape.items() if value},  # unknown to logs of earlier versions
         "all_events": arguments.all_events,
         "version": __version__,
     }

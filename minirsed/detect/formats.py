@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 from data_tools.errors import InputError, require_extra
 from data_tools.event_lists import is_field, is_label
+from minirsed.console.options import probability_text
 from minirsed.features import SAMPLE_RATE
 
 
@@ -75,7 +76,7 @@ def clock(seconds):
 
 def _csv_event(name, label, number, event):
     _require_fields(name, label)
-    return f"{name}\t{event.onset_s:.3f}\t{event.offset_s:.3f}\t{label}\t{event.probability:.4f}\n"
+    return f"{name}\t{event.onset_s:.3f}\t{event.offset_s:.3f}\t{label}\t{probability_text(event.probability, 4)}\n"
 
 
 def _csv_no_event(name, recording):
@@ -104,14 +105,15 @@ RAVEN_COLUMNS = (
 def _raven_event(name, label, number, event):
     _require_fields(label)
     times = f"{event.onset_s:.6f}\t{event.offset_s:.6f}"
-    return f"{number}\tSpectrogram 1\t1\t{times}\t0.0\t{SAMPLE_RATE / 2:.1f}\t{label}\t{event.probability:.4f}\n"
+    confidence = probability_text(event.probability, 4)
+    return f"{number}\tSpectrogram 1\t1\t{times}\t0.0\t{SAMPLE_RATE / 2:.1f}\t{label}\t{confidence}\n"
 
 
 def _rttm_event(name, label, number, event):
     name, label = (re.sub(r"[\s%]", lambda blank: quote(blank[0]), text) for text in (name, label))
     onset_s, offset_s = round(event.onset_s, 3), round(event.offset_s, 3)  # or the offset would be rounded twice
     times = f"{onset_s:.3f} {offset_s - onset_s:.3f}"
-    return f"SPEAKER {name} 1 {times} <NA> <NA> {label} {event.probability:.4f} <NA>\n"
+    return f"SPEAKER {name} 1 {times} <NA> <NA> {label} {probability_text(event.probability, 4)} <NA>\n"
 
 
 def _json_document(detector, name, recording):

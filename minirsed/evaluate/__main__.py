@@ -12,7 +12,8 @@ import textwrap
 from pathlib import Path
 
 from data_tools.console import WIDTH, Parser, add_jobs, add_threads, command, require_positive, subset_name
-from minirsed.console.options import Progress, add_place, named
+from data_tools.errors import InputError
+from minirsed.console.options import Progress, add_place, counted, named, probability_text
 
 
 def parse_arguments(argv=None):
@@ -26,9 +27,27 @@ def parse_arguments(argv=None):
         "paper and with tuned ones. An event counts as found if its onset is within 0.5 s.",
         epilog="Files left in RUN: figures_SUBSET.json, event lists, thresholds_SUBSET.csv (scores over a grid of both "
         "thresholds), det_SUBSET.csv (misses against false alarms), pictures of these, of some clips and of "
-        "the ten worst mistakes; with --robust also robust_SUBSET.json, .csv and .png.",
+        "the ten worst mistakes; with --robust also robust_SUBSET.json, .csv and .png; with recordings "
+        "alarms_NAME.json, .csv, .png, …",
     )
     add_mixture_arguments(parser)
+    hours = parser.add_argument_group("hours of sound")
+    hours.add_argument(
+        "--recordings",
+        metavar="DIR",
+        type=Path,
+        help="instead of mixtures, measure on recordings of any length with labels beside them (Audacity, Raven, CSV, "
+        "…), as minirsed.detect would find events there: false alarms an hour, misses, and when they came (default: "
+        "mixtures, then the recordings that the sounds have in this subset, if any)",
+    )
+    hours.add_argument(
+        "--alarms-per-hour",
+        metavar="X",
+        type=float,
+        help="first choose the detector's thresholds, shortest event and smallest gap for at most X false alarms an "
+        "hour with the fewest misses, and keep them in RUN/best.npz; on --recordings, otherwise on recordings of "
+        "dev, otherwise on dev mixtures, which is weaker (default: leave the detector as it is)",
+    )
     output = parser.add_argument_group("output")
     output.add_argument(
         "--tune",
@@ -89,6 +108,14 @@ def main(argv=None):
     """Run the command."""
     arguments = parse_arguments(argv)
     require_positive(arguments, "clips", "threads", "jobs")
+    if arguments.recordings and arguments.compare:
+        raise InputError("--compare: is for mixtures, not for --recordings")
+    if arguments.alarms_per_hour is not None:
+        promised(arguments)
+    if arguments.recordings:
+        figures = in_hours(arguments)
+        print(json.dumps(figures, indent=2) if arguments.json else hour_tables(figures))
+        return
     from minirsed.analysis.files import write_report
     from minirsed.run.session import inventory_of_run
 
@@ -102,8 +129,43 @@ def main(argv=None):
         figures["robust"] = measured(results, arguments.jobs)
         if not arguments.json:
             print(f"\n{robust_tables(figures['robust'])}")
+    if alarms := in_hours(arguments):
+        figures["alarms"] = alarms
+        if not arguments.json:
+            print(f"\n{hour_tables(alarms)}")
     if arguments.json:
         print(json.dumps(figures, indent=2))
+
+
+def promised(arguments):
+    """Choose thresholds for `--alarms-per-hour`, keep them, say how."""
+    from minirsed.alarms.choice import sentences
+    from minirsed.run.promise import keep_promise
+
+    detector = keep_promise(arguments.run, arguments.alarms_per_hour, **sounds(arguments))
+    lines = [line for text in sentences(detector) for line in textwrap.wrap(text, WIDTH, subsequent_indent="    ")]
+    file = sys.stderr if arguments.json else sys.stdout
+    print(*lines, f"kept in {arguments.run / 'best.npz'}", "", sep="\n", file=file, flush=True)
+
+
+def in_hours(arguments):
+    """Figures of the recordings that are asked for or that the sounds have; None if there are none."""
+    from minirsed.run.promise import measure_run
+
+    return measure_run(arguments.run, arguments.subset, **sounds(arguments))
+
+
+def sounds(arguments):
+    """What the functions of `minirsed.run.promise` want to know of sounds and machine."""
+    from minirsed.run.session import Machine
+
+    machine = Machine(arguments.features, arguments.threads, arguments.jobs)
+    return {
+        "recordings": arguments.recordings,
+        "data": arguments.data,
+        "machine": machine,
+        "progress": Progress,
+    }
 
 
 def measured(results, n_jobs):
@@ -133,7 +195,7 @@ def tables(figures):
 
     rows = {"thresholds": figures}
     rows |= {name: figures[name] for name in ("tuned", "other") if figures[name]}
-    names = [(f"{name:10} {row['thres0']:4g}, {row['thres1']:4g}", row) for name, row in rows.items()]
+    names = [(f"{name:10} {probability_text(row['thres0']):>4}, {row['thres1']:4g}", row) for name, row in rows.items()]
     lines = [
         f"{figures['run']}: {figures['n_clips']} {figures['subset']} mixtures; a hit is an onset within 0.5 s",
         *([f"drawn from {Holding(**figures['made_of'])}"] if figures["made_of"] else []),
@@ -239,6 +301,54 @@ def robust_line(change):
         difference = change["error_rate_difference"]
         line += f"  {difference:+11.2f}  {span(change['error_rate_difference_95'])}"
     return line.rstrip()
+
+
+N_LISTED = 20  # recordings and hours in the terminal; all are in the files
+
+
+def hour_tables(figures):
+    """What was measured on recordings, for people."""
+    from minirsed.alarms.choice import operation
+    from minirsed.alarms.poisson import hours_text
+
+    n, n_events = figures["n_recordings"], figures["n_events"]
+    lines = [
+        f"{figures['run']}: {counted(n, 'recording')}, {hours_text(figures['hours'])}; a hit is an onset within 0.5 s",
+        f"{figures['label']}: {operation(figures)}",
+        "",
+        figures["in_words"],
+        f"events: {n_events}, {figures['n_hits']} hit, {figures['n_misses']} missed",
+        f"misplaced: {figures['n_misplaced']} alarms during an event or close to it, but not at its onset",
+    ]
+    for rows, columns in (("by_recording", ("recording",)), ("by_hour", ("hour", "from"))):
+        lines += _hour_rows(figures[rows], columns)
+    if figures["worst_alarms"]:
+        lines += ["", "strongest alarms that hit no event", *map(alarm_line, figures["worst_alarms"])]
+    texts = [*figures["notes"], f"{figures['run']}: {', '.join(figures['files'])}"]
+    lines += ["", *(line for text in texts for line in textwrap.wrap(text, WIDTH, subsequent_indent="    "))]
+    return "\n".join(lines)
+
+
+def _hour_rows(rows, columns):
+    """A table of the recordings or of the hours, in order; of many, those with the most false alarms."""
+    if len(rows) < 2:
+        return
+    counts = ("n_events", "n_hits", "n_misses", "n_misplaced", "n_false_alarms")
+    kept = sorted(range(len(rows)), key=lambda i: -rows[i]["n_false_alarms"])[:N_LISTED]
+    yield ""
+    yield f"   hours events   hits misses misplaced  false  {' '.join(columns)}"
+    for i in sorted(kept):
+        numbers = "{:6} {:6} {:6} {:9} {:6}".format(*(rows[i][count] for count in counts))
+        yield f"{rows[i]['hours']:8.2f} {numbers}  {' '.join(str(rows[i][column]) for column in columns)}"
+    if len(rows) > N_LISTED:
+        yield f"the {N_LISTED} of {len(rows)} with the most false alarms; all are in the files"
+
+
+def alarm_line(alarm):
+    """One alarm: when, how sure, where."""
+    minutes, seconds = divmod(alarm["onset_s"], 60)
+    at = f"{int(minutes) // 60}:{int(minutes) % 60:02}:{seconds:05.2f}"
+    return f"  {at:>12}  p {probability_text(alarm['probability'], 2)}  {alarm['verdict']}  {alarm['recording']}"
 
 
 def rate(value):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from data_tools.console import Parser, command
 from data_tools.errors import InputError, require_extra
-from minirsed.console.options import require_writable
+from minirsed.console.options import probability_text, require_writable
 
 TOLERANCE = 1e-4  # largest difference of a probability that is accepted; float32 gives some 1e-6
+FINEST = 1 - 2.0**-20  # threshold of p, above which p in float32 has fewer than 16 steps
 CHECKED_SHAPES = ((1, 1303), (3, 258), (2, 1))  # (B, T): a clip of 30 s, a batch, a single frame
 
 
@@ -23,8 +24,8 @@ def parse_arguments(argv=None):
         "of T frames in D mel bands, as many as the model was trained with (--n-mels, usually 64), computed like "
         "minirsed.features.lfbe; B and T may vary. Outputs: probability (B,), that the clip holds an event, and "
         "frame_probabilities (B, T), that the frame does. Normalisation is part of the graph. The file's metadata "
-        "holds the class, both thresholds and every setting of the features. Before the file is written, onnxruntime "
-        "runs the graph beside minirsed's own model.",
+        "holds the class, thresholds, shortest event, smallest gap and every setting of the features. Before the file "
+        "is written, onnxruntime runs the graph beside minirsed's own model.",
         epilog='Needs the extra onnx: python -m pip install -e ".[onnx]".',
     )
     parser.add_argument(
@@ -95,7 +96,9 @@ def export(detector):
 def summary(path, detector, n_bytes, difference):
     """What was written, in four lines."""
     config, n_mels, floor = detector.config, *detector.features.values()
-    thresholds = f"{detector.thres0:g} and {detector.thres1:g}"
+    thresholds = f"{probability_text(detector.thres0)} and {detector.thres1:g}"
+    if detector.thres0 > FINEST:
+        thresholds += " (p is float32 here, which hardly tells what is so close to 1 apart)"
     return (
         f"{path}: {n_bytes / 1e6:.2f} MB, detector of {detector.label}, {config.arch}, {config.n_layers} × "
         f"{config.n_units} units\n"

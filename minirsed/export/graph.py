@@ -12,6 +12,8 @@ the same order [z | r | c]. It keeps its matrices transposed, (directions, 3H, i
 the recurrent product, which is 0 here.
 """
 
+import json
+
 import numpy as np
 
 from data_tools.errors import InputError
@@ -117,8 +119,11 @@ def metadata(detector):
     config, win_length = detector.config, WIN
     values = {
         "class": detector.label,
-        "thres0": detector.thres0,  # event in the clip if p > thres0 …
+        "thres0": repr(float(detector.thres0)),  # all of its digits: event in the clip if p > thres0 …
         "thres1": detector.thres1,  # … where p_t > thres1, in the longest run of frames or the strongest segment
+        "min_gap_s": detector.operating.min_gap_s,  # events with a shorter pause between them are one …
+        "min_event_s": detector.operating.min_event_s,  # … and shorter ones are none
+        "chosen": json.dumps(detector.operating.chosen, sort_keys=True),  # for a promise, see minirsed/alarms; or null
         "rule": detector.config.rule,
         "inputs": detector.config.inputs,
         "architecture": config.arch,

@@ -61,6 +61,7 @@ class EventFinder:
     def __init__(self, thres0, thres1, *, context, gap, live=False):
         self.thres0, self.thres1, self.context, self.gap, self.live = thres0, thres1, context, gap, live
         self.first, self.decided = 0, 0  # frame number of logits[0]; all candidates before `decided` are settled
+        self.pending = 0  # first frame of what is not settled: no run to come begins before it
         self.logits = np.zeros(0, np.float32)
 
     def push(self, frame_logits):
@@ -90,7 +91,8 @@ class EventFinder:
             self.decided = last
             if probability > self.thres0:
                 found.append(FoundRun(*longest, probability))
-        keep = min(n, waiting) - self.context
+        self.pending = waiting
+        keep = waiting - self.context
         if keep > self.first:
             self.logits, self.first = self.logits[keep - self.first :].copy(), keep
         return found
@@ -156,6 +158,11 @@ class SegmentFinder:
             if self.total > self.peak:
                 self.peak, self.end = self.total, self.n_frames
         return found
+
+    @property
+    def pending(self):
+        """First frame of the segment that has not ended: no run to come begins before it."""
+        return self.start if self.peak > 0 else self.n_frames
 
     def finish(self):
         """Nothing follows: the list of the last `FoundRun`."""

@@ -99,7 +99,7 @@ def detect_file(detector, path, *, n_threads=1, all_events=False, progress=None)
         return detect_recording(detector, blocks, executor, n_threads=n_threads, all_events=all_events)
 
 
-def detect_recording(detector, blocks, executor, *, n_threads, all_events=False, on_features=None):
+def detect_recording(detector, blocks, executor, *, n_threads, all_events=False, on_features=None, on_logits=None):
     """Find the events of a recording that comes in blocks.
 
     Parameters
@@ -115,6 +115,8 @@ def detect_recording(detector, blocks, executor, *, n_threads, all_events=False,
         As in `detect_file`.
     on_features : callable, optional
         `on_features(features)`, called with the (T, D) features piece by piece.
+    on_logits : callable, optional
+        `on_logits(frame_logits)`, called with the (T,) frame logits piece by piece.
 
     Returns
     -------
@@ -142,14 +144,15 @@ def detect_recording(detector, blocks, executor, *, n_threads, all_events=False,
             yield piece
 
     for piece in stitch(frame_logits()):
+        if on_logits:
+            on_logits(piece)
         probabilities.append(sigmoid(piece))
         runs += finder.push(piece)
     runs += finder.finish()
     if not probabilities:
         raise ValueError("blocks hold no sample")
-    recording = Recording(
-        stream.n_samples / SAMPLE_RATE, [to_event(run) for run in runs], None, np.concatenate(probabilities)
-    )
+    events = detector.operating.joiner().push([to_event(run) for run in runs])
+    recording = Recording(stream.n_samples / SAMPLE_RATE, events, None, np.concatenate(probabilities))
     return recording if stream.n_frames > LONGEST_CLIP else _clip(detector, recording, clip_logit, all_events)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from data_tools.downmix import Downmix
 from data_tools.sound_blocks import StreamResampler
 from minirsed.activations import sigmoid
-from minirsed.features import HOP, SAMPLE_RATE, checked_waveform
+from minirsed.features import HOP, SAMPLE_RATE, checked_waveform, run_to_seconds
 from minirsed.gru import gru_forward
 from minirsed.listening.inputs import INPUTS
 from minirsed.listening.segments import EVIDENCE, MOST_A_FRAME
@@ -31,6 +31,7 @@ def about(detector):
     """How a detector listens, in words."""
     hop_s = HOP / SAMPLE_RATE
     wait_s = hop_s * (GAP_FRAMES if detector.config.rule == "longest" else EVIDENCE / MOST_A_FRAME)
+    wait_s = max(wait_s, detector.operating.min_gap_s)
     if detector.config.arch == "uni":
         return f"{detector.label}, uni: state carried from frame to frame; events appear {wait_s:.1f} s after their end"
     earliest_s, latest_s = wait_s + DELAY * hop_s, wait_s + (DELAY + STEP) * hop_s
@@ -65,7 +66,7 @@ class Stream:
     """
 
     def __init__(self, detector, sr=SAMPLE_RATE):
-        self.finder = event_finder(detector, live=True)
+        self.finder, self.joiner = event_finder(detector, live=True), detector.operating.joiner()
         self.resampler, self.features = StreamResampler(sr), FeatureStream(**detector.features)
         self.model = (CarriedState if detector.config.arch == "uni" else SlidingWindow)(detector)
         self.frame_probabilities = np.zeros(0, np.float32)
@@ -130,7 +131,10 @@ class Stream:
         logits = np.concatenate(logits)
         self.frame_probabilities, self.n_frames = sigmoid(logits), self.n_frames + len(logits)
         runs = self.finder.push(logits)
-        return [to_event(run) for run in (runs + self.finder.finish() if last else runs)]
+        if last:
+            return self.joiner.push([to_event(run) for run in runs + self.finder.finish()])
+        none_before_s, _ = run_to_seconds(self.finder.pending, self.finder.pending + 1)
+        return self.joiner.push([to_event(run) for run in runs], none_before_s)
 
 
 class CarriedState:

@@ -20,8 +20,8 @@ def parse_arguments(argv=None):
         description="Evaluate the best detector of a run and write one HTML file that any browser shows, also offline: "
         "scores with intervals, DET and precision-recall curves, tables by event-to-background ratio and by scene, the "
         "worst mistakes and the best hits with spectrogram, frame probability and sound, training curves, settings, "
-        "and what minirsed.evaluate --robust has left in RUN. The file needs no network and no other file, and "
-        "contains no script.",
+        "and what minirsed.evaluate has left in RUN with --robust and of recordings. The file needs no network "
+        "and no other file, and contains no script.",
     )
     add_mixture_arguments(parser)
     page = parser.add_argument_group("page")
@@ -49,11 +49,12 @@ def main(argv=None):
     require_writable("--out", out)
     command = shlex.join(["python", "-m", "minirsed.report", *(sys.argv[1:] if argv is None else argv)])
     from data_tools.files import atomic_write
+    from minirsed.report.hours import sections
     from minirsed.robustness.files import read
 
-    robust = read(arguments.run, arguments.subset)
-    text = make_page(evaluated(arguments), record, arguments.examples, command, robust)
-
+    robust, results = read(arguments.run, arguments.subset), evaluated(arguments)
+    more = sections(arguments.run, arguments.subset, results.detector, 2 * arguments.examples)
+    text = make_page(results, record, arguments.examples, command, robust, more)
     with atomic_write(out, "w") as file:
         file.write(text)
     print(f"{out}: {len(text.encode()) / 1e6:.1f} MB, complete in itself")
@@ -63,10 +64,11 @@ def main(argv=None):
         webbrowser.open(out.resolve().as_uri())
 
 
-def make_page(results, record, n_of_each, command, robust=None):
+def make_page(results, record, n_of_each, command, robust=None, more=None):
     """HTML text from an evaluation; renders the clips that it shows once more, for their sound.
 
-    `robust` is what `minirsed.robustness.files.read` gave, None if the run has not been measured.
+    `robust` is what `minirsed.robustness.files.read` gave, None if the run has not been measured; `more` are further
+    sections, title → content.
     """
     from data_tools.mixing import render
     from minirsed.analysis.files import figures_of
@@ -87,7 +89,7 @@ def make_page(results, record, n_of_each, command, robust=None):
                 cards[kind].append(clip_card(results, row, sound))
                 n_done += 1
                 progress(n_done, n_total)
-    return page(results, figures_of(results), record, cards, command, robust)
+    return page(results, figures_of(results), record, cards, command, robust, more)
 
 
 def read_run(folder, data=None):

@@ -41,7 +41,7 @@ class RunRecord:
     data: str  # the sounds that it is scored on; those of the run, settings.data, or others
 
 
-def page(results, figures, record, cards, command, robust=None):
+def page(results, figures, record, cards, command, robust=None, more=None):
     """The whole page.
 
     Parameters
@@ -56,6 +56,8 @@ def page(results, figures, record, cards, command, robust=None):
         What makes this page again.
     robust : dict, optional
         What `minirsed.robustness.files.read` gave.
+    more : dict of str to Html, optional
+        Further sections, title → content.
 
     Returns
     -------
@@ -66,6 +68,7 @@ def page(results, figures, record, cards, command, robust=None):
         "Thresholds": thresholds(results),
         "By loudness and scene": groups(figures),
         **({"Other levels, rates and places": robustness(results, robust)} if robust else {}),
+        **(more or {}),
         "Clips to look at and listen to": clips(figures, cards, results.detector.features["n_mels"]),
         "Training": training(record),
         "Configuration": configuration(results, record),
@@ -101,7 +104,7 @@ def heading(figures, record):
     networks = f"{settings.members} networks of " if settings.members > 1 else ""
     drawn = f", drawn from {Holding(**figures['made_of'])}" if figures["made_of"] else ""
     caveat = ""
-    if figures["subset"] == "dev" and record.data == settings.data and settings.keep == "best":
+    if figures["subset"] == "dev" and record.data == settings.data and settings.keep != "last":
         caveat = paragraph(
             "The best epoch was chosen on these mixtures, so expect a little worse elsewhere; --subset eval scores "
             "mixtures that have had no part in anything."

@@ -22,9 +22,10 @@ import numpy as np
 from data_tools.errors import InputError
 from minirsed.adam import Adam
 from minirsed.detector import Detector
+from minirsed.listening.operating import Operating
 from minirsed.model import param_shapes
 from minirsed.outside.members import Members, model_config
-from minirsed.run.metrics import METRICS, UNDEFINED_ALLOWED, best_epoch
+from minirsed.run.metrics import METRICS, PROMISE, UNDEFINED_ALLOWED, best_epoch
 from minirsed.run.settings import TrainSettings, settings_from_file
 from minirsed.store.archive import read_arrays, write_arrays
 
@@ -70,6 +71,7 @@ class State:
     best: dict | None
     versions: dict
     members: Members | None = None  # where spectra are mixed; `detector` is then what they have been joined to
+    promise: dict | None = None  # thresholds of the best epoch and how they were chosen, as of `promise_of`
 
 
 def write_checkpoint(folder, state):
@@ -89,6 +91,8 @@ def write_checkpoint(folder, state):
         "history": state.history,
         "position": state.position and dataclasses.asdict(state.position),
     }
+    if state.promise:
+        description["promise"] = state.promise
     arrays = state.detector.arrays()
     groups = {"best": state.best or {}}
     if state.members is None:
@@ -100,6 +104,19 @@ def write_checkpoint(folder, state):
     for group, values in groups.items():
         arrays |= {f"{group}/{name}": value for name, value in values.items()}
     write_arrays(folder / NEWEST, FORMAT, description, arrays, previous=folder / PREVIOUS)
+
+
+def promise_of(detector):
+    """Thresholds of a detector and how they were chosen, JSON-able."""
+    return {"thres0": detector.thres0, "thres1": detector.thres1, **detector.operating.described()}
+
+
+def with_promise(detector, promise):
+    """The detector with what `promise_of` gave; as it is without any."""
+    if promise is None:
+        return detector
+    operating = Operating.of(promise)
+    return dataclasses.replace(detector, thres0=promise["thres0"], thres1=promise["thres1"], operating=operating)
 
 
 def has_checkpoint(folder):
@@ -163,6 +180,9 @@ def _state(path, description, arrays):
         position = Position(**position)
         _check(_is_position(position), "position")
         generator(position.random_state)
+    promise = description.get("promise")
+    with_promise(detector, promise)
+    _check(promise is None or all(map(_is_number, (promise["thres0"], promise["thres1"]))), "promise")
     return State(
         settings,
         detector,
@@ -170,9 +190,10 @@ def _state(path, description, arrays):
         generator(description["random_state"]),
         history,
         position,
-        _like(arrays, "best/", detector.params) if best_epoch(history) else None,
+        _like(arrays, "best/", detector.params) if best_epoch(history, settings.keep) else None,
         dict(description["versions"]),
         members,
+        promise,
     )
 
 
@@ -212,7 +233,7 @@ def _is_row(row, number):
     numbers = [
         value for name, value in row.items() if not (value is None and name in UNDEFINED_ALLOWED)
     ]  # AttributeError where it is no dict
-    return row.keys() == set(METRICS) and row["epoch"] == number and all(map(_is_number, numbers))
+    return row.keys() in ({*METRICS}, {*METRICS, *PROMISE}) and row["epoch"] == number and all(map(_is_number, numbers))
 
 
 def _is_position(position):

@@ -6,20 +6,25 @@ from pathlib import Path
 
 from data_tools.errors import InputError
 from data_tools.files import atomic_write
+from minirsed.alarms.keeping import rank
 
 METRICS_FILE = "metrics.csv"
 METRICS = (
     *("epoch", "train_loss", "train_utterance_loss", "train_frame_loss", "dev_loss", "dev_error_rate", "dev_f1"),
     *("grad_norm", "seconds"),
 )
+PROMISE = ("promise_misses", "promise_false_alarms", "promise_thres0")  # further columns of runs that keep for it
 UNDEFINED_ALLOWED = ("dev_error_rate", "dev_f1")  # None where the development set has no event
 
 
 def best_epoch(history, keep="best"):
     """Number of the epoch with the lowest development ER, of equals the one with the lowest loss; 0: none yet.
 
-    With `keep` last it is the last one, if its ER is defined.
+    With `keep` last it is the last one, if its ER is defined; with promise the one that misses least among those with
+    thresholds for it, of equals the one with the fewest alarms, and then with the lowest loss.
     """
+    if keep == "promise":
+        return min(history, key=rank)["epoch"] if history else 0
     ranked = [row for row in history if row["dev_error_rate"] is not None]
     if keep == "last":
         return ranked[-1]["epoch"] if ranked else 0
@@ -32,11 +37,12 @@ def finite(value):
 
 
 def write_metrics(folder, history):
-    """Write the rows of a run, dicts with the keys `METRICS`."""
+    """Write the rows of a run, dicts with the keys `METRICS` and perhaps `PROMISE`."""
     with atomic_write(Path(folder) / METRICS_FILE, "w") as file:
-        writer = csv.DictWriter(file, METRICS, lineterminator="\n")
+        columns = (*METRICS[:-1], *PROMISE, METRICS[-1]) if history and PROMISE[0] in history[0] else METRICS
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
-        writer.writerows({name: "" if row[name] is None else row[name] for name in METRICS} for row in history)
+        writer.writerows({name: "" if row[name] is None else row[name] for name in columns} for row in history)
 
 
 def read_metrics(folder):

@@ -5,7 +5,8 @@ Data flow: training, evaluation → **resumable** → a run folder, which `sessi
     config.json      settings, versions, command line, machine
     metrics.csv      a row for each epoch
     checkpoint.npz   weights, optimizer, random state, feature statistics: everything to continue, bit for bit
-    best.npz         the detector of the epoch with the lowest development ER, or of the last one
+    best.npz         the detector of the epoch with the lowest development ER, of the last one, or of the one that keeps
+                     a promise best, with thresholds for it
 
 Each file is written aside and renamed. The checkpoint alone says how far a run is: it is written every few minutes,
 when the caller asks to stop, and at the end of an epoch, there after `best.npz` and before `metrics.csv`. Killed at any
@@ -22,13 +23,22 @@ import numpy as np
 
 from data_tools.errors import InputError
 from minirsed.adam import Adam
+from minirsed.alarms.keeping import columns
 from minirsed.analysis.evaluation import evaluate
 from minirsed.console.options import counted
 from minirsed.detector import Detector
 from minirsed.listening.segments import STRONGEST
 from minirsed.model import init_params
 from minirsed.outside.members import Members, model_config, split
-from minirsed.run.checkpoint import Position, State, generator, read_checkpoint, write_checkpoint
+from minirsed.run.checkpoint import (
+    Position,
+    State,
+    generator,
+    promise_of,
+    read_checkpoint,
+    with_promise,
+    write_checkpoint,
+)
 from minirsed.run.metrics import METRICS, best_epoch, finite, write_metrics
 from minirsed.store.dataset import minibatches
 from minirsed.store.mixtures import finite_clips
@@ -58,13 +68,17 @@ class Training:
         Rows of `metrics.csv`, one for each epoch done.
     position : minirsed.run.checkpoint.Position or None
         How far the epoch in work is; None between epochs.
+    keeper : minirsed.alarms.keeping.Keeper or None
+        To be set before `epochs` where `settings.keep` is promise.
     """
+
+    keeper = None
 
     def __init__(self, folder, state):
         self.folder, self.settings = Path(folder), state.settings
         self.detector, self.adam, self.rng = state.detector, state.adam, state.rng
         self.history, self.position, self.best = state.history, state.position, state.best
-        self.versions, self.members = state.versions, state.members
+        self.versions, self.members, self.promise = state.versions, state.members, state.promise
 
     @classmethod
     def start(cls, folder, settings, train_store, versions=None):
@@ -121,13 +135,14 @@ class Training:
                 raise InputError(f"{folder}: its checkpoint has {name} {own[name]}, not {given[name]}")
         run = cls(folder, dataclasses.replace(state, settings=settings))
         if run.best is not None and not run._is_best_in_place():
-            dataclasses.replace(run.detector, params=run.best).save(run.folder / "best.npz")
+            best = dataclasses.replace(run.detector, params=run.best)
+            with_promise(best, run.promise).save(run.folder / "best.npz")
         write_metrics(run.folder, run.history)
         return run
 
     @property
     def best_epoch(self):
-        """Number of the epoch with the lowest development ER, of equals the one with the lowest loss; 0: none yet."""
+        """Number of the epoch that `settings.keep` asks for, see `minirsed.run.metrics.best_epoch`; 0: none yet."""
         return best_epoch(self.history, self.settings.keep)
 
     def epochs(
@@ -176,14 +191,21 @@ class Training:
 
             if self.members:
                 self.detector.params, self.detector.config = self.members.joined()
-            dev = evaluate(self.detector, dev_store, executor, alpha=self.settings.alpha, progress=behind)
-            if not np.isfinite(dev.loss).all():
-                self._refuse(dev_store, range(len(dev_store)), dev.loss)
-            row["dev_loss"] = float(dev.loss.mean(dtype=np.float64))
-            row["dev_error_rate"], row["dev_f1"] = finite(dev.scores.error_rate), finite(dev.scores.f1)
+            row |= self._scores(dev_store, executor, behind)
+            detector = self.keeper(self.detector, clock.tick) if self.keeper else self.detector
             row["seconds"] = round(clock.seconds(), 2)
-            self._end_epoch({name: row[name] for name in METRICS})
+            self._end_epoch(
+                {name: row[name] for name in METRICS} | (columns(detector) if self.keeper else {}), detector
+            )
             yield self.history[-1]
+
+    def _scores(self, store, executor, progress):
+        """Loss, ER and F1 on the development mixtures, as a row has them."""
+        dev = evaluate(self.detector, store, executor, alpha=self.settings.alpha, progress=progress)
+        if not np.isfinite(dev.loss).all():
+            self._refuse(store, range(len(store)), dev.loss)
+        error_rate, f1 = finite(dev.scores.error_rate), finite(dev.scores.f1)
+        return {"dev_loss": float(dev.loss.mean(dtype=np.float64)), "dev_error_rate": error_rate, "dev_f1": f1}
 
     def _train_epoch(self, store, executor, clock, progress):
         """One pass over the training mixtures, or the rest of one; returns the means of its losses and gradient norm.
@@ -247,20 +269,21 @@ class Training:
     def _place(self, n_updates):
         return f"epoch {len(self.history) + 1}, update {n_updates}"
 
-    def _end_epoch(self, row):
+    def _end_epoch(self, row, detector):
         """Write `best.npz` if this epoch is the best, then the checkpoint, then `metrics.csv`."""
         self.history.append(row)
         self.position = None
         if self.best_epoch == row["epoch"]:
             self.best = {name: value.copy() for name, value in self.detector.params.items()}
-            self.detector.save(self.folder / "best.npz")
+            self.promise = promise_of(detector) if self.settings.keep == "promise" else None
+            detector.save(self.folder / "best.npz")
         self.save()
         write_metrics(self.folder, self.history)
 
     def save(self):
         """Write the checkpoint."""
         parts = (self.settings, self.detector, self.adam, self.rng, self.history, self.position, self.best)
-        write_checkpoint(self.folder, State(*parts, self.versions, self.members))
+        write_checkpoint(self.folder, State(*parts, self.versions, self.members, self.promise))
 
     def _is_best_in_place(self):
         """Whether `best.npz` holds the weights of the best epoch: it may be gone, damaged, or of an epoch to come."""

@@ -29,6 +29,8 @@ from data_tools.event_lists import write_event_list
 from data_tools.files import folder_size, size_text
 from data_tools.inventory import inventory_lines
 from data_tools.soundbank import open_bank
+from minirsed.alarms import keeping
+from minirsed.alarms.choice import sentences
 from minirsed.analysis import plots
 from minirsed.analysis.evaluation import evaluate
 from minirsed.analysis.files import Results, grid_of
@@ -263,15 +265,26 @@ class _Job:
             run = self.opened(folder, train_store, resume)
             self.say("compiling kernels (once after installation) …")
             log.info("kernels compiled or loaded in %.1f s", warm_up(run.detector))
-            self.say("epoch  train loss      (clip + α·frame)  dev loss  dev ER  dev F1  seconds")
+            run.keeper = self.keeper(dev_store, executor)
+            self.say(
+                "epoch  train loss      (clip + α·frame)  dev loss  dev ER  dev F1  seconds"
+                + (f"  missed at {self.settings.alarms_per_hour:g} alarms an hour" if run.keeper else "")
+            )
             options = {"stop": self.stop, "save_every_s": save_every_s}
             with _scalars(tensorboard, run) as write_scalars, self.deferred():
                 for row in run.epochs(train_store, dev_store, executor, progress, redraw, **options):
-                    self.say(
-                        epoch_line(row, self.settings.alpha, run.best_epoch if self.settings.keep == "best" else 0)
-                    )
+                    best = 0 if self.settings.keep == "last" else run.best_epoch
+                    self.say(epoch_line(row, self.settings.alpha, best))
                     write_scalars(row)
             return run, self.report(run, dev_store, executor)
+
+    def keeper(self, dev_store, executor):
+        """What chooses thresholds after each epoch, if the promise decides which epoch is kept."""
+        s = self.settings
+        if s.keep != "promise":
+            return None
+        recordings, n_threads = self.bank.recordings("dev"), self.machine.threads
+        return keeping.Keeper(s.label, s.alarms_per_hour, recordings, dev_store, executor, n_threads)
 
     def opened(self, folder, train_store, resume):
         """A new run, or the one to resume; one that was killed before its first checkpoint starts again."""
@@ -294,7 +307,8 @@ class _Job:
         if not best:
             reason = "no development mixture has an event"
             raise InputError(f"the development error rate is undefined in every epoch: {reason}")
-        dev = evaluate(Detector.load(run.folder / "best.npz"), dev_store, executor, alpha=self.settings.alpha)
+        detector = Detector.load(run.folder / "best.npz")
+        dev = evaluate(detector, dev_store, executor, alpha=self.settings.alpha)
         write_event_list(run.folder / "events_dev.csv", dev.estimated)
         epoch = f"{self.settings.keep} epoch ({best})"
         plots.curves(run.history, run.folder / "curves.png", f"{label}, {self.settings.arch}, {epoch}")
@@ -302,6 +316,8 @@ class _Job:
         plots.examples(dev_store, dev, run.folder / "examples.png", title, shown)
         self.say(f"\n{epoch} on {len(dev_store)} development mixtures (onset within 0.5 s)")
         self.say(score_table(label, dev.scores))
+        for text in sentences(detector):
+            self.say(text)
         self.say(f"\n{run.folder}: best.npz (detector), metrics.csv, events_dev.csv, curves.png, examples.png")
         return dev
 
@@ -342,10 +358,11 @@ def epoch_line(row, alpha, best_epoch):
     er = "   -" if row["dev_error_rate"] is None else f"{row['dev_error_rate']:.2f}"
     f1 = "   -" if row["dev_f1"] is None else f"{row['dev_f1']:.2f}"
     parts = f"({row['train_utterance_loss']:.3f} + {alpha:g}·{row['train_frame_loss']:.3f})"
+    missed = f"  {row['promise_misses']}" if "promise_misses" in row else ""
     best = "  best so far" if best_epoch == row["epoch"] else ""
     return (
         f"{row['epoch']:5}  {row['train_loss']:7.3f} {parts:>24}  {row['dev_loss']:8.3f}  {er:>6}  {f1:>6}  "
-        f"{row['seconds']:7.1f}{best}"
+        f"{row['seconds']:7.1f}{missed}{best}"
     )
 
 
@@ -389,10 +406,19 @@ def inventory_of_run(folder, subset="eval", *, data=None, tune=True):
     """What `evaluate_run` with these arguments draws its mixtures from, as `inventory_lines` says it."""
     settings = read_settings(folder)
     subsets = dict.fromkeys((subset, "dev") if tune else (subset,))
-    return inventory_lines(_sounds(settings, data), settings.label, subsets)
+    return inventory_lines(sounds_of_run(settings, data), settings.label, subsets)
 
 
-def _sounds(settings, data=None):
+def mixtures_of_run(folder, subset, *, data=None, detector, machine=Machine(), progress=silent):
+    """The feature store of as many mixtures of a subset as the training had of dev; see `evaluate_run`."""
+    settings = read_settings(folder)
+    require_room(settings, {"--dev-clips": settings.dev_clips}, machine.features)
+    bank = sounds_of_run(settings, data)
+    with progress(f"{subset} mixtures", "clip") as done:
+        return _prepare(bank, recipes_of(bank, settings, subset), settings, machine, done, detector.features)
+
+
+def sounds_of_run(settings, data=None):
     """The sounds of a run, in its own fold, or others."""
     return open_bank(data) if data else open_bank(settings.data, fold=settings.fold)
 
@@ -431,7 +457,7 @@ def evaluate_run(
     if other and other.label != detector.label:
         raise InputError(f"{compare}: detects {other.label}, not {detector.label}")
     require_room(settings, {"--clips": n_clips or settings.dev_clips}, machine.features)
-    bank = _sounds(settings, data)
+    bank = sounds_of_run(settings, data)
 
     def mixtures(subset, n_clips=None, own=None):
         with progress(f"{subset} mixtures", "clip") as done:

@@ -17,7 +17,7 @@ MIXINGS, FRAME_LOSSES, SCHEDULES, KEPT = (
     ("waveforms", "spectra"),
     ("event", "all"),
     ("constant", "cosine"),
-    ("best", "last"),
+    ("best", "last", "promise"),
 )
 NEED_SPECTRA = (  # settings of `minirsed.outside`; where waveforms are mixed they must be as in the paper
     *("inputs", "whitening", "members", "frame_loss", "onset_weight", "schedule", "average", "stretch", "pitch_bands"),
@@ -121,7 +121,16 @@ class TrainSettings:
         "elsewhere", 0.0, "keep a running average of the weights that forgets 1 − X of itself an update; 0: none",
         low=0.0, high=0.9999,
     )  # fmt: skip
-    keep: str = _setting("elsewhere", "best", "the epoch to keep: the best on dev, or the last", choices=KEPT)
+    keep: str = _setting(
+        "elsewhere",
+        "best",
+        "the epoch to keep: the best on dev, the last, or (promise) the one that misses least on dev with thresholds "
+        "for --alarms-per-hour; without this option it is promise where the sounds have dev recordings or negatives",
+        choices=KEPT,
+    )
+    alarms_per_hour: float = _setting(
+        "elsewhere", 0.5, "the promise: false alarms an hour, at most", low=1e-6, unit="alarms"
+    )
     max_grad_norm: float = _setting(
         "training", 1.0, "scale gradients with a larger joint norm down to this norm; 0: never", low=0.0
     )
@@ -225,6 +234,8 @@ class TrainSettings:
                     raise InputError(
                         f"{option_name(setting.name)} needs --mixing spectra; --preset plain is without both"
                     )
+        if self.keep == "promise" and (self.arch not in ARCHITECTURES or self.head != "attention"):
+            raise InputError("--keep promise needs recurrent layers and --head attention: others are for clips of 30 s")
         if self.fold:
             from data_tools.banks.folds import parse_fold  # it loads NumPy, for which -h should not wait
 

@@ -106,6 +106,7 @@ def main(argv=None):
         raise InputError(f"--save-minutes is {arguments.save_minutes:g}: expected 0 or more minutes")
     require_folds(arguments)
     require_extras(arguments)
+    from minirsed.alarms.keeping import usual
     from minirsed.kernels.threads import keep_freed_memory
     from minirsed.run.folder import newest_run
     from minirsed.run.folds import cross_validate
@@ -118,6 +119,7 @@ def main(argv=None):
         settings = resumed_settings(folder, given_settings(arguments))
     else:
         settings = from_arguments(arguments, arguments.preset)
+        settings = settings if arguments.folds or "keep" in given_settings(arguments) else usual(settings)
     with StopSignals() as signals, named(features=arguments.features, out=arguments.out):
         options = {
             "machine": Machine(arguments.features, arguments.threads, arguments.jobs, arguments.cluster),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from matplotlib.figure import Figure
 
 from data_tools.audio import read_audio
 from data_tools.errors import InputError
@@ -20,6 +21,9 @@ from data_tools.live_sound import PcmFormat, pcm_blocks, read_wav_header
 from data_tools.recipes import Recipe, read_recipes, recipes_text
 from data_tools.soundbank import SoundBank
 from minirsed.adam import Adam
+from minirsed.alarms import files as alarm_files
+from minirsed.alarms.measure import Events, Measured
+from minirsed.alarms.plots import draw_curve, draw_hours
 from minirsed.detector import Detector
 from minirsed.mine import clips as mine_clips
 from minirsed.mine import filing
@@ -53,7 +57,7 @@ class Targets:
 
     names = (
         *("event_list", "label_track", "recipes", "split", "recordings", "events", "config", "checkpoint", "archive"),
-        *("robust", "sound", "pipe", "labels", "negatives", "clips", "verdicts"),
+        *("robust", "alarms", "sound", "pipe", "labels", "negatives", "clips", "verdicts"),
     )
 
     def __init__(self, folder):
@@ -91,6 +95,7 @@ class Targets:
             "checkpoint": [self.whole],
             "archive": [*parts, b"\xff" + header[start:]],
             "robust": [json.dumps(self._robust()).encode()],
+            "alarms": [json.dumps(self._alarms()).encode()],
             "sound": [_sound(form) for form in ("WAV", "MP3", "FLAC", "OGG", "AIFF", "AU", "CAF", "W64", "RF64")],
             "labels": [bytes([LABEL_SUFFIXES.index(suffix)]) + text for suffix, text in LABELS],
             "pipe": [_sound("WAV"), _sound("RF64"), _sound("WAVEX") + b"LIST\4\0\0\0INFO"],
@@ -187,6 +192,14 @@ class Targets:
         for guard in figures["guards"]:
             robust_files.guard_name(guard)
 
+    def read_alarms(self, data):
+        """`alarms_eval.json` of a run; what was read can be drawn."""
+        self._file("run/alarms_eval.json", data)
+        figures = alarm_files.read(self.run, "eval")
+        figure = Figure()
+        draw_curve(figure.subplots(), figures)
+        draw_hours(figure.subplots(), figures)
+
     def read_sound(self, data):
         """A sound file, at its own rate (one of 1 Hz would become large at 44.1 kHz), in one piece and in part."""
         path = self._file("sound", data)
@@ -211,6 +224,14 @@ class Targets:
         path = self.folder / name
         path.write_bytes(data)
         return path
+
+    @staticmethod
+    def _alarms():
+        events = Events(np.array([0, 0]), np.array([1.0, 5.0]), np.array([2.0, 6.0]), np.array([0.7, 0.9]))
+        measured = Measured(["a.wav"], ["a.wav"], np.array([3600.0]), events.where([0]), {0.5: events}, "dog")
+        config = ModelConfig("uni", 1, 1)
+        detector = Detector(config, init_params(config, np.random.default_rng(0)), "dog", np.zeros(64), np.ones(64))
+        return alarm_files.figures_of(detector, measured, run="runs/dog", name="eval")[0]
 
     @staticmethod
     def _robust():

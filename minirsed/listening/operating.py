@@ -1,0 +1,122 @@
+"""What a detector's events must be like beyond its thresholds, and how all of it was chosen.
+
+Data flow: `minirsed.alarms` chooses → **operating** is kept in the detector → `minirsed.recordings` obeys. There are
+two settings, both 0, and so without effect, unless they were chosen:
+
+    min_gap_s     events with a pause shorter than this between them are one
+    min_event_s   of what is then there, events shorter than this are none
+
+In this order, so that a sound in pieces counts as long as it is. Events are joined up to 30 s, beyond which they come
+in parts: nobody who listens live waits for the end of an hour of barking.
+"""
+
+import math
+from dataclasses import dataclass
+
+ROUNDING_S = 1e-9
+LONGEST_S = 30.0  # of events that have been joined: that of the context in which p is computed
+NAMES = ("min_event_s", "min_gap_s")
+COUNTS = ("n_events", "n_hits", "n_misses", "n_misplaced", "n_false_alarms")
+EVIDENCE = {  # by kind
+    float: ("alarms_per_hour", "hours", "found_per_hour", "expected_per_hour", "upper_95"),
+    int: ("n_recordings", *COUNTS),
+    str: ("chosen_on", "events_of", "source"),
+    bool: ("is_shown",),
+}
+LARGEST = 1e12  # number that a page can show
+
+
+@dataclass(frozen=True)
+class Operating:
+    """How a detector is operated, thresholds apart.
+
+    Attributes
+    ----------
+    min_event_s, min_gap_s : float
+        Seconds, 0 or more.
+    chosen : dict, optional
+        How thresholds and these settings were chosen, as `minirsed.alarms.choice.evidence` says it; JSON-able.
+    """
+
+    min_event_s: float = 0.0
+    min_gap_s: float = 0.0
+    chosen: dict | None = None
+
+    def described(self):
+        """What a detector's description has of it: nothing where nothing was chosen, as in detectors of the past."""
+        return {} if self == AS_FOUND else {"operating": {name: getattr(self, name) for name in (*NAMES, "chosen")}}
+
+    @classmethod
+    def of(cls, description):
+        """That of a detector's description.
+
+        Raises
+        ------
+        TypeError, ValueError
+            It is not as `described` gives it.
+        """
+        operating = cls(**description.get("operating", {}))
+        if not all(math.isfinite(value) and value >= 0 for value in (operating.min_event_s, operating.min_gap_s)):
+            raise ValueError(f"{operating}: expected 0 or more seconds")
+        if not (operating.chosen is None or is_evidence(operating.chosen)):
+            raise ValueError(f"chosen is {operating.chosen!r}")
+        return operating
+
+    def is_long_enough(self, onset_s, offset_s):
+        """Whether an event lasts at least `min_event_s`, rounding apart."""
+        return offset_s - onset_s >= self.min_event_s - ROUNDING_S
+
+    def joiner(self):
+        """A `Joiner` by these settings."""
+        return Joiner(self)
+
+
+AS_FOUND = Operating()
+
+
+def is_evidence(chosen):
+    """Whether a value has what `minirsed.alarms.choice.evidence` gives, of these kinds."""
+    untuned = chosen.get("untuned") if isinstance(chosen, dict) else None
+    return isinstance(untuned, dict) and all(
+        (type(holder.get(name)) is kind or (kind is float and type(holder.get(name)) is int))
+        and (kind not in (int, float) or 0 <= holder[name] < LARGEST)
+        for kind, names in EVIDENCE.items()
+        for name in names
+        for holder in ((chosen, untuned) if name in COUNTS else (chosen,))
+    )
+
+
+class Joiner:
+    """Join events that come in order, and leave out short ones; how they are cut into calls does not matter.
+
+    Events are named tuples with onset_s, offset_s and probability. One that was joined has the highest p of its parts.
+    """
+
+    def __init__(self, operating):
+        self.operating, self.waiting, self._gap_s = operating, None, operating.min_gap_s - ROUNDING_S
+
+    def push(self, events, none_before_s=math.inf):
+        """Take the next events; a list of those that are settled.
+
+        Parameters
+        ----------
+        events : list
+        none_before_s : float
+            No event to come begins before it, seconds. By default nothing comes.
+        """
+        settled = []
+        for event in events:
+            if self.waiting and self._belongs(event):
+                probability = max(self.waiting.probability, event.probability)
+                self.waiting = self.waiting._replace(offset_s=event.offset_s, probability=probability)
+            else:
+                settled.append(self.waiting)
+                self.waiting = event
+        if self.waiting and none_before_s - self.waiting.offset_s >= self._gap_s:
+            settled.append(self.waiting)
+            self.waiting = None
+        return [event for event in settled if event and self.operating.is_long_enough(event.onset_s, event.offset_s)]
+
+    def _belongs(self, event):
+        is_near = event.onset_s - self.waiting.offset_s < self._gap_s and self.operating.min_gap_s > 0
+        return is_near and event.offset_s - self.waiting.onset_s <= LONGEST_S

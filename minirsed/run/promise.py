@@ -1,0 +1,105 @@
+"""A run's detector in hours of sound, and with thresholds for a promise of so many alarms an hour.
+
+Data flow: a run folder, recordings with labels → `minirsed.alarms` → **promise** → files in the run folder, `best.npz`.
+"""
+
+from pathlib import Path
+
+from data_tools.errors import InputError
+from data_tools.files import exclusive
+from data_tools.labelled_recordings import labelled_recordings
+from minirsed.alarms import files
+from minirsed.alarms.choice import THRES1, require_promise
+from minirsed.alarms.keeping import DEV, kept
+from minirsed.alarms.measure import measure, measure_mixtures, of_class
+from minirsed.kernels.threads import worker_threads
+from minirsed.run.folder import BEST, LOCK, read_settings, trained_detector
+from minirsed.run.session import Machine, mixtures_of_run, silent, sounds_of_run
+
+THIS_MACHINE = Machine()
+
+
+def measure_run(folder, subset="eval", *, recordings=None, data=None, machine=THIS_MACHINE, progress=silent):
+    """Measure the detector of a run on recordings with labels, and leave the files of `minirsed.alarms.files` there.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Run folder.
+    subset : {"dev", "eval"}
+        Of the run's own sounds, unless `recordings` are given.
+    recordings : str or Path, optional
+        Folder of recordings with labels beside them.
+    data : str or Path, optional
+        Sounds; by default those of the run.
+    machine, progress : as in `minirsed.run.session.train`
+
+    Returns
+    -------
+    dict or None
+        The figures; None if the sounds have no recordings of this subset.
+
+    Raises
+    ------
+    InputError
+        A folder, detector, recording or label cannot be used.
+    """
+    detector = trained_detector(folder)
+    labelled = labelled_of(folder, subset, detector.label, recordings, data)
+    if not labelled:
+        return None
+    measured = _measured(detector, labelled, machine, progress)
+    return files.write(detector, measured, folder, files.GIVEN if recordings else subset)
+
+
+def keep_promise(folder, alarms_per_hour, *, recordings=None, data=None, machine=THIS_MACHINE, progress=silent):
+    """Choose thresholds on recordings, or on dev mixtures if there are none, and keep them in the run's detector.
+
+    Parameters
+    ----------
+    folder, recordings, data, machine, progress : as in `measure_run`
+        Without `recordings`, those of the subset dev.
+    alarms_per_hour : float
+        The promise.
+
+    Returns
+    -------
+    minirsed.detector.Detector
+        As it is now in the run folder; `operating.chosen` says how it was chosen.
+
+    Raises
+    ------
+    InputError
+        As `measure_run`; a promise that is no number above 0; or a process trains in the folder.
+    """
+    require_promise(alarms_per_hour)
+    folder, detector = Path(folder), trained_detector(folder)
+    thres1 = THRES1[detector.config.rule]
+    labelled = labelled_of(folder, "dev", detector.label, recordings, data)
+
+    def mixtures():
+        store = mixtures_of_run(folder, "dev", data=data, detector=detector, machine=machine, progress=progress)
+        with worker_threads(machine.threads) as executor, progress("detecting, dev", "clip") as done:
+            return measure_mixtures(detector, store, executor, thres1=thres1, progress=done)
+
+    measured = _measured(detector, labelled, machine, progress, thres1) if labelled else None
+    source = Path(recordings).absolute().name if recordings else DEV
+    detector = kept(detector, alarms_per_hour, measured, mixtures, source=source)
+    with exclusive(folder / LOCK, "training in"):
+        detector.save(folder / BEST)
+    return detector
+
+
+def labelled_of(folder, subset, label, recordings=None, data=None):
+    """Recordings with labels: those of a folder, or of the run's own sounds; events of the class alone."""
+    if recordings is not None:
+        return labelled_recordings(recordings, label)
+    return of_class(sounds_of_run(read_settings(folder), data).recordings(subset), label)
+
+
+def _measured(detector, labelled, machine, progress, thres1=None):
+    with progress("listening to recordings", "s") as done:
+        measured = measure(detector, labelled, n_threads=machine.threads, thres1=thres1, progress=done)
+    if not measured.hours:
+        raise InputError("the recordings hold no sound")
+    return measured
