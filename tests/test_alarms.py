@@ -35,7 +35,7 @@ from minirsed.detector import Detector
 from minirsed.evaluate import __main__ as evaluate
 from minirsed.kernels.threads import worker_threads
 from minirsed.listening.operating import AS_FOUND, Joiner, Operating
-from minirsed.listening.segments import STRONGEST, confidence
+from minirsed.listening.segments import EVIDENCE, STRONGEST, confidence
 from minirsed.recordings.files import Event, detect_file, event_finder, to_event
 from minirsed.report.hours import sections
 from minirsed.run.promise import keep_promise, measure_run
@@ -71,7 +71,7 @@ def test_rates_in_words():
 
 
 def test_a_probability_below_one_does_not_look_like_one():
-    texts = [probability_text(p, 2) for p in (0.5, 1.0, 0.994, confidence(16.0 * 30))]
+    texts = [probability_text(p, 2) for p in (0.5, 1.0, 0.994, confidence(30 * EVIDENCE))]
     assert texts == ["0.50", "1.00", "0.99", "0.99999999907"]
 
 
@@ -316,8 +316,8 @@ def test_recordings_with_few_events_take_those_of_others():
 
 
 def test_strong_segments_stay_apart():
-    """Evidence of 400 and of 420 nats, p = 1 − 3e-8 and 1 − 1e-8: a threshold fits between, and is kept."""
-    p = confidence(np.array([400.0, 420.0]))
+    """Twenty-five and 26 times the evidence of an event, p = 1 − 3e-8 and 1 − 1.5e-8: a threshold fits between."""
+    p = confidence(np.array([25.0, 26.0]) * EVIDENCE)
     candidates = Events(np.zeros(2, int), np.array([10.0, 50.0]), np.array([11.0, 51.0]), p)
     reference = Events(np.zeros(1, int), np.array([50.0]), np.array([51.0]), np.ones(1))
     measured = Measured(["a"], ["a"], np.array([7200.0]), reference, {STRONGEST: candidates}, "x")

@@ -130,7 +130,7 @@ class Members:
         shrink(params, settings.weight_decay * learning_rate)
         decay = np.float32(min(settings.average, (number + 1) / (number + 10)))
         for name, value in params.items():
-            average[name] += (1 - decay) * (value - average[name])
+            average[name][...] = value + decay * (average[name] - value)
         return Losses(*(np.concatenate(part) for part in zip(*parts, strict=True))), norm
 
     def __iter__(self):
