@@ -26,7 +26,7 @@ def parse_arguments(argv=None):
         "paper and with tuned ones. An event counts as found if its onset is within 0.5 s.",
         epilog="Files left in RUN: figures_SUBSET.json, event lists, thresholds_SUBSET.csv (scores over a grid of both "
         "thresholds), det_SUBSET.csv (misses against false alarms), pictures of these, of some clips and of "
-        "the ten worst mistakes; with --robust also robust_SUBSET.json, .csv and .png.",
+        "the ten worst mistakes; with --robust also robust_SUBSET.json, .csv and .png; card.md, brought up to date.",
     )
     add_mixture_arguments(parser)
     output = parser.add_argument_group("output")
@@ -102,8 +102,16 @@ def main(argv=None):
         figures["robust"] = measured(results, arguments.jobs)
         if not arguments.json:
             print(f"\n{robust_tables(figures['robust'])}")
+    write_card(arguments.run)
     if arguments.json:
         print(json.dumps(figures, indent=2))
+
+
+def write_card(run):
+    """Bring the run's `card.md` up to date."""
+    from minirsed.card import files
+
+    files.write(run)
 
 
 def measured(results, n_jobs):
