@@ -284,7 +284,8 @@ def test_sounds_must_be_seen_by_the_workers(tmp_path, dask, monkeypatch):
 def test_other_sounds_or_code_there(tmp_path, dask, monkeypatch):
     with pytest.raises(InputError, match=r"^worker tcp://.*: not the same sounds as here; results would differ"):
         prepare(FolderBank(tmp_path / "log"), RECIPES[:2], tmp_path, cluster=dask.address)
-    with monkeypatch.context() as patch:
+    prepare(NoiseBank(tmp_path / "log"), RECIPES[:2], tmp_path / "before", cluster=dask.address)
+    with monkeypatch.context() as patch:  # the workers that were like us are so no more
         patch.setattr(store_files, "code_digest", lambda: "edited")
         with pytest.raises(InputError, match=r"^worker .*: not the same code of minirsed as here"):
             prepare(NoiseBank(tmp_path / "log"), RECIPES[:2], tmp_path, cluster=dask.address)
@@ -298,7 +299,7 @@ def test_worker_with_several_threads(monkeypatch):
     worker = SimpleNamespace(address="tcp://w:1", state=SimpleNamespace(nthreads=4))
     monkeypatch.setattr(distributed, "get_worker", lambda: worker)
     with pytest.raises(InputError, match="worker tcp://w:1: has 4 threads; start workers with --nthreads 1"):
-        cluster._check_worker(None, {"fingerprint": "f00"})
+        cluster._check_worker(None, {"fingerprint": "f00", "code": "c0de"})
 
 
 def test_no_scheduler(bank, tmp_path, monkeypatch):

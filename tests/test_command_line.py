@@ -340,6 +340,12 @@ def test_require_extra():
             '--cluster needs distributed: {}dask]"',
         ),
         ("minirsed.sweep", ["--cluster", "tcp://x:1"], "distributed", '--cluster needs distributed: {}dask]"'),
+        (
+            "minirsed.detect",
+            ["RUN", "x", "--out", "o", "--cluster", "tcp://x:1"],
+            "distributed",
+            '--cluster needs distributed: {}dask]"',
+        ),
         ("minirsed.detect", ["RUN", "--live"], "sounddevice", '--live needs sounddevice: {}live]"; on Linux '),
         ("minirsed.detect", ["RUN", "x", "--format", "jams"], "jams", '--format jams needs jams: {}jams]"'),
         ("tutorials.build", [], "jupytext", 'tutorials.build needs jupytext: {}tutorials]"'),

@@ -356,10 +356,10 @@ def test_microphone(folder, capsys, monkeypatch):
 
 
 def test_ctrl_c_in_a_folder(folder, capsys, monkeypatch):
-    def stopped(*arguments):
+    def stopped(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(detect, "detect_one", stopped)
+    monkeypatch.setattr("minirsed.detect.finding.find", stopped)
     assert call("uni.npz", "snd", "--out", "out") == 130
     assert capsys.readouterr().err == "\nminirsed.detect: stopped; the same command does the rest\n"
 

@@ -55,7 +55,7 @@ def test_train_leaves_a_run_folder(finished):
     folder, result = finished
     assert result.written == {
         *("config.json", "metrics.csv", "checkpoint.npz", "best.npz", "events_dev.csv", "curves.png", "examples.png"),
-        *("checkpoint.previous.npz", "train.log", "lock"),
+        *("checkpoint.previous.npz", "train.log", "lock", "card.md", "sounds.json"),
     }
     config = json.loads((folder / "runs" / "glide" / "config.json").read_text())
     assert config["settings"]["clips"] == 8 and config["settings"]["seed"] == 0

@@ -119,6 +119,8 @@ def figures_of(results):
         "run": str(results.run),
         "subset": results.subset,
         "label": results.detector.label,
+        "detector": results.detector.fingerprint(),
+        "data": results.bank.name,
         "clip_s": clip_s(store),
         "made_of": made_of(results.bank, results.subset, store),
         **_figures(results, evaluation, *results.thresholds),

@@ -74,6 +74,12 @@ def parse_arguments(argv=None):
         "--all-events", action="store_true", help="any number of events also in recordings of at most 30 s"
     )
     add_threads(machine, "threads that run the detector")
+    add_place(
+        machine,
+        "--cluster",
+        help="Dask scheduler whose workers search the recordings, tcp://HOST:8786; they need the extra dask, one "
+        "thread each, and RUN and the recordings under the same absolute paths (default: none, this machine does it)",
+    )
     _add_live_options(live)
     arguments = parser.parse_args(argv)
     if arguments.live == bool(arguments.paths):
@@ -123,8 +129,9 @@ def main(argv=None):
         raise InputError("-: standard input cannot be mixed with other recordings")
     if (piped or arguments.live) and arguments.out:
         raise InputError("--out: is for recordings; live sound is printed as it comes")
-    if (arguments.plot or arguments.overwrite) and not arguments.out:
-        raise InputError(f"--{'plot' if arguments.plot else 'overwrite'} needs --out DIR")
+    for option in ("plot", "overwrite", "cluster"):
+        if getattr(arguments, option) and not arguments.out:
+            raise InputError(f"--{option} needs --out DIR")
     arguments.format = arguments.format or ("csv" if arguments.out else "table")
     require_extras(arguments)
     from minirsed.kernels.threads import keep_freed_memory
@@ -149,6 +156,10 @@ def require_extras(arguments):
         from minirsed.detect.formats import import_jams
 
         import_jams()
+    if arguments.cluster:
+        from minirsed.store.cluster import import_distributed
+
+        import_distributed()
 
 
 def load_detector(arguments):
@@ -173,7 +184,6 @@ def detect_recordings(arguments, detector):
     """Run over files and folders, print or write what is found, and name what cannot be used at the end."""
     from minirsed.detect.formats import FORMATS, body_of, clock
     from minirsed.detect.results import file_size, find_recordings, open_results
-    from minirsed.kernels.threads import worker_threads
 
     form, passed_over = FORMATS[arguments.format], []
     recordings = find_recordings(
@@ -183,45 +193,90 @@ def detect_recordings(arguments, detector):
         print(f"passed over {counted(len(passed_over), 'file')}:", *passed_over, sep="\n  ", file=sys.stderr)
     if not (arguments.out or form.shared) and len(recordings) > 1:
         raise InputError(f"--format {arguments.format} is for one recording: give --out DIR for {len(recordings)}")
-    failures, found, n_before, n_narrow = [], [], 0, 0
-    n_bytes, n_read = sum(file_size(path) for path, _ in recordings), 0
+    failures, counts, n_before, n_narrow = {}, [], 0, 0
+    sizes = [file_size(path) for path, _ in recordings]
     with contextlib.ExitStack() as stack:
-        results = None
+        results, todo = None, list(range(len(recordings)))
         if arguments.out:
-            settings = settings_of(arguments, detector)
+            settings, suffixes = settings_of(arguments, detector), suffixes_of(arguments, form)
             results = stack.enter_context(open_results(arguments.out, settings, overwrite=arguments.overwrite))
-        executor = stack.enter_context(worker_threads(arguments.threads))
+            todo = [number for number in todo if not results.is_done(*recordings[number], suffixes)]
+            n_before = len(recordings) - len(todo)
         progress = stack.enter_context(Progress("detecting", "B"))
-        for path, name in recordings:
-            size = file_size(path)
-            share_done = partial(_show, progress, n_read, size, n_bytes)
-            if results and results.is_done(path, name, suffixes_of(arguments, form)):
-                n_before += 1
-            else:
-                try:
-                    recording = detect_one(arguments, detector, path, name, executor, results, share_done)
-                    if results is None:
-                        body = body_of(form, detector, name, recording)
-                        if sys.stdout.isatty():
-                            progress.close()  # or the bar would stand in the middle of a line
-                        print(("" if found else form.header) + body, end="", flush=True)
-                    found.append((recording.duration_s, len(recording.events)))
-                    n_narrow += is_narrow(detector, path)
-                except InputError as error:
-                    failures.append(InputError(f"{error}{advice(path)}"))
-            n_read += size
-            progress(n_read, n_bytes)
+        every = found_in(arguments, detector, recordings, sizes, todo, progress)
+        for number, found in stack.enter_context(contextlib.closing(every)):
+            path, name = recordings[number]
+            try:
+                if isinstance(found, InputError):
+                    raise found
+                if results:
+                    write(results, form, detector, name, found)
+                else:
+                    body = body_of(form, detector, name, found.recording)
+                    if sys.stdout.isatty():
+                        progress.close()  # or the bar would stand in the middle of a line
+                    print(("" if counts else form.header) + body, end="", flush=True)
+                counts.append((found.recording.duration_s, len(found.recording.events)))
+                n_narrow += is_narrow(detector, path)
+            except InputError as error:
+                failures[number] = InputError(f"{error}{advice(path)}")
+    failures = [failures[number] for number in sorted(failures)]
     if len(recordings) == 1 and failures:
         raise failures[0]
-    seconds, n_events = (sum(column) for column in zip((0.0, 0), *found, strict=True))
+    seconds, n_events = (sum(column) for column in zip((0.0, 0), *counts, strict=True))
     before = f"; {counted(n_before, 'recording')} done before" if n_before else ""
     events = counted(n_events, detector.label + " event")
-    print(f"{counted(len(found), 'recording')}, {clock(seconds)} of sound, {events}{before}", file=sys.stderr)
+    print(f"{counted(len(counts), 'recording')}, {clock(seconds)} of sound, {events}{before}", file=sys.stderr)
     if n_narrow:
-        print(f"warning: {n_narrow} of {counted(len(found), 'recording')} {NARROW}", file=sys.stderr)
+        print(f"warning: {n_narrow} of {counted(len(counts), 'recording')} {NARROW}", file=sys.stderr)
     if failures:
         print(*failures, sep="\n", file=sys.stderr)
         raise InputError(f"{len(failures)} of {len(recordings)} recordings cannot be used, see above")
+
+
+def found_in(arguments, detector, recordings, sizes, todo, progress):
+    """(number, `Found` or InputError) of the recordings with the numbers `todo`: here in order, on a cluster in any."""
+    n_total, n_read = sum(sizes), sum(sizes) - sum(sizes[number] for number in todo)
+    progress(n_read, n_total)
+    options = {"all_events": arguments.all_events, "plot": arguments.plot}
+    if arguments.cluster:
+        if todo:
+            from minirsed.detect.cluster import find_on_cluster
+
+            wanted = [recordings[number] for number in todo]
+            for i, found in find_on_cluster(arguments.cluster, arguments.run, detector, wanted, **options):
+                yield todo[i], found
+                n_read += sizes[todo[i]]
+                progress(n_read, n_total)
+        return
+    from minirsed.detect.finding import find
+    from minirsed.kernels.threads import worker_threads
+
+    with worker_threads(arguments.threads) as executor:
+        for number in todo:
+            options["progress"] = partial(_show, progress, n_read, sizes[number], n_total)
+            try:
+                found = find(detector, *recordings[number], executor, n_threads=arguments.threads, **options)
+            except InputError as error:
+                found = error
+            yield number, found
+            n_read += sizes[number]
+            progress(n_read, n_total)
+
+
+def write(results, form, detector, name, found):
+    """Write what was found in a recording, and its picture, into the results folder, and note that it is done."""
+    from data_tools.files import atomic_write
+    from minirsed.detect.formats import text_of
+
+    with atomic_write(results.path(name, form.suffix), "w") as file:
+        file.write(text_of(form, detector, [(name, found.recording)]))
+    suffixes = [form.suffix]
+    if found.picture is not None:
+        suffixes.append(".png")
+        with atomic_write(results.path(name, ".png")) as file:
+            file.write(found.picture)
+    results.mark(found.state, name, suffixes, len(found.recording.events))
 
 
 def is_narrow(detector, path):
@@ -268,38 +323,6 @@ def settings_of(arguments, detector):
         "all_events": arguments.all_events,
         "version": __version__,
     }
-
-
-def detect_one(arguments, detector, path, name, executor, results, progress):
-    """Detect in one recording; with a results folder also write what was found, and the picture."""
-    from data_tools.files import atomic_write
-    from data_tools.sound_blocks import file_blocks
-    from minirsed.detect.formats import FORMATS, text_of
-    from minirsed.detect.results import file_state
-    from minirsed.recordings.files import detect_recording
-
-    state, overview = file_state(path), None
-    if arguments.plot:
-        from minirsed.detect.plots import Overview, draw
-
-        overview = Overview()
-    recording = detect_recording(
-        detector,
-        file_blocks(path, progress=progress),
-        executor,
-        n_threads=arguments.threads,
-        all_events=arguments.all_events,
-        on_features=overview and overview.push,
-    )
-    if results:
-        form = FORMATS[arguments.format]
-        with atomic_write(results.path(name, form.suffix), "w") as file:
-            file.write(text_of(form, detector, [(name, recording)]))
-        if arguments.plot:
-            with atomic_write(results.path(name, ".png")) as file:
-                draw(file, detector, path, name, recording, overview)
-        results.mark(state, name, suffixes_of(arguments, form), len(recording.events))
-    return recording
 
 
 def listen(arguments, detector):

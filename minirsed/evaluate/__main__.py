@@ -28,7 +28,7 @@ def parse_arguments(argv=None):
         epilog="Files left in RUN: figures_SUBSET.json, event lists, thresholds_SUBSET.csv (scores over a grid of both "
         "thresholds), det_SUBSET.csv (misses against false alarms), pictures of these, of some clips and of "
         "the ten worst mistakes; with --robust also robust_SUBSET.json, .csv and .png; with recordings "
-        "alarms_NAME.json, .csv, .png, …",
+        "alarms_NAME.json, .csv, .png, …; card.md, brought up to date.",
     )
     add_mixture_arguments(parser)
     hours = parser.add_argument_group("hours of sound")
@@ -133,6 +133,7 @@ def main(argv=None):
         figures["alarms"] = alarms
         if not arguments.json:
             print(f"\n{hour_tables(alarms)}")
+    write_card(arguments.run)
     if arguments.json:
         print(json.dumps(figures, indent=2))
 
@@ -166,6 +167,13 @@ def sounds(arguments):
         "machine": machine,
         "progress": Progress,
     }
+
+
+def write_card(run):
+    """Bring the run's `card.md` up to date."""
+    from minirsed.card import files
+
+    files.write(run)
 
 
 def measured(results, n_jobs):

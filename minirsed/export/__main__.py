@@ -24,8 +24,8 @@ def parse_arguments(argv=None):
         "of T frames in D mel bands, as many as the model was trained with (--n-mels, usually 64), computed like "
         "minirsed.features.lfbe; B and T may vary. Outputs: probability (B,), that the clip holds an event, and "
         "frame_probabilities (B, T), that the frame does. Normalisation is part of the graph. The file's metadata "
-        "holds the class, thresholds, shortest event, smallest gap and every setting of the features. Before the file "
-        "is written, onnxruntime runs the graph beside minirsed's own model.",
+        "holds the class, thresholds, shortest event, smallest gap, every setting of the features, and the model card "
+        "of the run. Before the file is written, onnxruntime runs the graph beside minirsed's own model.",
         epilog='Needs the extra onnx: python -m pip install -e ".[onnx]".',
     )
     parser.add_argument(
@@ -43,7 +43,7 @@ def main(argv=None):
     from minirsed.run.folder import trained_detector
 
     detector = trained_detector(arguments.run)
-    content, difference = export(detector)
+    content, difference = export(detector, card_of(arguments.run))
     from data_tools.files import atomic_write
 
     with atomic_write(arguments.out) as file:
@@ -51,12 +51,23 @@ def main(argv=None):
     print(summary(arguments.out, detector, len(content), difference))
 
 
-def export(detector):
+def card_of(run):
+    """The card of a run folder, None for the file of a detector alone."""
+    if not run.is_dir() or not (run / "config.json").exists():
+        return None
+    from minirsed.card.files import card
+
+    return card(run)
+
+
+def export(detector, card=None):
     """ONNX bytes of a detector, checked.
 
     Parameters
     ----------
     detector : minirsed.detector.Detector
+    card : str, optional
+        What `minirsed.card.files.card` says of its run, for the metadata.
 
     Returns
     -------
@@ -75,7 +86,7 @@ def export(detector):
     from minirsed.export.graph import INPUT, build
     from minirsed.kernels import plain_numpy
 
-    model = build(detector)
+    model = build(detector, card)
     onnx.checker.check_model(model, full_check=True)
     content = model.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])

@@ -61,13 +61,15 @@ class Graph:
         return name
 
 
-def build(detector):
+def build(detector, card=None):
     """An `onnx.ModelProto` that computes p and p_t of a detector from unnormalised features.
 
     Parameters
     ----------
     detector : minirsed.detector.Detector
         Its parameters become float32.
+    card : str, optional
+        For the metadata.
 
     Returns
     -------
@@ -107,7 +109,7 @@ def build(detector):
     model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     model.producer_name, model.producer_version = "minirsed", __version__
     model.doc_string = f"{detector.label} or not, in a clip and in each of its frames"
-    helper.set_model_props(model, metadata(detector))
+    helper.set_model_props(model, metadata(detector) | ({"card": card} if card else {}))
     return model
 
 

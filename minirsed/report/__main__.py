@@ -3,6 +3,7 @@
 Evaluates like `minirsed.evaluate`, by the same code; `minirsed.report.page` makes the page.
 """
 
+import dataclasses
 import json
 import shlex
 import sys
@@ -72,8 +73,10 @@ def make_page(results, record, n_of_each, command, robust=None, more=None):
     """
     from data_tools.mixing import render
     from minirsed.analysis.files import figures_of
+    from minirsed.card.content import sections
+    from minirsed.card.facts import read_facts
     from minirsed.report.media import audio
-    from minirsed.report.page import choose_clips, clip_card, page
+    from minirsed.report.page import card, choose_clips, clip_card, page
 
     if results.tuned_thresholds == results.thresholds:  # a row, a point and a sentence that would say nothing new
         results.tuned_thresholds = None
@@ -89,7 +92,9 @@ def make_page(results, record, n_of_each, command, robust=None, more=None):
                 cards[kind].append(clip_card(results, row, sound))
                 n_done += 1
                 progress(n_done, n_total)
-    return page(results, figures_of(results), record, cards, command, robust, more)
+    figures = figures_of(results)
+    shown = card(sections(read_facts(results.run, {results.subset: figures})))
+    return page(results, figures, dataclasses.replace(record, card=shown), cards, command, robust, more)
 
 
 def read_run(folder, data=None):

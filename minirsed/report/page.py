@@ -15,6 +15,7 @@ import numpy as np
 from data_tools.inventory import Holding
 from minirsed import __version__
 from minirsed.analysis import breakdown, plots
+from minirsed.card import content
 from minirsed.evaluate.__main__ import rate, remarks, span
 from minirsed.report import media
 from minirsed.report.elements import Html, figure, interval, paragraph, table
@@ -39,6 +40,7 @@ class RunRecord:
     origin: dict  # the rest of config.json: versions, command, machine, started
     history: list  # rows of metrics.csv; empty without the file
     data: str  # the sounds that it is scored on; those of the run, settings.data, or others
+    card: Html | None = None  # see `card`
 
 
 def page(results, figures, record, cards, command, robust=None, more=None):
@@ -72,6 +74,7 @@ def page(results, figures, record, cards, command, robust=None, more=None):
         "Clips to look at and listen to": clips(figures, cards, results.detector.features["n_mels"]),
         "Training": training(record),
         "Configuration": configuration(results, record),
+        **({"Model card": record.card} if record.card else {}),
     }
     ids = {title: title.split()[0].lower() + f"-{number}" for number, title in enumerate(sections, 1)}
     links = Html("".join(f'<a href="#{ids[title]}">{title}</a>' for title in sections))
@@ -330,6 +333,23 @@ def configuration(results, record):
         ("versions", ", ".join(f"{name} {number}" for name, number in origin.get("versions", {}).items()) or "unknown"),
     ]
     return table("Settings", ("option", "value", "meaning"), rows, "text") + table("Origin", ("", ""), facts, "text")
+
+
+def card(sections):
+    """The run's model card, its sections as `minirsed.card.content` gives them."""
+    parts = []
+    for title, blocks in sections.items():
+        parts.append(f"<h3>{escape(title)}</h3>")
+        for block in blocks:
+            if isinstance(block, content.Points):
+                parts.append(f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in block.texts)}</ul>")
+            elif isinstance(block, content.Table):
+                parts.append(table(title, block.columns, block.rows, "text"))
+            elif isinstance(block, content.Command):
+                parts.append(f"<pre>{escape(block.text)}</pre>")
+            else:
+                parts.append(paragraph(block))
+    return Html("".join(parts))
 
 
 def footer(command):

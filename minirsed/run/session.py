@@ -303,6 +303,9 @@ class _Job:
 
     def report(self, run, dev_store, executor):
         """Run the best epoch's detector once more on the development mixtures; table, event list, pictures."""
+        from minirsed.card import files as card  # here: it also knows what stands behind this file in the map
+        from minirsed.card.sounds import write_sounds
+
         best, label = run.best_epoch, self.settings.label
         if not best:
             reason = "no development mixture has an event"
@@ -318,7 +321,9 @@ class _Job:
         self.say(score_table(label, dev.scores))
         for text in sentences(detector):
             self.say(text)
-        self.say(f"\n{run.folder}: best.npz (detector), metrics.csv, events_dev.csv, curves.png, examples.png")
+        write_sounds(run.folder, self.bank, self.settings)
+        card.write(run.folder)
+        self.say(f"\n{run.folder}: best.npz (detector), card.md, metrics.csv, events_dev.csv, curves.png, examples.png")
         return dev
 
 

@@ -1,4 +1,4 @@
-"""Work on a Dask cluster, through joblib's Dask backend: chunks of features, trainings of a sweep.
+"""Work on a Dask cluster, through joblib's Dask backend: chunks of features, trainings of a sweep, recordings.
 
 The workers send rows back and `dataset` writes them, so the folder of the store need not be shared. Several machines
 that write one file of a network file system may undo each other's rows, for clients send whole pages of 4 kB.
@@ -29,7 +29,7 @@ from minirsed.store import files as store_files
 CONNECT_S = 10  # to reach the scheduler, and again for the first worker to turn up
 GONE_S = 60  # without any worker before all is given up: a nanny restarts a dead one in seconds
 POLL_S = 1.0  # between two looks at how many there are
-_checked = set()  # fingerprints that this process, a worker, has been found equal to
+_checked = set()  # (fingerprint, code) that this process, a worker, has been found equal to
 
 
 def results_from_cluster(function, tasks, address, settings):
@@ -40,6 +40,7 @@ def results_from_cluster(function, tasks, address, settings):
     function : callable
         Importable on the workers.
     tasks : list of (number, work, bank)
+        Where there is no bank, anything else with a `fingerprint()`.
     address : str
         Of the scheduler: tcp://HOST:8786.
     settings : dict
@@ -192,7 +193,8 @@ def _check_worker(bank, settings):
     """InputError unless this worker is like the process that asked; once per process is enough."""
     from distributed import get_worker
 
-    if settings["fingerprint"] in _checked:
+    asked = settings["fingerprint"], settings["code"]
+    if asked in _checked:
         return
     worker = get_worker()
     if worker.state.nthreads != 1:
@@ -212,4 +214,4 @@ def _check_worker(bank, settings):
             raise InputError(f"worker {worker.address}: not the same {what} as here; results would differ")
     if here["fingerprint"] != settings["fingerprint"]:
         raise InputError(f"worker {worker.address}: not the same version of minirsed as here; results would differ")
-    _checked.add(settings["fingerprint"])
+    _checked.add(asked)

@@ -15,15 +15,20 @@ from matplotlib.figure import Figure
 from data_tools.audio import read_audio
 from data_tools.errors import InputError
 from data_tools.event_lists import read_event_list
+from data_tools.inventory import Holding
 from data_tools.label_tracks import read_label_track
 from data_tools.labelled_recordings import LABEL_SUFFIXES, labelled_recordings
 from data_tools.live_sound import PcmFormat, pcm_blocks, read_wav_header
 from data_tools.recipes import Recipe, read_recipes, recipes_text
+from data_tools.rights import read_manifest
 from data_tools.soundbank import SoundBank
 from minirsed.adam import Adam
 from minirsed.alarms import files as alarm_files
 from minirsed.alarms.measure import Events, Measured
 from minirsed.alarms.plots import draw_curve, draw_hours
+from minirsed.card.content import sections, title
+from minirsed.card.facts import read_facts
+from minirsed.card.markdown import markdown
 from minirsed.detector import Detector
 from minirsed.mine import clips as mine_clips
 from minirsed.mine import filing
@@ -44,6 +49,10 @@ LABELS = [
     (".jams", b'{"annotations": [{"data": [{"time": 1, "duration": 1.5, "value": "dog"}]}]}'),
     (".selections.txt", b"Selection\tBegin Time (s)\tEnd Time (s)\tAnnotation\n1\t0.5\t1.5\tdog\n"),
 ]
+ALARMS = {
+    **dict.fromkeys(("n_recordings", "n_events", "n_hits", "n_misplaced", "n_false_alarms"), 2),
+    **{"hours": 1.5, "thres0": 0.5, "thres1": 0.5, "in_words": "false alarms: 2 in 1.5 h", "notes": ["one night"]},
+}
 
 
 class Targets:
@@ -57,7 +66,8 @@ class Targets:
 
     names = (
         *("event_list", "label_track", "recipes", "split", "recordings", "events", "config", "checkpoint", "archive"),
-        *("robust", "alarms", "sound", "pipe", "labels", "negatives", "clips", "verdicts"),
+        *("robust", "alarms", "card_sounds", "card_figures", "card_alarms", "manifest", "sound", "pipe", "labels"),
+        *("negatives", "clips", "verdicts"),
     )
 
     def __init__(self, folder):
@@ -71,6 +81,9 @@ class Targets:
             (self.sounds / name).parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(self.sounds / name, np.full(8000, 0.1), 8000)
         self.whole = self._whole_checkpoint()
+        (self.folder / "card").mkdir()
+        (self.folder / "card" / "config.json").write_text(json.dumps({"settings": vars(TrainSettings())}))
+        checkpoint.read_checkpoint(self.run).detector.save(self.folder / "card" / "best.npz")
         with zipfile.ZipFile(io.BytesIO(self.whole)) as archive:
             self.members = {member.filename: archive.read(member) for member in archive.infolist()}
         header = self.members[f"{HEADER}.npy"]
@@ -96,6 +109,13 @@ class Targets:
             "archive": [*parts, b"\xff" + header[start:]],
             "robust": [json.dumps(self._robust()).encode()],
             "alarms": [json.dumps(self._alarms()).encode()],
+            "card_sounds": [json.dumps(sounds).encode() for sounds in self._card_sounds()],
+            "card_figures": [json.dumps(self._figures()).encode()],
+            "card_alarms": [json.dumps(ALARMS).encode()],
+            "manifest": [
+                "file,Licence,author,url\nevents/dog/1.wav,CC0,ä,https://x.org\n".encode(),
+                b"path;license\nevents/dog/1.wav;CC BY\n",
+            ],
             "sound": [_sound(form) for form in ("WAV", "MP3", "FLAC", "OGG", "AIFF", "AU", "CAF", "W64", "RF64")],
             "labels": [bytes([LABEL_SUFFIXES.index(suffix)]) + text for suffix, text in LABELS],
             "pipe": [_sound("WAV"), _sound("RF64"), _sound("WAVEX") + b"LIST\4\0\0\0INFO"],
@@ -200,6 +220,34 @@ class Targets:
         draw_curve(figure.subplots(), figures)
         draw_hours(figure.subplots(), figures)
 
+    def read_card_sounds(self, data):
+        """`sounds.json` of a run, as its card says it."""
+        self._read_card("sounds.json", data)
+
+    def read_card_figures(self, data):
+        """`figures_eval.json` of a run, as its card says it."""
+        self._read_card("figures_eval.json", data)
+
+    def read_card_alarms(self, data):
+        """`alarms_eval.json` of a run, as its card says it."""
+        self._read_card("alarms_eval.json", data)
+
+    def _read_card(self, name, data):
+        """Write a card, which says what it could not read; that is raised here."""
+        self._file(f"card/{name}", data)
+        try:
+            facts = read_facts(self.folder / "card")
+        finally:
+            (self.folder / "card" / name).unlink()
+        markdown(title(facts), sections(facts))
+        damaged = [note for note in facts.notes if "damaged" in note]
+        if damaged:
+            raise InputError(damaged[0])
+
+    def read_manifest(self, data):
+        """`manifest.csv` of a sound folder."""
+        read_manifest(self._file("manifest.csv", data))
+
     def read_sound(self, data):
         """A sound file, at its own rate (one of 1 Hz would become large at 44.1 kHz), in one piece and in part."""
         path = self._file("sound", data)
@@ -241,6 +289,24 @@ class Targets:
         guard = {"sound": "silence", "rate_hz": 8000, "probability": 0.1, "is_detected": False}
         about = {"label": "dog", "detector": {}, "n_clips": 3, "notes": ["none"]}
         return about | {"changes": [change], "guards": [guard]}
+
+    @staticmethod
+    def _card_sounds():
+        held = dict.fromkeys(Holding._fields, 3) | {"event_s": 2.0}
+        row = {"licence": "CC0", "n_files": 2, "authors": ["ä"], "sources": [], "n_authors": 1, "n_sources": 0}
+        rights = {"licences": [row], "texts": ["LICENSE"], "problem": None}
+        whole = {"kind": "folder", "version": None, "subsets": {"train": held, "dev": held}, "others": {"cow": 1}}
+        yield whole | {"rights": rights}
+        yield whole | {"rights": rights | {"problem": "odd"}, "subsets": {"train": None, "dev": None}}
+
+    @staticmethod
+    def _figures():
+        scored = dict.fromkeys(("n_clips", "n_ref", "n_tp", "n_fp", "n_fn"), 3)
+        scored |= {"error_rate": 0.5, "error_rate_95": [0.1, 0.9], "recall": None, "recall_95": [None, None]}
+        clip = dict.fromkeys(("n_events", "n_misses", "n_quiet", "n_false_alarms"), 1)
+        about = {"data": "/sounds", "thres0": 0.5, "thres1": 0.5, "clip_s": 30.0, "by_clip": clip}
+        groups = {"by_ebr_db": {"-6": scored, "+0": scored}, "by_scene": {"park": {}}}
+        return scored | about | groups | {"made_of": dict.fromkeys(Holding._fields, 3), "tuned": None}
 
     def _whole_checkpoint(self):
         rng = np.random.default_rng(0)

@@ -1,0 +1,329 @@
+"""What the card says: facts → sections of paragraphs, lists, tables and commands. `markdown` and the report show them.
+
+Texts are plain, whatever names of sounds are in them: who shows them escapes them.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+from data_tools.inventory import FEW, Holding
+from minirsed import __version__
+from minirsed.console.options import counted
+from minirsed.run.settings import PRESETS, complete, option_name, value_text
+
+NEAR = 0.10  # error rate by which a change may be worse and still count as about as good
+NARROW_HZ = 32000
+
+
+class Points(NamedTuple):
+    """A list."""
+
+    texts: list
+
+
+class Table(NamedTuple):
+    """Rows of text."""
+
+    columns: tuple
+    rows: list
+
+
+class Command(NamedTuple):
+    """What one types."""
+
+    text: str
+
+
+def title(facts):
+    """Heading of the card."""
+    return f"Model card: {facts.detector.label}"
+
+
+def sections(facts):
+    """The card.
+
+    Parameters
+    ----------
+    facts : minirsed.card.facts.Facts
+
+    Returns
+    -------
+    dict
+        Heading → list of str (a paragraph), `Points`, `Table` or `Command`.
+    """
+    detector = facts.detector
+    what = (
+        f"A detector of one sound, {detector.label}: it says whether the sound is there, and from when to when. "
+        f"Minirsed {__version__} wrote this card from the files of the run folder, which is called RUN below."
+    )
+    made = {
+        "What it is": [what],
+        "What it was trained on": list(training(facts)),
+        "How it was trained": [settings_line(facts)],
+        "How well it finds the sound": list(scores(facts)),
+        "False alarms": list(alarms(facts)),
+        "Thresholds": list(thresholds(facts)),
+        "Other recorders and rooms": list(changes(facts)),
+        "What it was not tried on": [Points(list(untried(facts)))],
+    }
+    return made | ({"What could not be read": [Points(facts.notes)]} if facts.notes else {})
+
+
+# ---- what it was trained on
+
+
+def training(facts):
+    """Sounds, their number, and whose they are."""
+    s, sounds = facts.settings, facts.sounds
+    fold = f", fold {s.fold} as dev" if s.fold else ""
+    if s.data == "builtin":
+        version = f" (version {sounds['version']})" if sounds else ""
+        yield f"The built-in sounds of minirsed{version}{fold}. They are computed, not recorded, and free of rights."
+    elif sounds and sounds["kind"] == "tut2017":
+        yield (
+            f"TUT Rare Sound Events 2017 in {s.data}{fold}. Its backgrounds may be used for academic research only; "
+            "each event has a licence of its own, named beside it."
+        )
+    else:
+        yield f"The sounds in {s.data}{fold}."
+    if not sounds:
+        yield "How many there were was not written down by the version that trained it."
+        return
+    rows = []
+    for subset, held in sounds["subsets"].items():
+        if held is None:
+            yield f"The mixtures of {subset} came ready-made."
+            continue
+        rows.append(
+            (subset, held["n_events"], held["n_event_recordings"], f"{held['event_s'] / 60:.1f} min")
+            + (held["n_backgrounds"], held["n_background_recordings"], f"{held['background_s'] / 3600:.2f} h")
+        )
+    columns = ("subset", f"events ({s.label})", "recordings of them", "length", "background pieces")
+    if rows:
+        yield Table((*columns, "recordings of them", "length"), rows)
+    train = sounds["subsets"]["train"]
+    not_it = [f"{counted(n, 'event')} of class {label}" for label, n in sounds["others"].items()]
+    not_it += [counted(train["n_negatives"], "negative")] if train and train.get("n_negatives") else []
+    if not_it:
+        yield f"Mixed in as sounds that are not it: {', '.join(not_it)}."
+    if s.init_from:
+        yield f"It started from the weights of {s.init_from}, and so has also learnt from that one's sounds."
+    yield from rights(sounds["rights"])
+
+
+def rights(found):
+    """Licences and authors, as far as the sound folder says."""
+    if found is None:
+        return
+    if found["problem"]:
+        yield f"Licences are not known: {found['problem']}."
+    elif not found["licences"]:
+        yield "Licences are not known: the sound folder has no manifest.csv that gives them."
+    else:
+        rows = [
+            (row["licence"] or "not given", row["n_files"], _first(row["authors"], row["n_authors"]))
+            + (_first(row["sources"], row["n_sources"]),)
+            for row in found["licences"]
+        ]
+        yield "Licences of the training sounds, by the manifest.csv of the sound folder, which names each author:"
+        yield Table(("licence", "files", "authors", "sources"), rows)
+    if found["texts"]:
+        yield f"The sound folder also has {', '.join(found['texts'])}."
+
+
+def _first(names, n):
+    return "; ".join(names) + (f"; and {n - len(names)} more" if n > len(names) else "") or "not given"
+
+
+def settings_line(facts):
+    """Settings in a line: size, epochs, and what differs from the preset that is nearest."""
+    s = facts.settings
+    networks = f"{s.members} networks of " if s.members > 1 else ""
+    new = ", each of them new," if s.mixing == "spectra" or s.redraw else ""
+    best = f"; epoch {facts.epoch['epoch']:.0f} was kept ({s.keep})" if facts.epoch else ""
+    given = {"label": s.label, "data": s.data, "fold": s.fold, "arch": s.arch}
+    differing = {}
+    for preset, values in PRESETS.items():
+        base = complete(values, given)
+        differing[preset] = [
+            f"{option_name(name)} {value_text(value)}"
+            for name, value in dataclasses.asdict(s).items()
+            if getattr(base, name) != value
+        ]
+    preset = min(differing, key=lambda name: len(differing[name]))
+    but = f" with {' '.join(differing[preset])}" if differing[preset] else ""
+    return (
+        f"{s.arch}, {networks}{s.layers} × {s.units} units, {counted(s.epochs, 'epoch')} of {s.clips} clips{new} with "
+        f"events at {', '.join(map(value_text, s.ebr_db))} dB relative to the background{best}; preset {preset}{but}."
+    )
+
+
+# ---- how good it is
+
+
+def scores(facts):
+    """Error rate and recall by EBR on the mixtures that were scored."""
+    if not facts.figures:
+        if facts.epoch and facts.epoch["dev_error_rate"] is not None:
+            f1 = facts.epoch["dev_f1"]
+            rates = f"error rate {facts.epoch['dev_error_rate']:.2f}, F1 {'undefined' if f1 is None else f'{f1:.2f}'}"
+            yield f"On {facts.settings.dev_clips} dev mixtures: {rates}. Other mixtures have not been scored:"
+        else:
+            yield "It has not been scored:"
+        yield Command("python -m minirsed.evaluate RUN")
+        return
+    yield (
+        "On mixtures of 30 s, each with one event or none, by event-to-background ratio (EBR). A hit is an onset "
+        "within 0.5 s, recall is the share of events that are hit, and the error rate (ER) is the number of misses and "
+        "false alarms divided by that of events. In brackets: 95 % intervals over mixtures."
+    )
+    for subset, figures in facts.figures.items():
+        yield f"{subset}: {drawn(facts, figures)}{_at(facts, figures)}."
+    rows = []
+    keys = dict.fromkeys(key for figures in facts.figures.values() for key in figures["by_ebr_db"])
+    for key in [None, *keys]:
+        row = ["all" if key is None else f"{'0' if key == '+0' else key} dB" if key[-1:].isdigit() else key]
+        for figures in facts.figures.values():
+            group = figures if key is None else figures["by_ebr_db"].get(key)
+            row += [_rate(group, "error_rate"), _rate(group, "recall")]
+        rows.append(tuple(row))
+    columns = [f"{name}, {subset}" for subset in facts.figures for name in ("ER", "recall")]
+    yield Table(("EBR", *columns), rows)
+
+
+def drawn(facts, figures):
+    """Of how many mixtures, of what."""
+    made_of = figures["made_of"]
+    held = {name: made_of[name] for name in Holding._fields if name in made_of} if made_of else None
+    sounds = figures.get("data", "")
+    other = f" of other sounds, {sounds}" if sounds and sounds != facts.settings.data else ""
+    return f"{figures['n_clips']} mixtures{other}" + (f", drawn from {Holding(**held)}" if held else "")
+
+
+def _at(facts, figures):
+    """With which thresholds, if the detector has others by now."""
+    own = facts.detector.thres0, facts.detector.thres1
+    then = figures["thres0"], figures["thres1"]
+    return "" if own == then else f", with the thresholds that it had then, {then[0]:g} and {then[1]:g}"
+
+
+def _rate(group, name):
+    """`0.06 (0.01 … 0.13)`."""
+    if group is None or group[name] is None:
+        return "–"
+    low, high = group[f"{name}_95"]
+    return f"{group[name]:.2f}" + ("" if None in (low, high) else f" ({low:.2f} … {high:.2f})")
+
+
+def alarms(facts):
+    """False alarms an hour on recordings; without any, what is known of clips."""
+    for name, found in facts.alarms.items():
+        of = "recordings that were given" if name == "recordings" else f"the recordings of {name}"
+        yield (
+            f"On {counted(found['n_recordings'], 'recording')}, {found['hours']:.1f} h ({of}){_at(facts, found)}: "
+            f"{found['in_words']}. Of {counted(found['n_events'], 'event')} {found['n_hits']} were hit; "
+            f"{counted(found['n_misplaced'], 'alarm')} lay in or near an event, but not at its onset."
+        )
+        yield from found["notes"]
+    if not facts.alarms:
+        yield "False alarms an hour: not measured on recordings, so how often it is wrong in an hour is not known."
+    for subset, figures in facts.figures.items():
+        clip = figures["by_clip"]
+        if clip["n_quiet"]:
+            yield (
+                f"In {clip['n_false_alarms']} of {clip['n_quiet']} {subset} mixtures without the sound, of "
+                f"{figures['clip_s']:.0f} s each, it found one. A background may occur in several of them."
+            )
+
+
+def thresholds(facts):
+    """The thresholds, and how they were chosen."""
+    detector = facts.detector
+    operating = detector.description().get("operating", {})
+    more = [f"events of at least {operating['min_event_s']:g} s"] if operating.get("min_event_s") else []
+    more += [f"joined over gaps below {operating['min_gap_s']:g} s"] if operating.get("min_gap_s") else []
+    yield (
+        f"An event needs p above {detector.thres0:.6g}, and its frames count from p_t above {detector.thres1:.4g} on"
+        f"{''.join(f'; {text}' for text in more)}."
+    )
+    chosen = operating.get("chosen")
+    if chosen:
+        weaker = "mixtures of 30 s, which are weaker evidence than recordings"
+        on = "recordings" if chosen["chosen_on"] == "recordings" else weaker
+        yield (
+            f"They were chosen for at most {chosen['alarms_per_hour']:g} false alarms an hour, on "
+            f"{chosen['hours']:.1f} h of {on} ({chosen['source']}), with "
+            f"{counted(chosen['n_false_alarms'], 'false alarm')} there and {chosen['n_misses']} of "
+            f"{chosen['n_events']} events missed."
+        )
+        return
+    yield "They are those that training gives every detector by this rule, and were chosen on no sound."
+    for figures in facts.figures.values():
+        tuned = figures["tuned"]
+        if tuned and (tuned["thres0"], tuned["thres1"]) != (detector.thres0, detector.thres1):
+            yield (
+                f"The lowest error rate on dev mixtures is at {tuned['thres0']:g} and {tuned['thres1']:g}, which are "
+                "not in use."
+            )
+            return
+
+
+def changes(facts):
+    """What another level, rate or place does to the error rate."""
+    if not facts.robust:
+        yield "Not measured:"
+        yield Command("python -m minirsed.evaluate RUN --robust")
+    for subset, robust in facts.robust.items():
+        plain, *others = robust["changes"]
+        others = [row for row in others if row["error_rate_difference"] is not None]
+        near = [row["change"] for row in others if row["error_rate_difference"] <= NEAR]
+        worse = sorted((row for row in others if row["change"] not in near), key=lambda row: -row["error_rate"])
+        yield (
+            f"The same {counted(robust['n_clips'], f'{subset} mixture')} as another recorder might have taken them; as "
+            f"they are, their error rate is {_rate(plain, 'error_rate')}."
+        )
+        points = [f"No more than {NEAR:g} worse: {', '.join(near) or 'none'}."]
+        points += [f"{row['change']}: error rate {_rate(row, 'error_rate')}." for row in worse]
+        heard = [f"{row['sound']} at {row['rate_hz'] / 1000:g} kHz" for row in robust["guards"] if row["is_detected"]]
+        noises = counted(len(robust["guards"]), "noise") + " or silence of 30 s"
+        points.append(f"Of {noises} it took {', '.join(heard) if heard else 'none'} for the sound.")
+        yield Points(points + [f"{note}." for note in robust["notes"]])
+
+
+# ---- what is missing
+
+
+def untried(facts):
+    """What the files do not speak of, and what the settings leave out; one sentence each."""
+    s, sounds = facts.settings, facts.sounds
+    if s.data == "builtin":
+        yield "Real recordings: every sound it learnt from and was scored on is computed."
+    if "eval" not in facts.figures:
+        yield "Recordings that had no part in its making: it was not scored on evaluation mixtures."
+    few = list(_few(facts))
+    if few:
+        yield f"Many recordings: {'; '.join(few)}. A score on so few says little about others."
+    if not facts.alarms:
+        yield "Hours of sound: recordings as they are, with few events or none."
+    if not facts.robust:
+        yield "Other levels, microphones, sample rates, rooms and file formats than those of its sounds, and hum."
+    if facts.detector.config.inputs == "lfbe":
+        yield f"Sound of less than {NARROW_HZ} Hz: it expects all bands, and may take empty ones for an event."
+    if sounds and not sounds["others"] and not (sounds["subsets"]["train"] or {}).get("n_negatives"):
+        yield f"Sounds that resemble {s.label}: none were mixed in as something that it is not."
+    yield f"Events fainter than {min(s.ebr_db):g} dB or louder than {max(s.ebr_db):g} dB relative to the background."
+    scenes = sorted({scene for figures in facts.figures.values() for scene in figures["by_scene"]} - {"unknown"})
+    if scenes:
+        yield f"Other places than these: {', '.join(scenes)}."
+
+
+def _few(facts):
+    """Subsets with few recordings."""
+    held = {}
+    if facts.sounds:
+        held |= {subset: found for subset, found in facts.sounds["subsets"].items() if found}
+    held |= {subset: figures["made_of"] for subset, figures in facts.figures.items() if figures["made_of"]}
+    for subset, found in held.items():
+        for what, name in (("events", "n_event_recordings"), ("backgrounds", "n_background_recordings")):
+            if found[name] < FEW:
+                yield f"{counted(found[name], 'recording')} of {what} in {subset}"

@@ -1,0 +1,139 @@
+"""A run folder → all that its files say of the detector that is in it. A number of another detector is left out."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from data_tools.errors import InputError
+from minirsed.card.sounds import is_count, is_number, read_sounds
+from minirsed.robustness import files as robust_files
+from minirsed.run.folder import read_settings, trained_detector
+from minirsed.run.metrics import best_epoch, read_metrics
+
+SUBSETS = ("dev", "eval")
+COUNTS = ("n_clips", "n_ref", "n_tp", "n_fp", "n_fn")
+ALARM_COUNTS = ("n_recordings", "n_events", "n_hits", "n_misplaced", "n_false_alarms")
+
+
+@dataclass
+class Facts:
+    """What is known of a run."""
+
+    detector: Any  # minirsed.detector.Detector
+    settings: Any  # minirsed.run.settings.TrainSettings
+    sounds: dict | None  # see `minirsed.card.sounds.sounds_of`
+    epoch: dict | None  # the row of metrics.csv of the epoch that was kept
+    figures: dict  # subset → figures_SUBSET.json
+    robust: dict  # subset → robust_SUBSET.json
+    alarms: dict  # name → alarms_NAME.json
+    notes: list = field(default_factory=list)  # what could not be read, or is of another detector
+
+
+def read_facts(folder, figures=None):
+    """Read a run folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+    figures : dict, optional
+        subset → figures that are newer than the files, as `minirsed.analysis.files.figures_of` gives them.
+
+    Returns
+    -------
+    Facts
+
+    Raises
+    ------
+    InputError
+        No run folder, or no detector in it. Other files that cannot be read are in the notes.
+    """
+    folder = Path(folder)
+    detector, settings = trained_detector(folder), read_settings(folder)
+    facts = Facts(detector, settings, None, None, {}, {}, {})
+
+    def known(read, *of_what):
+        try:
+            return read(*of_what)
+        except InputError as error:
+            facts.notes.append(str(error).replace(f"{folder}/", ""))
+            return None
+
+    facts.sounds = known(read_sounds, folder)
+    history = known(read_metrics, folder) or []
+    kept = best_epoch(history, settings.keep) if history else 0
+    facts.epoch = next((row for row in history if row["epoch"] == kept), None)
+    for subset in SUBSETS:
+        name = f"figures_{subset}.json"
+        found = (figures or {}).get(subset) or known(read_checked, folder / name, _is_figures)
+        _keep(facts, facts.figures, subset, found, name)
+        found = known(robust_files.read, folder, subset)
+        _keep(facts, facts.robust, subset, found, f"robust_{subset}.json")
+    for path in sorted(folder.glob("alarms_*.json")):
+        found = known(read_checked, path, _is_alarms)
+        _keep(facts, facts.alarms, path.stem.removeprefix("alarms_"), found, path.name)
+    return facts
+
+
+def _keep(facts, place, key, found, name):
+    """Take what was found, unless it says that it is of another detector; earlier versions did not say of which."""
+    own, of = facts.detector.fingerprint(), found and found.get("detector")
+    if isinstance(of, dict):  # of `minirsed.robustness`, with the thresholds
+        own = {"fingerprint": own, **json.loads(json.dumps(facts.detector.description()))}
+    if of not in (None, own):
+        facts.notes.append(f"{name} is of another detector than best.npz and left out")
+    elif found:
+        place[key] = found
+
+
+def read_checked(path, is_whole):
+    """The content of a JSON file; None if there is none. InputError: `is_whole` does not hold for it."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        holds = is_whole(content)
+    except FileNotFoundError:
+        return None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        holds = False
+    if not holds:
+        raise InputError(f"{path}: damaged; minirsed.evaluate writes it again")
+    return content
+
+
+def _is_figures(figures):
+    """Whether a card can say it."""
+    by_clip, groups = figures["by_clip"], figures["by_ebr_db"]
+    return (
+        all(_is_scored(row) for row in (figures, *groups.values()))
+        and is_number(figures["thres0"], figures["thres1"], figures["clip_s"])
+        and all(is_count(by_clip[name]) for name in ("n_events", "n_misses", "n_quiet", "n_false_alarms"))
+        and all(isinstance(scene, str) for scene in figures["by_scene"])
+        and isinstance(figures.get("data", ""), str)
+        and isinstance(figures.get("detector", ""), str)
+        and (figures["tuned"] is None or is_number(figures["tuned"]["thres0"], figures["tuned"]["thres1"]))
+        and (
+            figures["made_of"] is None
+            or all(is_count(figures["made_of"][name]) for name in ("n_event_recordings", "n_background_recordings"))
+        )
+    )
+
+
+def _is_scored(row):
+    """Whether a group of mixtures has its counts, and rates with intervals, None where one is undefined."""
+    return all(is_count(row[name]) for name in COUNTS) and all(
+        (row[name] is None or is_number(row[name]))
+        and len(row[f"{name}_95"]) == 2
+        and all(edge is None or is_number(edge) for edge in row[f"{name}_95"])
+        for name in ("error_rate", "recall")
+    )
+
+
+def _is_alarms(alarms):
+    return (
+        all(is_count(alarms[name]) for name in ALARM_COUNTS)
+        and is_number(alarms["hours"], alarms["thres0"], alarms["thres1"])
+        and alarms["hours"] > 0
+        and isinstance(alarms["in_words"], str)
+        and isinstance(alarms.get("detector", ""), str)
+        and all(isinstance(note, str) for note in alarms["notes"])
+    )
