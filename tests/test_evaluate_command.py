@@ -133,7 +133,8 @@ def test_what_the_figures_stand_on(tmp_path):
     other = breakdown.with_thresholds(evaluation, store, detector, 0.99, 0.5)
     figures = figures_of(results_by_hand(tmp_path, other_run="deaf", other_detector=detector, other=other))
     counts = {"n_events": 5, "n_event_recordings": 2, "n_backgrounds": 3, "n_background_recordings": 3}
-    assert figures["made_of"] == counts | {"background_s": 36.0}
+    none = {"n_negatives": 0, "n_negative_recordings": 0}
+    assert figures["made_of"] == counts | none | {"background_s": 36.0}
     low, high = figures["error_rate_95_by_recording"]
     assert low < figures["error_rate"] < high and [low, high] != figures["error_rate_95"]
     assert figures["f1_95_by_recording"][0] < figures["f1"] < figures["f1_95_by_recording"][1]

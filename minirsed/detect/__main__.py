@@ -59,17 +59,7 @@ def parse_arguments(argv=None):
         action="store_true",
         help="also draw each recording as PNG in --out: log-mel spectrogram, p_t and events",
     )
-    for names, what in (
-        (("--threshold", "--thres0"), "an event needs a probability p above P"),
-        (("--thres1",), "its frames need p_t above P"),
-    ):
-        model.add_argument(
-            *names,
-            dest=names[-1][2:],
-            metavar="P",
-            type=float,
-            help=f"{what}, 0 … 1 (default: the detector's, as trained or chosen by minirsed.evaluate)",
-        )
+    _add_thresholds(model)
     model.add_argument(
         "--all-events", action="store_true", help="any number of events also in recordings of at most 30 s"
     )
@@ -85,6 +75,20 @@ def parse_arguments(argv=None):
     if arguments.live == bool(arguments.paths):
         parser.error("give either recordings or --live")
     return arguments
+
+
+def _add_thresholds(model):
+    for names, what in (
+        (("--threshold", "--thres0"), "an event needs a probability p above P"),
+        (("--thres1",), "its frames need p_t above P"),
+    ):
+        model.add_argument(
+            *names,
+            dest=names[-1][2:],
+            metavar="P",
+            type=float,
+            help=f"{what}, 0 … 1 (default: the detector's, as trained or chosen by minirsed.evaluate)",
+        )
 
 
 def _add_live_options(live):
