@@ -20,7 +20,7 @@ calibrated probability: frames are anything but independent.
 
 import numpy as np
 
-EVIDENCE = 28.0  # nats in frames of 23 ms: a third of a second of p_t = 0.95
+EVIDENCE = 20.0  # nats in frames of 23 ms: a quarter of a second of p_t = 0.95
 MOST_A_FRAME = 10.0  # nats: at p_t = 1 − 5e−5, where float32 still tells probabilities apart
 STRONGEST = 0.73  # thres1 of this rule: b = 1, nearly
 
