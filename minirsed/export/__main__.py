@@ -92,6 +92,21 @@ def as_c(detector, arguments):
     return text.encode(), "\n".join(lines)
 
 
+def as_html(detector, arguments):
+    """The same of a page."""
+    from minirsed.export.page import figures_of_run, page_text
+    from minirsed.export.parts import card_of, parts_of
+
+    parts = parts_of(detector, arguments.run)
+    about = {"figures": figures_of_run(arguments.run), "card": card_of(arguments.run)}
+    content = page_text(detector, parts, networks=named(parts, detector), **about).encode()
+    said = [f"{arguments.out}: {len(content) / 1e6:.2f} MB, {named(parts, detector)}"]
+    said += [about["figures"]["sentence"]] if about["figures"] else []
+    return content, "\n".join(
+        [*said, "open it in a browser; from a file some allow no microphone: see the folder's README"]
+    )
+
+
 def int8_losses(detector, arguments):
     """A line: what rounding weights to int8 changes, measured on the development mixtures of the run.
 
@@ -195,7 +210,7 @@ def summary(path, detector, n_bytes, difference):
     )
 
 
-KINDS = {".onnx": as_onnx, ".c": as_c, ".h": as_c}
+KINDS = {".onnx": as_onnx, ".c": as_c, ".h": as_c, ".html": as_html}
 
 
 if __name__ == "__main__":
