@@ -17,6 +17,7 @@ import soundfile
 
 from data_tools.audio import resample
 from data_tools.event_lists import read_event_list
+from minirsed.detect.formats import FORMATS
 from minirsed.detector import Detector
 from minirsed.export import __main__ as export
 from minirsed.export.page import POLICY, packed, page_text, script_json, twin
@@ -123,6 +124,11 @@ def test_the_twin_has_the_names_of_python():
     assert len(names) > 25 and names - OWN <= defined and OWN <= names
     constants = re.findall(r"\b([A-Z_]{3,}) = ([\d.e-]+)", program)
     assert len(constants) == 14 and dict(constants)["DELAY"] == str(DELAY)
+
+
+def test_lists_have_the_columns_of_the_command(text):
+    header = re.search(r'CSV_HEADER = ("[^"]+");', text)[1]
+    assert json.loads(header) == FORMATS["csv"].header
 
 
 FIGURES = {"n_clips": 1200, "subset": "eval", "n_tp": 9, "n_ref": 10, "by_clip": {"false_alarms_per_hour": 2.345}}
@@ -256,7 +262,7 @@ def test_a_dropped_file(browser, tmp_path):
     assert browser.run("$('events').rows.length") == 0 and browser.run("$('csv').disabled")
     browser.run("$('threshold').value = 0; $('threshold').oninput()")
     assert browser.run("$('events').rows.length") > len(events)
-    browser.run("$('events').querySelector('button').click()")
+    browser.run("[...$('events').querySelectorAll('button')].pop().click()")  # the first one
     colours = "new Set(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height / 2).data).size"
     browser.wait("is_drawn && !sound.follow")
     assert browser.run(colours) > 50

@@ -14,7 +14,6 @@ import numpy as np
 
 from data_tools.errors import InputError
 from minirsed import __version__
-from minirsed.detect.formats import FORMATS
 from minirsed.export.parts import TEMPLATES, filled, rate_of
 from minirsed.features import HOP, SAMPLE_RATE, WIN
 from minirsed.listening.inputs import FORGET, RELATIVE_FLOOR
@@ -87,7 +86,6 @@ def detector_data(detector, parts):
         "n_networks": len(parts.head),
         **{name: np.asarray(getattr(parts, name), float).tolist() for name in ("mean", "std", "widths")},
         "weights": packed(np.concatenate([matrix.ravel() for matrix in [*matrices, *parts.head]])),
-        "csv_header": FORMATS["csv"].header,
     }
 
 

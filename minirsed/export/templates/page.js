@@ -4,6 +4,7 @@ const ABOUT = JSON.parse(document.getElementById("detector").textContent);
 const $ = (id) => document.getElementById(id);
 const N_MELS = ABOUT.config.n_mels, FRAMES_A_SECOND = SAMPLE_RATE / HOP;
 const PIECE_S = 10; // of a file, sent at a time
+const CSV_HEADER = "filename\tonset\toffset\tevent_label\tprobability\n"; // as minirsed.detect --format csv
 const LONGEST_S = 3600; // of the picture; older frames are forgotten, events are not
 
 // ---- the worker
@@ -222,7 +223,7 @@ function csv_text() {
   const rows = wanted().map((event) =>
     [field(sound.name), event.onset_s.toFixed(3), event.offset_s.toFixed(3), field(ABOUT.label), event.probability.toFixed(4)].join("\t"),
   );
-  return ABOUT.csv_header + rows.map((row) => `${row}\n`).join("");
+  return CSV_HEADER + rows.map((row) => `${row}\n`).join("");
 }
 
 function audacity_text() {
