@@ -197,8 +197,8 @@ def test_example_of_the_readme_finds_what_the_detector_finds(run, capsys):
         (["nowhere", "m.onnx"], "nowhere: no such file"),
         (["runs", "m.onnx"], "runs: no run folder of minirsed's (it has no best.npz)"),
         (["text", "m.onnx"], "text: no file of minirsed's, or damaged"),
-        (["runs/babycry", "runs"], "MODEL.onnx runs: is a folder; expected a file name"),
-        (["runs/babycry", "nowhere/m.onnx"], "MODEL.onnx nowhere/m.onnx: there is no folder nowhere"),
+        (["runs/babycry", "runs"], "FILE runs: is a folder; expected a file name"),
+        (["runs/babycry", "nowhere/m.onnx"], "FILE nowhere/m.onnx: there is no folder nowhere"),
     ],
 )
 def test_bad_input_is_one_line(run, arguments, message, capsys):
@@ -218,7 +218,7 @@ def failure(capsys, *arguments):
 def test_a_folder_that_may_not_be_written_is_named_before_the_work(run, capsys, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, mode: False)
     monkeypatch.setattr(export, "export", lambda detector: pytest.fail("exported"))
-    assert "MODEL.onnx runs/m.onnx: the folder runs is not writable" in failure(capsys, "runs/babycry", "runs/m.onnx")
+    assert "FILE runs/m.onnx: the folder runs is not writable" in failure(capsys, "runs/babycry", "runs/m.onnx")
 
 
 @pytest.mark.parametrize("library", ["onnx", "onnxruntime"])
