@@ -5,12 +5,12 @@
 
 The hour is made from the seed, in recordings of 30 s, each at a level of its own: noises, silence, hum, clicks, sweeps
 and tones; the built-in sounds that are easily mistaken for an event, 6 to 12 in 30 s; and built-in scenes of the eval
-subset, which hold such sounds too. All but the silence have the faint noise of a recorder behind them. The detector hears
-them as `python -m minirsed.detect --all-events` would. Alarms are counted by kind, with exact Poisson intervals (Garwood
-1936) of their rate. Exit status 1 if a detector has more than one alarm in the hour.
+subset, which hold such sounds too. All but the silence have the faint noise of a recorder behind them. The detector
+hears them as `python -m minirsed.detect --all-events` would. Alarms are counted by kind, with exact Poisson intervals
+(Garwood 1936) of their rate. Exit status 1 if a detector has more than one alarm in the hour.
 
-With --joined the hour is one recording, in which every half minute fades in and out, by 50 dB in 2 s. That asks for more,
-since noises set in.
+With --joined the hour is one recording, in which every half minute fades in and out, by 50 dB in 2 s. That asks for
+more, since noises set in.
 """
 
 import argparse
@@ -160,16 +160,16 @@ def alarms(detector, pieces, n_threads=1, *, joined=False):
         return y
 
     with worker_threads(n_threads) as executor:
-        every = [pieces] if joined else ([piece] for piece in pieces)
-        for group in every:
+        for group in [pieces] if joined else ([piece] for piece in pieces):
             first_s = ends_s[-1][0] if ends_s else 0.0
             blocks = (counted(kind, y) for kind, y in group)
             recording = detect_recording(detector, blocks, executor, n_threads=n_threads, all_events=True)
             found += [event._replace(onset_s=first_s + event.onset_s) for event in recording.events]
-    kinds = [
-        next((kind for end_s, kind in ends_s if event.onset_s + SLACK_S < end_s), ends_s[-1][1]) for event in found
-    ]
-    return [Alarm(kind, *event[::2]) for kind, event in zip(kinds, found, strict=True)], duration_s
+    every = []
+    for event in found:
+        kind = next((kind for end_s, kind in ends_s if event.onset_s + SLACK_S < end_s), ends_s[-1][1])
+        every.append(Alarm(kind, event.onset_s, event.probability))
+    return every, duration_s
 
 
 def interval(n, hours):
