@@ -344,7 +344,7 @@ def card(sections):
             if isinstance(block, content.Points):
                 parts.append(f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in block.texts)}</ul>")
             elif isinstance(block, content.Table):
-                parts.append(table(title, block.columns, block.rows, "text"))
+                parts.append(table(title, block.columns, block.rows, "words"))
             elif isinstance(block, content.Command):
                 parts.append(f"<pre>{escape(block.text)}</pre>")
             else:

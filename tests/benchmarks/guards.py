@@ -160,16 +160,16 @@ def alarms(detector, pieces, n_threads=1, *, joined=False):
         return y
 
     with worker_threads(n_threads) as executor:
-        every = [pieces] if joined else ([piece] for piece in pieces)
-        for group in every:
+        for group in [pieces] if joined else ([piece] for piece in pieces):
             first_s = ends_s[-1][0] if ends_s else 0.0
             blocks = (counted(kind, y) for kind, y in group)
             recording = detect_recording(detector, blocks, executor, n_threads=n_threads, all_events=True)
             found += [event._replace(onset_s=first_s + event.onset_s) for event in recording.events]
-    kinds = [
-        next((kind for end_s, kind in ends_s if event.onset_s + SLACK_S < end_s), ends_s[-1][1]) for event in found
-    ]
-    return [Alarm(kind, *event[::2]) for kind, event in zip(kinds, found, strict=True)], duration_s
+    every = []
+    for event in found:
+        kind = next((kind for end_s, kind in ends_s if event.onset_s + SLACK_S < end_s), ends_s[-1][1])
+        every.append(Alarm(kind, event.onset_s, event.probability))
+    return every, duration_s
 
 
 def interval(n, hours):
