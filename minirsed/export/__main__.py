@@ -29,8 +29,8 @@ def parse_arguments(argv=None):
         "An ONNX file takes lfbe (B, T, D) float32, log filter-bank energies of B clips of T frames in D mel bands, as "
         "many as the model was trained with (--n-mels, usually 64), computed like minirsed.features.lfbe; B and T may "
         "vary. It gives probability (B,), that the clip holds an event, and frame_probabilities (B, T), that the frame "
-        "does. Its metadata hold the class, thresholds, shortest event, smallest gap, every setting of the features and "
-        "the run's model card. Before it is written, onnxruntime runs it beside minirsed's own model.",
+        "does. Its metadata hold the class, thresholds, shortest event, smallest gap, every setting of the features "
+        "and the run's model card. Before it is written, onnxruntime runs it beside minirsed's own model.",
         epilog='.onnx needs the extra onnx: python -m pip install -e ".[onnx]".',
     )
     parser.add_argument(
@@ -175,14 +175,14 @@ def card_of(run):
     InputError
         It is no text.
     """
-    if not run.is_dir() or not (run / "config.json").exists():
-        return None
     from minirsed.card.files import CARD, card
 
-    try:
-        return (run / CARD).read_text(encoding="utf-8") if (run / CARD).exists() else card(run)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{run / CARD}: is no text in UTF-8") from error
+    if (run / CARD).exists():
+        try:
+            return (run / CARD).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{run / CARD}: is no text in UTF-8") from error
+    return card(run) if (run / "config.json").exists() else None
 
 
 def export(detector, card=None):
