@@ -346,7 +346,7 @@ def test_it_fits_and_can_be_read(width, scheme, browser, tmp_path):
     open_page(browser, detector, tmp_path, card="A card\n" + "with_a_long_word_" * 20)
     soundfile.write(tmp_path / "said.wav", sound(20, np.random.default_rng(1))[0], 44100)
     drop(browser, tmp_path / "said.wav")
-    assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+    assert browser.run("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     colours = browser.run("""[["body", "color"], ["body", "backgroundColor"], ["figcaption", "color"],
       ["figure", "backgroundColor"], [".hint", "color"], [".primary", "color"], [".primary", "backgroundColor"],
       ["b.event", "color"], ["b.probability", "color"]].map(
