@@ -131,7 +131,7 @@ def test_lists_have_the_columns_of_the_command(text):
     assert json.loads(header) == FORMATS["csv"].header
 
 
-FIGURES = {"n_clips": 1200, "subset": "eval", "n_tp": 9, "n_ref": 10, "by_clip": {"false_alarms_per_hour": 2.345}}
+FIGURES = {"n_clips": 1200, "subset": "eval", "n_tp": 9, "n_ref": 10, "by_clip": {"n_false_alarms": 3, "n_quiet": 600}}
 
 
 def test_the_command(tmp_path, monkeypatch, capsys):
@@ -147,7 +147,8 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     Path("run/card.md").write_text("# A <b>card</b>")
     export.main(["run", "page.html"])
     sentence = (
-        "On 1,200 eval mixtures it found 9 of 10 events in time, and gave 2.3 false alarms per hour in sound without"
+        "On 1,200 eval mixtures it found 9 of 10 events in time, and took 3 of 600 clips without any for one. False "
+        "alarms an hour have not been measured."
     )
     text = Path("page.html").read_text(encoding="utf-8")
     assert sentence in text and sentence in capsys.readouterr().out

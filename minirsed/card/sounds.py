@@ -51,7 +51,8 @@ def sounds_of(bank, settings):
         held = holding(bank, settings.label, subset)
         clips = bank.events(settings.label, subset) if held else ()
         subsets[subset] = held and held._asdict() | {"event_s": sum(clip.length_s for clip in clips)}
-    clips = other_events(bank, settings.label) if settings.other_events > 0 else []
+    has_others = settings.other_events > 0 and settings.other_classes == "yes"
+    clips = other_events(bank, settings.label) if has_others else []
     others = Counter(clip.label for clip in clips if clip.label is not None)
     rights = None
     if kind == "folder" and hasattr(source, "root"):

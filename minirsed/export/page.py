@@ -14,6 +14,7 @@ import numpy as np
 
 from data_tools.errors import InputError
 from minirsed import __version__
+from minirsed.alarms import files as alarm_files
 from minirsed.export.parts import TEMPLATES, filled, rate_of
 from minirsed.features import HOP, SAMPLE_RATE, WIN
 from minirsed.listening.inputs import FORGET, RELATIVE_FLOOR
@@ -117,18 +118,25 @@ def figures_of_run(run):
         if Path(run).is_dir() and path.exists():
             try:
                 figures = json.loads(path.read_text(encoding="utf-8"))
-                return figures | {"sentence": _sentence(figures)}
+                return figures | {"sentence": _sentence(figures) + _in_hours(run)}
             except (ValueError, KeyError, TypeError) as error:
                 raise InputError(f"{path}: damaged, or of another version: {error}") from error
     return None
 
 
 def _sentence(figures):
-    alarms = float(figures["by_clip"]["false_alarms_per_hour"])
+    clips = figures["by_clip"]
     return (
         f"On {figures['n_clips']:,} {figures['subset']} mixtures it found {figures['n_tp']} of {figures['n_ref']} "
-        f"events in time, and gave {alarms:.1f} false alarms per hour in sound without any."
+        f"events in time, and took {clips['n_false_alarms']} of {clips['n_quiet']} clips without any for one."
     )
+
+
+def _in_hours(run):
+    """What `minirsed.evaluate --recordings` found; mixtures that are drawn are no hours of sound."""
+    measured = filter(None, (alarm_files.read(run, name) for name in (alarm_files.GIVEN, "eval", "dev")))
+    found = next(measured, None)
+    return f" In recordings, {found['in_words']}." if found else " False alarms an hour have not been measured."
 
 
 def _waits(detector):
