@@ -73,8 +73,8 @@ REFUSED = [
     (report, ["/dev/zero"], "/dev/zero: no run folder of minirsed's"),
     (report, ["run", "--out", "/dev/full"], "--out /dev/full: is a device, not a file; expected a file name"),
     (export, ["/dev/zero", "m.onnx"], "/dev/zero: is a device, not a file"),
-    (export, ["run", "/dev/full"], "MODEL.onnx /dev/full: is a device, not a file; expected a file name"),
-    (export, ["run", "pipe"], "MODEL.onnx pipe: is a pipe, not a file; expected a file name"),
+    (export, ["run", "/dev/full"], "FILE /dev/full: is a device, not a file; expected a file name"),
+    (export, ["run", "pipe"], "FILE pipe: is a pipe, not a file; expected a file name"),
     (synthesize, ["--recipes", "pipe", "--out", "o"], "pipe: is a pipe, not a file"),
     (synthesize, ["--recipes", "/dev/zero", "--out", "o"], "/dev/zero: is a device, not a file"),
 ]

@@ -23,8 +23,8 @@ def parse_arguments(argv=None):
         "RUN FILE",
         description="Write the best detector of a run as one file that needs neither minirsed nor Python. Its suffix "
         "says what it is.\n\n"
-        "  .onnx   the network for onnxruntime and others, in C++, C#, Java, JavaScript, on phones\n"
-        "  .c .h   all of it, features included, in C99 for a microcontroller or any program\n"
+        "  .onnx   the network, for onnxruntime and others in C++, C#, Java, JavaScript\n"
+        "  .c .h   all of it, features too, in C99 for a microcontroller or any program\n"
         "  .html   a page that listens, to the microphone or a file, in any browser\n\n"
         "An ONNX file takes lfbe (B, T, D) float32, log filter-bank energies of B clips of T frames in D mel bands, as "
         "many as the model was trained with (--n-mels, usually 64), computed like minirsed.features.lfbe; B and T may "

@@ -110,7 +110,7 @@ def main():
         path = args.keep or Path(folder) / "recording.flac"
         truth = make(path, detector.label, args.hours, args.events, args.seed)
         print(f"{args.hours:g} hours, {len(truth)} events, {path.stat().st_size / 1e6:.0f} MB of FLAC", flush=True)
-        found, seconds, peak_mb = detect(args.run, path)
+        found, seconds, peak_mb = detect(args.run.resolve(), path)  # it runs in another folder
         print(f"{seconds:.0f} s, {args.hours * 3600 / seconds:.0f} times real time; peak memory {peak_mb:.0f} MB")
         estimated = [(event["onset_s"], event["offset_s"]) for event in found["events"]]
         scores = score({"": truth}, {"": estimated})
