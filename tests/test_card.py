@@ -158,13 +158,14 @@ def test_hours_thresholds_and_changes(run):
 def test_thresholds_that_were_chosen(run, monkeypatch):
     """As a detector describes them that was given some for a promise."""
     chosen = {"alarms_per_hour": 0.5, "chosen_on": "mixtures", "source": "the subset dev", "hours": 1.6}
-    chosen |= {"n_false_alarms": 1, "n_misses": 2, "n_events": 9}
+    chosen |= {"n_false_alarms": 1, "n_misses": 2, "n_events": 9, "expected_per_hour": 1.25}
     operating = {"min_event_s": 0.2, "min_gap_s": 0.5, "chosen": chosen}
     describe = Detector.description
     monkeypatch.setattr(Detector, "description", lambda self: describe(self) | {"operating": operating})
     found = " ".join(sections(read_facts(run))["Thresholds"])
     assert "events of at least 0.2 s; joined over gaps below 0.5 s" in found and "weaker evidence" in found
     assert "at most 0.5 false alarms an hour, on 1.6 h" in found and "2 of 9 events missed" in found
+    assert "1.2 an hour are to be expected" in found
     assert "chosen on no sound" not in found
 
 

@@ -192,10 +192,17 @@ def bursts(rng, n):
 
 
 @needs_compiler
-@pytest.mark.parametrize("kind", ["uni", "bi", "bi-relative"])
-def test_events_are_those_of_the_finders(kind, tmp_path):
-    """Both rules; that of the paper with a context that ends with the candidate, and with one around it."""
+@pytest.mark.parametrize(
+    ("kind", "thres0"), [("uni", 0), ("bi", 0), ("bi-relative", 0), ("multires-relative", 1 - 2**-40)]
+)
+def test_events_are_those_of_the_finders(kind, thres0, tmp_path):
+    """Both rules; that of the paper with a context that ends with the candidate, and with one around it.
+
+    Also with a threshold for a promise, which is 1 in float32.
+    """
     detector = detector_of(kind)
+    if thres0:
+        detector.thres0, detector.thres1 = thres0, 0.73
     write(detector, tmp_path)
     (tmp_path / "harness.c").write_text(HARNESS)
     subprocess.run([COMPILER, "-O1", "harness.c", "-lm", "-o", "harness"], cwd=tmp_path, check=True, timeout=300)

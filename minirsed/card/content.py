@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from data_tools.inventory import FEW, Holding
 from minirsed import __version__
-from minirsed.console.options import counted
+from minirsed.console.options import counted, probability_text
 from minirsed.run.settings import PRESETS, complete, option_name, value_text
 
 NEAR = 0.10  # error rate by which a change may be worse and still count as about as good
@@ -243,8 +243,8 @@ def thresholds(facts):
     more = [f"events of at least {operating['min_event_s']:g} s"] if operating.get("min_event_s") else []
     more += [f"joined over gaps below {operating['min_gap_s']:g} s"] if operating.get("min_gap_s") else []
     yield (
-        f"An event needs p above {detector.thres0:.6g}, and its frames count from p_t above {detector.thres1:.4g} on"
-        f"{''.join(f'; {text}' for text in more)}."
+        f"An event needs p above {probability_text(detector.thres0)}, and its frames count from p_t above "
+        f"{detector.thres1:.4g} on{''.join(f'; {text}' for text in more)}."
     )
     chosen = operating.get("chosen")
     if chosen:
@@ -254,7 +254,8 @@ def thresholds(facts):
             f"They were chosen for at most {chosen['alarms_per_hour']:g} false alarms an hour, on "
             f"{chosen['hours']:.1f} h of {on} ({chosen['source']}), with "
             f"{counted(chosen['n_false_alarms'], 'false alarm')} there and {chosen['n_misses']} of "
-            f"{chosen['n_events']} events missed."
+            f"{chosen['n_events']} events missed. In as many other hours of the same kind "
+            f"{chosen['expected_per_hour']:.2g} an hour are to be expected."
         )
         return
     yield "They are those that training gives every detector by this rule, and were chosen on no sound."

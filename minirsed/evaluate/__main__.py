@@ -110,6 +110,8 @@ def main(argv=None):
     require_positive(arguments, "clips", "threads", "jobs")
     if arguments.recordings and arguments.compare:
         raise InputError("--compare: is for mixtures, not for --recordings")
+    if arguments.recordings and (arguments.robust or arguments.clips):
+        raise InputError(f"{'--robust' if arguments.robust else '--clips'}: is for mixtures, not for --recordings")
     if arguments.alarms_per_hour is not None:
         promised(arguments)
     if arguments.recordings:

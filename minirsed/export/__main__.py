@@ -99,11 +99,13 @@ def as_html(detector, arguments):
     from minirsed.export.parts import parts_of
 
     parts = parts_of(detector, arguments.run)
-    about = {"figures": figures_of_run(arguments.run), "card": card_of(arguments.run) or ""}
+    about = {"figures": figures_of_run(arguments.run, detector), "card": card_of(arguments.run) or ""}
+    if note := unshaped(detector):
+        about["card"] = f"{note}\n\n{about['card']}"
     content = page_text(detector, parts, networks=named(parts, detector), **about).encode()
     said = [f"{arguments.out}: {len(content) / 1e6:.2f} MB, {named(parts, detector)}"]
     said += [about["figures"]["sentence"]] if about["figures"] else []
-    said += [unshaped(detector)] if unshaped(detector) else []
+    said += [note] if note else []
     return content, "\n".join(
         [*said, "open it in a browser; from a file some allow no microphone: see the folder's README"]
     )

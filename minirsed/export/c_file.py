@@ -85,7 +85,7 @@ def _settings(detector, parts):
     """Numbers of the settings of the file, by the name of their place in the template."""
     config, (n_dirs, _) = parts.config, n_directions(parts.config)
     return {
-        **{"THRES0": number(detector.thres0), "THRES1": number(detector.thres1)},
+        **{"THRES0": repr(float(detector.thres0)), "THRES1": number(detector.thres1)},
         **{"SAMPLE_RATE": SAMPLE_RATE, "WIN": WIN, "HOP": HOP, "N_FFT": len(parts.cosine)},
         **{"N_BANDS": config.n_inputs, "N_MELS": detector.features["n_mels"], "N_BANK": sum(map(len, parts.bank))},
         **{"POWER_FLOOR": number(INPUTS[config.inputs].power_floor), "HIGHEST_PEAK": number(HIGHEST_PEAK)},

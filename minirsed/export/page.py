@@ -105,7 +105,7 @@ def script_json(data):
     return text
 
 
-def figures_of_run(run):
+def figures_of_run(run, detector):
     """What an evaluation of a run folder found, `figures_eval.json` or else `figures_dev.json`; None without one.
 
     Raises
@@ -118,7 +118,7 @@ def figures_of_run(run):
         if Path(run).is_dir() and path.exists():
             try:
                 figures = json.loads(path.read_text(encoding="utf-8"))
-                return figures | {"sentence": _sentence(figures) + _in_hours(run)}
+                return figures | {"sentence": _sentence(figures) + _in_hours(run, detector)}
             except (ValueError, KeyError, TypeError) as error:
                 raise InputError(f"{path}: damaged, or of another version: {error}") from error
     return None
@@ -132,10 +132,14 @@ def _sentence(figures):
     )
 
 
-def _in_hours(run):
+def _in_hours(run, detector):
     """What `minirsed.evaluate --recordings` found; mixtures that are drawn are no hours of sound."""
     measured = filter(None, (alarm_files.read(run, name) for name in (alarm_files.GIVEN, "eval", "dev")))
-    found = next(measured, None)
+    own = {
+        **{"detector": detector.fingerprint(), "thres0": detector.thres0, "thres1": detector.thres1},
+        **{"min_event_s": detector.operating.min_event_s, "min_gap_s": detector.operating.min_gap_s},
+    }  # figures of another detector, or with other thresholds, are not its own
+    found = next((figures for figures in measured if all(figures[name] == value for name, value in own.items())), None)
     return f" In recordings, {found['in_words']}." if found else " False alarms an hour have not been measured."
 
 

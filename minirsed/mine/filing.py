@@ -140,10 +140,9 @@ def _write_rows(bank, wanted):
         margin_s = 0.0 if verdict == "event" else MARGIN_S
         onset_s = max(0.0, clip.onset_s - margin_s)
         parts[kind][key] = (f"{onset_s:.3f}", f"{_offset_s(bank.root / name, clip.offset_s + margin_s):.3f}")
-        recording, subset, is_inside = _place(bank, clip)
+        recording, subset, _ = _place(bank, clip)
         recordings[name] = (recording,)
-        if subset is None or (subset == "train" and not is_inside):
-            splits[name] = ("train",)
+        splits[name] = (subset or "train",)  # also where its recording is in the folder: one more file may move that
     for kind, rows in parts.items():
         add_rows(bank.root / kind / f"{kind}.csv", ("file", "onset_s", "offset_s"), rows)
     add_rows(bank.root / "split.csv", ("file", "subset"), splits)

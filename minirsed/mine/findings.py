@@ -12,6 +12,7 @@ import numpy as np
 
 from data_tools.sound_blocks import file_blocks
 from minirsed.features import seconds_to_frame
+from minirsed.listening.operating import AS_FOUND
 from minirsed.listening.segments import logit
 from minirsed.recordings.files import Event, detect_recording, event_finder, to_event
 
@@ -85,7 +86,7 @@ class Mine:
 
 def near_events(detector, recording):
     """Candidates of a recording that are no events but nearly so: list of Event, apart from its events."""
-    eager = dataclasses.replace(detector, thres0=LOWEST * detector.thres0)
+    eager = dataclasses.replace(detector, thres0=LOWEST * detector.thres0, operating=AS_FOUND)
     if recording.probability is not None:  # a clip, which has one candidate
         found = eager.decode(recording.probability, recording.frame_probabilities)
         candidates = [] if found.onset_s is None else [Event(found.onset_s, found.offset_s, found.probability)]

@@ -41,10 +41,15 @@ class Recording(NamedTuple):
     frame_probabilities: np.ndarray  # (T,) float32
 
 
+def is_for_any_length(detector):
+    """False for a detector whose rule is for clips of 30 s alone (`minirsed.rivals`)."""
+    return detector.config.arch in ARCHITECTURES and detector.config.head == "attention"
+
+
 def require_any_length(detector, name="detector"):
     """Refuse, by `InputError`, a detector whose rule is for clips of 30 s alone (`minirsed.rivals`)."""
     config = detector.config
-    if config.arch not in ARCHITECTURES or config.head != "attention":
+    if not is_for_any_length(detector):
         raise InputError(
             f"{name}: one of --arch {config.arch} --head {config.head} is for clips of 30 s alone, scored by "
             "minirsed.evaluate; other sound needs recurrent layers and --head attention"

@@ -375,14 +375,14 @@ static float mr_head_logit(int32_t network, const float *h)
 
 /* ---- events: minirsed/recordings/event_finder.py */
 
-static void mr_tell(int64_t onset_frame, int64_t offset_frame, float p, const minirsed_listener *listener)
+static void mr_tell(int64_t onset_frame, int64_t offset_frame, double p, const minirsed_listener *listener)
 {
     if (p > MINIRSED_THRES0 && listener->on_event) { /* an onset lies halfway between the middles of two frames */
         minirsed_event event;
         const double half = 0.5 * (MR_WIN - MR_HOP);
         event.onset_s = ((double)onset_frame * MR_HOP + half) / MINIRSED_SAMPLE_RATE;
         event.offset_s = ((double)offset_frame * MR_HOP + half) / MINIRSED_SAMPLE_RATE;
-        event.probability = p;
+        event.probability = (float)p; /* may round to 1 where p is above a threshold close to 1 */
         listener->on_event(listener->user, &event);
     }
 }
@@ -393,7 +393,7 @@ static void mr_tell(int64_t onset_frame, int64_t offset_frame, float p, const mi
 
 static void mr_segment_ends(minirsed *d, const minirsed_listener *listener)
 {
-    mr_tell(d->start, d->end, (float)(1.0 - exp(-d->peak * @@LN2@@ / MR_EVIDENCE)), listener);
+    mr_tell(d->start, d->end, 1.0 - exp(-d->peak * @@LN2@@ / MR_EVIDENCE), listener);
     d->total = d->peak = 0.0;
     d->start = d->end = d->n_settled;
 }
@@ -439,7 +439,7 @@ static int64_t mr_next(const minirsed *d, int64_t frame, int is_active)
 }
 
 /* p of the 30 s before `end`, without the active frames outside of [first, last): sum p_t e_t / sum p_t as a logit. */
-static float mr_probability(const minirsed *d, int64_t first, int64_t last, int64_t end)
+static double mr_probability(const minirsed *d, int64_t first, int64_t last, int64_t end)
 {
     const int64_t begin = end - MR_CONTEXT > d->history_of ? end - MR_CONTEXT : d->history_of;
     double most = -HUGE_VAL, above = 0.0, below = 0.0;
@@ -460,7 +460,7 @@ static float mr_probability(const minirsed *d, int64_t first, int64_t last, int6
             }
         }
     }
-    return (float)(1.0 / (1.0 + exp(-above / below)));
+    return 1.0 / (1.0 + exp(-above / below));
 }
 
 /* Candidates that have become certain. `start` is where the first undecided one may begin, `end` what is decided. */

@@ -186,7 +186,8 @@ function say() {
   $("clock").textContent = running ? clock(heard_s) + (duration_s ? ` of ${clock(duration_s)}` : "") + share : "";
 }
 
-const wanted = () => sound.events.filter((event) => event.probability > Number($("threshold").value));
+let least = ABOUT.thres0;  // the detector's own, exactly, until the slider is moved
+const wanted = () => sound.events.filter((event) => event.probability > least);
 
 function at(event) {
   return sound.live ? new Date(sound.began.getTime() + 1000 * event.onset_s).toLocaleTimeString() : clock(event.onset_s);
@@ -194,7 +195,7 @@ function at(event) {
 
 function list() {
   const events = wanted();
-  $("threshold-shown").textContent = Number($("threshold").value).toFixed(2);
+  $("threshold-shown").textContent = least < 0.995 ? least.toFixed(2) : `1 − ${(1 - least).toExponential(0)}`;
   const n_less = sound.events.length - events.length, less = n_less ? `; ${n_less} less certain` : "";
   $("counted").textContent = `${events.length || "No"} ${events.length === 1 ? "event" : "events"}${less}.`;
   $("csv").disabled = $("audacity").disabled = !events.length;
@@ -367,7 +368,7 @@ $("threshold").value = ABOUT.thres0;
 $("listen").onclick = listen;
 $("stop").onclick = () => { end(); say(); };
 $("file").onchange = (event) => event.target.files.length && open_file(event.target.files[0]);
-$("threshold").oninput = () => { list(); draw_soon(); };
+$("threshold").oninput = () => { least = Number($("threshold").value); list(); draw_soon(); };
 $("view").oninput = (event) => look(Number(event.target.value));
 $("csv").onclick = () => download(csv_text(), ".csv");
 $("audacity").onclick = () => download(audacity_text(), ".txt");
