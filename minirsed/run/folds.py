@@ -7,9 +7,9 @@ Data flow: settings → `session` trains K ordinary runs → **folds** → folds
     OUT/folds.json         the same, with intervals
 
 The counts of all folds' development mixtures are put together, as if one detector had been tried on every recording.
-What is scored is the way of training; the detector to use is one that is trained on everything. Each run keeps the
-epoch that is best on its own fold, and that choice flatters. So the score of the last epoch, which nothing chose,
-stands beside it.
+What is scored is the way of training; the detector to use is one that is trained on everything. With
+`keep` best each run keeps the epoch that is best on its own fold, and that choice flatters. So the score of the last
+epoch, which nothing chose, stands beside it.
 """
 
 import csv
@@ -185,7 +185,8 @@ def table(found):
         over = {"mixtures": every[f"{figure}_95"], "recordings": every[f"{figure}_95_by_recording"]}
         spans = ", ".join(f"{_rate(low)} … {_rate(high)} over {what}" for what, (low, high) in over.items())
         lines.append(f"{name} of all folds, 95 %: {spans}")
-    lines.append("each run's epoch was chosen on its own fold, which flatters; nothing chose the last one")
+    if any(fold["error_rate"] != fold["last_error_rate"] for fold in found["folds"]):
+        lines.append("each run's epoch was chosen on its own fold, which flatters; nothing chose the last one")
     return "\n".join(lines)
 
 
