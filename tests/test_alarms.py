@@ -523,6 +523,8 @@ def test_a_promise_on_the_command_line(run, nights, capsys, monkeypatch):
     assert chosen["untuned"]["n_false_alarms"] == 1
     assert not {"date", "time", "started"} & chosen.keys() and str(nights) not in json.dumps(chosen)
     assert files.read(run, files.GIVEN)["chosen"] == chosen
+    assert any("so this flatters" in note for note in files.read(run, files.GIVEN)["notes"])
+    assert "so this flatters" in " ".join(printed.split())
     detect.main([str(run), str(nights / "a.wav"), "--format", "json"])
     found = json.loads(capsys.readouterr().out)
     assert len(found["events"]) == 2 and found["thres0"] == after.thres0

@@ -111,6 +111,8 @@ def _notes(figures):
                 f"{worst['n_false_alarms']} of {n_false} false alarms are in {where.format(**worst)}: the interval, "
                 "for alarms that come one by one, is too narrow"
             )
+    if chosen and (chosen["n_recordings"], chosen["hours"]) == (figures["n_recordings"], figures["hours"]):
+        yield "the thresholds were chosen on recordings as many and as long, most likely these, so this flatters"
     if chosen and chosen["alarms_per_hour"] < figures["upper_95"]:
         needed = upper(0, 1.0) / chosen["alarms_per_hour"]
         yield (
