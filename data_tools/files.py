@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import hashlib
+import json
 import math
 import os
 import re
@@ -292,3 +293,31 @@ def exclusive(lock, doing):
                 if error.errno not in UNSUPPORTED | {errno.ENOLCK}:
                     raise  # those mean a network file system without locks, treated like Windows
         yield
+
+
+def read_json(path, is_whole, advice):
+    """The content of a JSON file; None if there is none.
+
+    Parameters
+    ----------
+    path : Path
+    is_whole : callable
+        Whether the content can be used; it may fail on what cannot.
+    advice : str
+        What writes the file again.
+
+    Raises
+    ------
+    InputError
+        The file is damaged.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        holds = is_whole(content)
+    except FileNotFoundError:
+        return None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        holds = False
+    if not holds:
+        raise InputError(f"{path}: damaged; {advice}")
+    return content

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_tools.errors import InputError
-from data_tools.files import atomic_write
+from data_tools.files import atomic_write, read_json
 from minirsed.alarms import plots
 from minirsed.alarms.counting import HIT, MISPLACED, by_hour, by_recording, curve, judge
 from minirsed.alarms.poisson import in_words, interval, upper
@@ -181,16 +180,7 @@ def read(folder, name):
         The file is damaged.
     """
     path = Path(folder) / f"alarms_{name}.json"
-    try:
-        figures = json.loads(path.read_text(encoding="utf-8"))
-        is_whole = _is_whole(figures)
-    except FileNotFoundError:
-        return None
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        is_whole = False
-    if not is_whole:
-        raise InputError(f"{path}: damaged; minirsed.evaluate --recordings writes it again")
-    return figures
+    return read_json(path, _is_whole, "minirsed.evaluate --recordings writes it again")
 
 
 def _is_whole(figures):

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.errors import InputError
+from data_tools.files import read_json
 from minirsed.card.sounds import is_count, is_number, read_sounds
 from minirsed.robustness import files as robust_files
 from minirsed.run.folder import read_settings, trained_detector
 from minirsed.run.metrics import best_epoch, read_metrics
 
 SUBSETS = ("dev", "eval")
+AGAIN = "minirsed.evaluate writes it again"
 COUNTS = ("n_clips", "n_ref", "n_tp", "n_fp", "n_fn")
 ALARM_COUNTS = ("n_recordings", "n_events", "n_hits", "n_misplaced", "n_false_alarms")
 
@@ -65,12 +67,12 @@ def read_facts(folder, figures=None):
     facts.epoch = next((row for row in history if row["epoch"] == kept), None)
     for subset in SUBSETS:
         name = f"figures_{subset}.json"
-        found = (figures or {}).get(subset) or known(read_checked, folder / name, _is_figures)
+        found = (figures or {}).get(subset) or known(read_json, folder / name, _is_figures, AGAIN)
         _keep(facts, facts.figures, subset, found, name)
         found = known(robust_files.read, folder, subset)
         _keep(facts, facts.robust, subset, found, f"robust_{subset}.json")
     for path in sorted(folder.glob("alarms_*.json")):
-        found = known(read_checked, path, _is_alarms)
+        found = known(read_json, path, _is_alarms, AGAIN)
         _keep(facts, facts.alarms, path.stem.removeprefix("alarms_"), found, path.name)
     return facts
 
@@ -84,20 +86,6 @@ def _keep(facts, place, key, found, name):
         facts.notes.append(f"{name} is of another detector than best.npz and left out")
     elif found:
         place[key] = found
-
-
-def read_checked(path, is_whole):
-    """The content of a JSON file; None if there is none. InputError: `is_whole` does not hold for it."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        holds = is_whole(content)
-    except FileNotFoundError:
-        return None
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        holds = False
-    if not holds:
-        raise InputError(f"{path}: damaged; minirsed.evaluate writes it again")
-    return content
 
 
 def _is_figures(figures):

@@ -7,8 +7,7 @@ from pathlib import Path
 from data_tools.banks.builtin import BuiltinBank
 from data_tools.banks.tut2017 import Tut2017Bank
 from data_tools.builtin.keys import VERSION
-from data_tools.errors import InputError
-from data_tools.files import atomic_write
+from data_tools.files import atomic_write, read_json
 from data_tools.inventory import holding
 from data_tools.rights import rights_of
 from minirsed.outside.spectra import other_events
@@ -80,17 +79,7 @@ def read_sounds(folder):
     InputError
         The file is damaged.
     """
-    path = Path(folder) / SOUNDS
-    try:
-        sounds = json.loads(path.read_text(encoding="utf-8"))
-        is_whole = _is_whole(sounds)
-    except FileNotFoundError:
-        return None
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        is_whole = False
-    if not is_whole:
-        raise InputError(f"{path}: damaged; minirsed.train --resume writes it again")
-    return sounds
+    return read_json(Path(folder) / SOUNDS, _is_whole, "minirsed.train --resume writes it again")
 
 
 def _is_whole(sounds):

@@ -21,7 +21,6 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 from scipy.signal import chirp
-from scipy.stats import chi2
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # runs from a checkout, installed or not
 
@@ -29,6 +28,7 @@ from data_tools.audio import SAMPLE_RATE, rms  # noqa: E402
 from data_tools.banks.builtin import BuiltinBank  # noqa: E402
 from data_tools.builtin.parts import add_at, loudest_rms  # noqa: E402
 from data_tools.builtin.scenes import SCENES  # noqa: E402
+from minirsed.alarms import poisson  # noqa: E402
 from minirsed.detect.formats import clock  # noqa: E402
 from minirsed.detector import Detector  # noqa: E402
 from minirsed.kernels.threads import worker_threads  # noqa: E402
@@ -174,9 +174,7 @@ def alarms(detector, pieces, n_threads=1, *, joined=False):
 
 def interval(n, hours):
     """Exact 95 % interval of a rate of which n were counted (Garwood 1936), an hour; with none, the one-sided bound."""
-    if n == 0:
-        return 0.0, float(chi2.ppf(0.95, 2)) / 2 / hours
-    return float(chi2.ppf(0.025, 2 * n)) / 2 / hours, float(chi2.ppf(0.975, 2 * n + 2)) / 2 / hours
+    return poisson.interval(n, hours) if n else (0.0, poisson.upper(0, hours))
 
 
 def table(found, duration_s):
