@@ -29,6 +29,7 @@ from minirsed.alarms.counting import (
 )
 from minirsed.alarms.measure import Events, Measured, measure, measure_mixtures, short_names
 from minirsed.alarms.poisson import in_words, interval, upper
+from minirsed.card import files as card_files
 from minirsed.console.options import probability_text
 from minirsed.detect import __main__ as detect
 from minirsed.detector import Detector
@@ -530,6 +531,19 @@ def test_a_promise_on_the_command_line(run, nights, capsys, monkeypatch):
     assert len(found["events"]) == 2 and found["thres0"] == after.thres0
     detect.main([str(run), str(nights / "a.wav"), "--format", "json", "--threshold", "0.5"])
     assert len(json.loads(capsys.readouterr().out)["events"]) == 3
+
+
+def test_python_leaves_the_card_as_the_command_does(run, nights, monkeypatch):
+    """After a promise, and after a measurement; a detector alone has none, and is measured all the same."""
+    monkeypatch.setattr(keeping, "FEW", 4)
+    keep_promise(run, 40.0, recordings=nights)
+    assert "for at most 40 false alarms an hour" in (run / "card.md").read_text()
+    measure_run(run, recordings=nights)
+    assert "On 2 recordings, 0.0 h" in (run / "card.md").read_text()
+    assert (run / "card.md").read_text() == card_files.card(run)
+    (run / "config.json").unlink()
+    (run / "card.md").unlink()
+    assert measure_run(run, recordings=nights)["n_events"] == 4 and not (run / "card.md").exists()
 
 
 @pytest.mark.parametrize(
