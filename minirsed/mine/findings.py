@@ -1,7 +1,9 @@
 """Recordings → what a detector was surest of, and what it nearly took for an event.
 
-Data flow: data_tools.sound_blocks, detector → **findings** → clips, page. An alarm is what `minirsed.detect` reports. A
-near one is any other candidate of the same rule: it has a p that is just too low, or is too short.
+Data flow: data_tools.sound_blocks, detector → **findings** → clips, page. An alarm is what `minirsed.detect` reports.
+If it was joined of several over gaps, each piece is found by itself, since the gaps are no event, and what is true of
+one piece may not be true of another. A near one is any other candidate of the same rule: its p is just too low, or it
+is too short.
 """
 
 import dataclasses
@@ -32,6 +34,7 @@ class Finding(NamedTuple):
     end_s: float
     first_frame: int  # of `probabilities`
     probabilities: np.ndarray  # p_t of the clip, float32
+    alarm: Event | None = None  # that it is a piece of
 
 
 class Mine:
@@ -47,15 +50,15 @@ class Mine:
     ----------
     kept : dict of str to list of Finding
         By kind, the highest p first.
-    n_found : int
-        Alarms in all.
+    n_found, n_pieces : int
+        Alarms in all, and the pieces that they were joined of.
     seconds : float
         Of sound in all.
     """
 
     def __init__(self, detector, n_alarms, n_near):
         self.detector, self.limits = detector, {"alarm": n_alarms, "near": n_near}
-        self.kept, self.n_found, self.seconds = {kind: [] for kind in KINDS}, 0, 0.0
+        self.kept, self.n_found, self.n_pieces, self.seconds = {kind: [] for kind in KINDS}, 0, 0, 0.0
 
     def dig(self, path, name, executor, *, n_threads, progress=None):
         """Look into one recording. InputError: it cannot be used.
@@ -70,10 +73,15 @@ class Mine:
             As in `data_tools.sound_blocks.file_blocks`.
         """
         blocks = file_blocks(path, progress=progress)
-        recording = detect_recording(self.detector, blocks, executor, n_threads=n_threads)
-        self.n_found += len(recording.events)
+        apart = dataclasses.replace(self.detector, operating=AS_FOUND)
+        recording = detect_recording(apart, blocks, executor, n_threads=n_threads)
+        pieces, alarms = recording.events, self.detector.operating.joiner().push(recording.events)
+        pieces = [piece for piece in pieces if any(overlap(piece, alarm) for alarm in alarms)]
+        recording = recording._replace(events=alarms)
+        self.n_found += len(alarms)
+        self.n_pieces += len(pieces)
         self.seconds += recording.duration_s
-        for kind, events in (("alarm", recording.events), ("near", near_events(self.detector, recording))):
+        for kind, events in (("alarm", pieces), ("near", near_events(self.detector, recording))):
             best = sorted(events, key=lambda event: (-event.probability, event.onset_s))[: self.limits[kind]]
             kept = self.kept[kind] + [finding(kind, path, name, event, recording) for event in best]
             kept.sort(key=lambda each: (-each.event.probability, each.name, each.event.onset_s))
@@ -108,4 +116,5 @@ def finding(kind, path, name, event, recording):
     n_frames = len(recording.frame_probabilities)
     first, last = np.clip(seconds_to_frame(np.array([start_s, end_s])), 0, n_frames - 1).astype(int)
     probabilities = recording.frame_probabilities[first : last + 1].copy()  # or all of the recording would stay
-    return Finding(kind, path, name, event, start_s, end_s, int(first), probabilities)
+    alarm = next((alarm for alarm in recording.events if overlap(event, alarm) and alarm[:2] != event[:2]), None)
+    return Finding(kind, path, name, event, start_s, end_s, int(first), probabilities, alarm)

@@ -103,12 +103,14 @@ def card(number, clip, y, sr, finding, detector):
     y = resample(y, sr, SAMPLE_RATE)
     place = f"{finding.name}, {clock(finding.event.onset_s)}"
     heading = f"{number}. p = {finding.event.probability:.3f}, {finding.event.offset_s - finding.event.onset_s:.1f} s"
+    alarm = finding.alarm and f"piece of {media.span(*finding.alarm[:2])}, joined over gaps"
+    piece = f"<dt>alarm</dt><dd>{escape(alarm)}</dd>" if alarm else ""
     buttons = "".join(f'<button type="button" value="{value}">{text}</button>' for value, text in BUTTONS)
     return Html(
         f'<article data-clip="{escape(clip.clip)}" tabindex="-1" aria-label="{escape(heading)}">'
         f"<h4>{escape(heading)}</h4>{picture(f'clip{number}', y, finding, detector)}"
         f'<audio controls preload="metadata" src="{media.audio(y)}" aria-label="Sound of {escape(place)}"></audio>'
-        f"<dl><dt>recording</dt><dd>{escape(place)}</dd><dt>clip</dt><dd>{escape(clip.clip)}</dd></dl>"
+        f"<dl><dt>recording</dt><dd>{escape(place)}</dd><dt>clip</dt><dd>{escape(clip.clip)}</dd>{piece}</dl>"
         f'<div class="verdicts" role="group" aria-label="Verdict">{buttons}</div></article>'
     )
 
