@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from data_tools.inventory import FEW, Holding
 from minirsed import __version__
-from minirsed.alarms.choice import THRES1, operation
+from minirsed.alarms.choice import THRES1, operation, too_sure
 from minirsed.console.options import counted, probability_text
 from minirsed.listening.operating import NAMES
 from minirsed.run.settings import PRESETS, complete, option_name, value_text
@@ -269,6 +269,8 @@ def thresholds(facts):
             f"{chosen['n_events']} events missed. In as many other hours of the same kind "
             f"{chosen['expected_per_hour']:.2g} an hour are to be expected."
         )
+        if chosen.get("at_one"):
+            yield f"{too_sure(chosen)[0].upper()}{too_sure(chosen)[1:]}. So it cannot keep that promise."
         return
     yield "They are those that training gives every detector by this rule, and were chosen on no sound."
     for figures in facts.figures.values():

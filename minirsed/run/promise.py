@@ -10,7 +10,7 @@ from data_tools.errors import InputError
 from data_tools.files import exclusive
 from data_tools.labelled_recordings import labelled_recordings
 from minirsed.alarms import files
-from minirsed.alarms.choice import THRES1, require_promise
+from minirsed.alarms.choice import THRES1, require_promise, too_sure
 from minirsed.alarms.keeping import DEV, kept
 from minirsed.alarms.measure import measure, measure_mixtures, of_class
 from minirsed.kernels.threads import worker_threads
@@ -74,7 +74,8 @@ def keep_promise(folder, alarms_per_hour, *, recordings=None, data=None, machine
     Raises
     ------
     InputError
-        As `measure_run`; a promise that is no number above 0; or a process trains in the folder.
+        As `measure_run`; a promise that is no number above 0, or that no threshold can keep, since more false alarms
+        than it allows have p = 1; or a process trains in the folder. The detector then stays as it was.
     """
     require_promise(alarms_per_hour)
     folder, detector = Path(folder), trained_detector(folder)
@@ -90,6 +91,9 @@ def keep_promise(folder, alarms_per_hour, *, recordings=None, data=None, machine
     measured = _measured(detector, labelled, machine, progress, thres1) if labelled else None
     source = Path(recordings).absolute().name if recordings else DEV
     detector = kept(detector, alarms_per_hour, measured, mixtures, source=source)
+    if detector.operating.chosen.get("at_one"):
+        advice = "so no threshold keeps the promise, and best.npz stays as it was; minirsed.mine shows these alarms"
+        raise InputError(f"{folder}: {too_sure(detector.operating.chosen)}, {advice}")
     with exclusive(folder / LOCK, "training in"):
         detector.save(folder / BEST)
     _write_card(folder)
