@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import math
+import runpy
 import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +15,7 @@ import soundfile
 from scipy.stats import poisson as poisson_law
 
 from data_tools.errors import InputError
-from data_tools.labelled_recordings import LabelledRecording
+from data_tools.labelled_recordings import LabelledRecording, labelled_recordings
 from minirsed.alarms import files, keeping
 from minirsed.alarms.choice import THRES1, choose, evidence, sentences, with_choice
 from minirsed.alarms.counting import (
@@ -666,3 +668,16 @@ def test_without_recordings_the_promise_is_for_mixtures(tmp_path, capsys):
     assert "weaker" in "\n".join(sentences(detector))
     assert Detector.load(tmp_path / "run").operating == detector.operating
     assert measure_run(tmp_path / "run", machine=machine) is None  # the built-in sounds have no recordings
+
+
+@pytest.mark.parametrize(("hours", "n_recordings"), [("0.02", 1), ("0.05", 2)])
+def test_hours_for_a_try_are_as_many_as_were_asked_for(hours, n_recordings, tmp_path, monkeypatch, capsys):
+    """Also where they are no whole number of recordings of the usual length."""
+    path = Path(__file__).parent / "benchmarks" / "hours.py"
+    monkeypatch.setattr(sys, "argv", ["hours.py", "builtin", "gunshot", str(tmp_path / "x")])
+    sys.argv += ["--hours", hours, "--minutes", "1.2"]
+    runpy.run_path(str(path), run_name="__main__")
+    found = labelled_recordings(tmp_path / "x")
+    assert len(found) == n_recordings
+    assert sum(recording.duration_s for recording in found) == pytest.approx(3600 * float(hours))
+    assert f"{n_recordings} recordings, {float(hours):.2f} h" in capsys.readouterr().out

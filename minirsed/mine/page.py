@@ -15,6 +15,7 @@ import minirsed.report
 from data_tools.audio import SAMPLE_RATE, resample
 from minirsed import __version__
 from minirsed.analysis.plots import FOUND, draw_log_mel
+from minirsed.console.options import probability_text
 from minirsed.features import frame_to_seconds, lfbe
 from minirsed.report import media
 from minirsed.report.elements import Html, paragraph
@@ -102,7 +103,8 @@ def card(number, clip, y, sr, finding, detector):
     """
     y = resample(y, sr, SAMPLE_RATE)
     place = f"{finding.name}, {clock(finding.event.onset_s)}"
-    heading = f"{number}. p = {finding.event.probability:.3f}, {finding.event.offset_s - finding.event.onset_s:.1f} s"
+    event = finding.event
+    heading = f"{number}. p = {probability_text(event.probability, 3)}, {event.offset_s - event.onset_s:.1f} s"
     alarm = finding.alarm and f"piece of {media.span(*finding.alarm[:2])}, joined over gaps"
     piece = f"<dt>alarm</dt><dd>{escape(alarm)}</dd>" if alarm else ""
     buttons = "".join(f'<button type="button" value="{value}">{text}</button>' for value, text in BUTTONS)
