@@ -86,10 +86,10 @@ def main(argv=None):
 
 def search(arguments, made_by):
     """Look through all recordings, write clips and page, and say what to do with them."""
-    from minirsed.detect.results import find_recordings
     from minirsed.kernels.threads import keep_freed_memory
     from minirsed.mine.findings import Mine
     from minirsed.recordings.files import require_any_length
+    from minirsed.recordings.listing import find_recordings
     from minirsed.run.folder import trained_detector
 
     keep_freed_memory()
@@ -133,8 +133,8 @@ def next_command(out):
 
 def dig(mine, recordings, n_threads):
     """Search recordings one after the other; the InputError of each that cannot be used."""
-    from minirsed.detect.results import file_size
     from minirsed.kernels.threads import worker_threads
+    from minirsed.recordings.listing import file_size
 
     failures, n_bytes, n_read = [], sum(file_size(path) for path, _ in recordings), 0
 

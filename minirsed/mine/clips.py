@@ -24,7 +24,7 @@ from data_tools.errors import InputError
 from data_tools.event_lists import is_label
 from data_tools.files import atomic_write
 from data_tools.folder_lists import rows_of, seconds_of
-from minirsed.detect.results import printable
+from minirsed.recordings.listing import printable
 
 LIST, FOLDER, PAGE = "clips.csv", "clips", "index.html"
 LONGEST_WORD = 40  # characters of the recording's name in that of a clip
