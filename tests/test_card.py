@@ -269,7 +269,7 @@ def test_lines_that_would_be_lists(run):
     for text in ("1. one", "- two", "+ three", "# four"):
         write(run, "alarms_x.json", ALARMS | {"notes": [text]})
         shown = rendered(files.card(run))
-        assert f"<p>{text}</p>" in shown
+        assert f"<p>{text}.</p>" in shown
 
 
 def test_sounds_of_a_folder(sweep_place):  # noqa: F811

@@ -19,11 +19,13 @@ import logging
 import math
 import shlex
 import sys
+import textwrap
 import time
 from pathlib import Path
 
 import numpy as np
 
+from data_tools.console import WIDTH
 from data_tools.errors import InputError
 from data_tools.event_lists import write_event_list
 from data_tools.files import folder_size, size_text
@@ -320,7 +322,7 @@ class _Job:
         self.say(f"\n{epoch} on {len(dev_store)} development mixtures (onset within 0.5 s)")
         self.say(score_table(label, dev.scores))
         for text in sentences(detector):
-            self.say(text)
+            self.say(textwrap.fill(text, WIDTH, subsequent_indent="    "))
         write_sounds(run.folder, self.bank, self.settings)
         card.write(run.folder)
         self.say(f"\n{run.folder}: best.npz (detector), card.md, metrics.csv, events_dev.csv, curves.png, examples.png")
