@@ -95,9 +95,9 @@ HEADS = {
 class ModelConfig:
     """Shape of a model: a row of `ENCODERS` and one of `HEADS`, layers, units per direction, inputs.
 
-    The last three say what is before and behind it: a row of `minirsed.listening.inputs`, made of `n_mels` bands (by
+    The last four say what is before and behind it: a row of `minirsed.listening.inputs`, made of `n_mels` bands (by
     default as many as inputs), and how its probabilities become an event: longest (`minirsed.decode`) or strongest
-    (`minirsed.listening.segments`).
+    (`minirsed.listening.segments`), which begins `lead` frames earlier.
     """
 
     arch: str = "multires"
@@ -108,6 +108,7 @@ class ModelConfig:
     inputs: str = "lfbe"
     rule: str = "longest"
     n_mels: int | None = None
+    lead: int = 0
 
     def __post_init__(self):
         """Raise ValueError for a shape that is no model."""
@@ -117,6 +118,8 @@ class ModelConfig:
         for name in ("n_layers", "n_units", "n_inputs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.lead < 1000:
+            raise ValueError(f"lead must be from 0 to 999 frames, got {self.lead}")
         if self.n_inputs != INPUTS[self.inputs].n_inputs(self.n_mels or self.n_inputs):
             raise ValueError(f"n_inputs is {self.n_inputs}: not that of inputs {self.inputs} in {self.n_mels} bands")
 

@@ -11,6 +11,7 @@ from data_tools.mixing import render
 from data_tools.recipes import draw_recipes
 from data_tools.soundbank import open_bank
 from minirsed.activations import sigmoid
+from minirsed.analysis.thresholds import threshold_grid
 from minirsed.detector import Detector
 from minirsed.features import HOP, SAMPLE_RATE, event_frames, frame_to_seconds, lfbe
 from minirsed.gradcheck import TOLERANCE, gradcheck
@@ -33,6 +34,7 @@ from minirsed.outside.members import (
 )
 from minirsed.outside.spectra import FRAMES_BEFORE, EventSpectrum, Spectra
 from minirsed.recordings.event_finder import SegmentFinder
+from minirsed.recordings.files import event_finder, to_event
 from minirsed.run.resumable import Stopped, Training
 from minirsed.run.settings import NEED_SPECTRA, PRESETS, TrainSettings, complete
 from minirsed.store.dataset import prepare
@@ -152,6 +154,52 @@ def test_segments_that_come_in_pieces(seed):
     best = max(found[0], key=lambda run: run.probability)
     assert (best.onset_frame, best.offset_frame) == (onset, offset)
     assert best.probability == pytest.approx(probability, abs=1e-9) == pytest.approx(finder.probability(), abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_lead_begins_each_segment_earlier_and_changes_nothing_else(seed):
+    rng = np.random.default_rng(seed)
+    logits = np.cumsum(rng.normal(0, 2, 700)) % 14 - 9
+    plain, led = (
+        SegmentFinder(0.0, STRONGEST, context=1303),
+        SegmentFinder(0.0, STRONGEST, context=1303, lead=9),
+    )
+    without, found = plain.push(logits) + plain.finish(), []
+    for piece in np.split(logits, np.sort(rng.integers(0, 700, 40))):
+        runs, before = led.push(piece), led.pending
+        assert all(run.offset_frame <= before or run.onset_frame >= before for run in runs)
+        found += runs
+        assert not found or led.pending >= found[-1].offset_frame
+    found += led.finish()
+    ends = [0, *(run.offset_frame for run in without)]
+    expected = [
+        run._replace(onset_frame=max(end, run.onset_frame - 9)) for run, end in zip(without, ends, strict=False)
+    ]
+    assert found == expected != without
+    (probability,), (onset,), (offset,) = strongest_segments(sigmoid(logits)[None], lead=9)
+    best = max(found, key=lambda run: run.probability)
+    assert (best.onset_frame, best.offset_frame) == (onset, offset)
+
+
+def test_lead_of_a_detector():
+    """The setting in seconds; clips, long recordings and the grid of thresholds agree, and the file keeps it."""
+    config = model_config(TrainSettings(**PRESETS["quick"] | {"label": "x"}), 64)
+    assert config.lead == round(0.2 * SAMPLE_RATE / HOP) == 9
+    assert model_config(TrainSettings(**PRESETS["quick"] | {"label": "x", "rule": "longest"}), 64).lead == 0
+    p_t = np.full((1, 300), 1e-4)
+    p_t[0, 100:160] = 0.99
+    starts = {}
+    for lead in (0, 9):
+        config = ModelConfig(n_layers=1, n_units=2, rule="strongest", lead=lead)
+        detector = Detector(config, init_params(config, np.random.default_rng(0)), "x", np.zeros(64), np.ones(64))
+        starts[lead] = detector.decode(0.0, p_t[0]).onset_s
+        (run,) = (finder := event_finder(detector)).push(logit(p_t[0])) + finder.finish()
+        assert to_event(run).onset_s == starts[lead]
+        for miss_s, hits in ((0.499, 1), (0.501, 0)):
+            onset_s = [starts[lead] + miss_s]
+            grid = threshold_grid([0.0], p_t, onset_s, [0.5], [STRONGEST], rule="strongest", lead=lead)
+            assert grid.n_tp[0, 0] == hits
+    assert starts[0] - starts[9] == pytest.approx(9 * HOP / SAMPLE_RATE)
 
 
 def test_two_events_with_quiet_between_them_are_two():

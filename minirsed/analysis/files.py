@@ -89,6 +89,7 @@ def grid_of(detector, store, evaluation):
         np.union1d(GRID, detector.thres0),
         np.union1d(GRID, detector.thres1),
         rule=detector.config.rule,
+        lead=detector.config.lead,
     )
 
 

@@ -72,7 +72,7 @@ class ClipRates(NamedTuple):
 
 
 def threshold_grid(
-    probabilities, frame_probabilities, onset_s, thres0=GRID, thres1=GRID, collar_s=COLLAR_S, rule="longest"
+    probabilities, frame_probabilities, onset_s, thres0=GRID, thres1=GRID, collar_s=COLLAR_S, rule="longest", lead=0
 ):
     """Count detections and hits for every pair of thresholds.
 
@@ -93,6 +93,8 @@ def threshold_grid(
         Seconds.
     rule : {"longest", "strongest"}
         The paper's, or that of `minirsed.listening.segments`, where p is another one for each `thres1`.
+    lead : int
+        Frames that this rule reports before a segment.
 
     Returns
     -------
@@ -111,7 +113,7 @@ def threshold_grid(
     n_sys, n_tp = np.empty((2, len(thres0), len(thres1)), np.int64)
     for j, threshold in enumerate(thres1.tolist()):
         if rule == "strongest":
-            probabilities, *ends = strongest_segments(frame_probabilities, threshold)
+            probabilities, *ends = strongest_segments(frame_probabilities, threshold, lead)
             runs = [run if run[0] < run[1] else None for run in zip(*(part.tolist() for part in ends), strict=True)]
         else:
             runs = [decode(1.0, p_t, -np.inf, threshold) for p_t in frame_probabilities]  # -inf: every clip passes
@@ -178,7 +180,7 @@ def det_curve(probabilities, has_event, clip_s):
     )
 
 
-def precision_recall_curve(probabilities, frame_probabilities, onset_s, thres1=PAPER[1], rule="longest"):
+def precision_recall_curve(probabilities, frame_probabilities, onset_s, thres1=PAPER[1], rule="longest", lead=0):
     """Precision and recall of events for every thres0 that makes a difference, up to the last that finds anything.
 
     Parameters and errors as for `threshold_grid`, with one `thres1`. Of more than 500 different p some are passed
@@ -191,7 +193,7 @@ def precision_recall_curve(probabilities, frame_probabilities, onset_s, thres1=P
     """
     thres0 = np.unique(np.quantile(probabilities, np.linspace(0, 1, 501), method="lower"))
     thres0 = np.concatenate([[0.0], thres0[thres0 > 0]])
-    grid = threshold_grid(probabilities, frame_probabilities, onset_s, thres0, [thres1], rule=rule)
+    grid = threshold_grid(probabilities, frame_probabilities, onset_s, thres0, [thres1], rule=rule, lead=lead)
     n_sys, n_tp = grid.n_sys[:, 0], grid.n_tp[:, 0]
     some = n_sys > 0 if grid.n_ref else np.zeros(len(n_sys), bool)
     return PrecisionRecall(thres0[some], n_tp[some] / n_sys[some], n_tp[some] / max(grid.n_ref, 1))

@@ -127,6 +127,7 @@ def metadata(detector):
         "min_event_s": detector.operating.min_event_s,  # … and shorter ones are none
         "chosen": json.dumps(detector.operating.chosen, sort_keys=True),  # for a promise, see minirsed/alarms; or null
         "rule": detector.config.rule,
+        "lead": detector.config.lead,  # frames that the strongest segment is reported to begin before
         "inputs": detector.config.inputs,
         "architecture": config.arch,
         "n_layers": config.n_layers,

@@ -95,6 +95,14 @@ class TrainSettings:
         "or the strongest segment, by the evidence of its frames",
         choices=RULES,
     )
+    onset_lead: float = _setting(
+        "elsewhere",
+        0.0,
+        "how long before its first frame the strongest segment begins, since in noise a beginning drowns",
+        low=0.0,
+        high=1.0,
+        unit="s",
+    )
     init_from: str = _setting(
         "elsewhere", "", "run folder or detector whose weights and feature statistics to start from (default: none)"
     )
@@ -295,6 +303,7 @@ _PAPER = {
 # What holds outside the laboratory, see `minirsed.outside`: minutes on two cores.
 _OUTSIDE = {
     "mixing": "spectra", "inputs": "relative", "whitening": 0.05, "members": 4, "units": 32, "rule": "strongest",
+    "onset_lead": 0.2,
     "clips": 2500, "epochs": 10, "learning_rate": 6e-3, "schedule": "cosine", "average": 0.99, "keep": "last",
     "alpha": 3.0, "frame_loss": "all", "onset_weight": 4.0,
     "mask_bands": 10, "stretch": 0.15, "pitch_bands": 1.5, "event_equaliser_db": 3.0,
