@@ -35,10 +35,10 @@ RELATIVE = {"n_inputs": n_bands(40), "n_mels": 40, "inputs": "relative"}
 KINDS = {  # architecture, layers, networks, the rest
     "uni": ("uni", 3, 1, {"n_inputs": 20}),
     "uni-relative": ("uni", 2, 2, RELATIVE | {"rule": "strongest"}),
-    "bi": ("bi", 1, 3, {"n_inputs": 20, "rule": "strongest"}),
+    "bi": ("bi", 1, 3, {"n_inputs": 20, "rule": "strongest", "lead": 4}),
     "bi-relative": ("bi", 2, 1, RELATIVE),
     "multires": ("multires", 4, 1, {"n_inputs": 20}),
-    "multires-relative": ("multires", 3, 2, RELATIVE | {"rule": "strongest"}),
+    "multires-relative": ("multires", 3, 2, RELATIVE | {"rule": "strongest", "lead": 9}),
 }
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
 
@@ -205,7 +205,7 @@ def bursts(rng, n):
 def heard_in_python(detector, logits, live):
     """Events of frame logits that come one by one: (onset_s, offset_s, p, frames heard when it was reported)."""
     if detector.config.rule == "strongest":
-        finder = SegmentFinder(detector.thres0, detector.thres1, context=WINDOW_FRAMES)
+        finder = SegmentFinder(detector.thres0, detector.thres1, context=WINDOW_FRAMES, lead=detector.config.lead)
     else:
         finder = EventFinder(detector.thres0, detector.thres1, context=WINDOW_FRAMES, gap=GAP_FRAMES, live=live)
     joiner, found = detector.operating.joiner(), []
@@ -233,7 +233,7 @@ def test_events_are_those_of_python_and_come_when_they_do(kind, thres0, operatin
     (tmp_path / "harness.c").write_text(HARNESS)
     subprocess.run([COMPILER, "-O1", "harness.c", "-lm", "-o", "harness"], cwd=tmp_path, check=True, timeout=300)
     rng, n_found, n_others = np.random.default_rng(0), 0, 0
-    for n in (20000, 900, 1):
+    for n in (50_000, 900, 1):
         logits = bursts(rng, n)
         wanted = heard_in_python(detector, logits, live=kind == "uni")
         done = subprocess.run([tmp_path / "harness"], input=logits.tobytes(), capture_output=True, check=True)
@@ -243,8 +243,9 @@ def test_events_are_those_of_python_and_come_when_they_do(kind, thres0, operatin
         n_found += len(found)
         plain = dataclasses.replace(detector, operating=AS_FOUND)
         n_others += len(heard_in_python(plain, logits, live=kind == "uni"))
-    assert n_found > (20 if operating.min_gap_s < 10 else 5)
-    assert (n_found == n_others) == (operating == AS_FOUND)
+    assert n_found > 10
+    if not thres0:  # so strong an event is never short
+        assert (n_found == n_others) == (operating == AS_FOUND)
 
 
 @needs_compiler

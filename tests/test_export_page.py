@@ -68,7 +68,7 @@ class Elements(HTMLParser):
 
 
 def test_the_page_of_the_quick_preset_is_small():
-    config = ModelConfig("multires", 3, 32, 48, inputs="relative", rule="strongest", n_mels=64)
+    config = ModelConfig("multires", 3, 32, 48, inputs="relative", rule="strongest", n_mels=64, lead=9)
     members = [init_params(config, np.random.default_rng(k)) for k in range(4)]
     joined = dataclasses.replace(config, n_units=128)
     detector = Detector(joined, join(members, config), "babycry", np.zeros(48), np.ones(48))

@@ -94,7 +94,7 @@ def _settings(detector, parts):
         **{"POWER_FLOOR": number(INPUTS[config.inputs].power_floor), "HIGHEST_PEAK": number(HIGHEST_PEAK)},
         **{"RELATIVE": int(config.inputs == "relative"), "RATE": rate_of(config)},
         **{"FORGET": repr(float(FORGET)), "RELATIVE_FLOOR": number(RELATIVE_FLOOR)},
-        **{"STRONGEST": int(config.rule == "strongest"), "EVIDENCE": repr(EVIDENCE)},
+        **{"STRONGEST": int(config.rule == "strongest"), "EVIDENCE": repr(EVIDENCE), "LEAD": config.lead},
         **{"MOST_A_FRAME": repr(MOST_A_FRAME), "BIAS": repr(float(logit(detector.thres1))), "LN2": repr(math.log(2))},
         **{"AHEAD": n_dirs - 1, "POOLED": int(config.arch == "multires"), "N_NETWORKS": len(parts.head)},
         **{"N_LAYERS": config.n_layers, "N_UNITS": config.n_units, "CONTEXT": WINDOW_FRAMES, "CAPACITY": CAPACITY},
@@ -138,7 +138,7 @@ def ram_bytes(parts, joins):
         floats += len(parts.head) * config.n_layers * config.n_units
     floats += 0 if config.rule == "strongest" else 3 * WINDOW_FRAMES
     return (
-        -(-((4 + 3 * joins) * 8 + 7 * 8 + 2 * 4 + 4 * floats) // 8) * 8
+        -(-((4 + 3 * joins) * 8 + 8 * 8 + 2 * 4 + 4 * floats) // 8) * 8
     )  # doubles, int64_t, int32_t; a whole number of doubles
 
 

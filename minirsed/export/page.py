@@ -94,7 +94,12 @@ def detector_data(detector, parts):
         **{"thres0": detector.thres0, "thres1": detector.thres1, "floor": detector.features["floor"]},
         "config": {
             **{"arch": config.arch, "rule": config.rule, "inputs": config.inputs, "n_layers": config.n_layers},
-            **{"n_units": config.n_units, "n_inputs": config.n_inputs, "n_mels": detector.features["n_mels"]},
+            **{
+                "n_units": config.n_units,
+                "lead": config.lead,
+                "n_inputs": config.n_inputs,
+                "n_mels": detector.features["n_mels"],
+            },
         },
         "n_networks": len(parts.head),
         **{name: np.asarray(getattr(parts, name), float).tolist() for name in ("mean", "std", "widths")},

@@ -92,6 +92,7 @@ typedef struct { /* nothing in it is yours to change; one for each stream of sou
 #endif
     int64_t n_frames, n_settled;     /* frames heard; frames with a p_t */
     int64_t start, end;              /* frames of the segment in work; MR_STRONGEST 0: those that wait, are decided */
+    int64_t last;                    /* frame where the segment before has ended, MR_STRONGEST 1 */
     int64_t window, logits_of;       /* first frame of the next window; that of the last one */
     int64_t history_of;              /* first frame of `history` */
     int32_t n_samples, n_logits;     /* in `samples`; frames of the last window */
@@ -452,10 +453,17 @@ static void mr_tell(minirsed *d, int64_t onset_frame, int64_t offset_frame, doub
 #if MR_STRONGEST
 #define MR_EVIDENCE @@EVIDENCE@@
 #define MR_MOST @@MOST_A_FRAME@@ /* of evidence, a frame */
+#define MR_LEAD @@LEAD@@ /* frames that are reported before a segment */
+
+static int64_t mr_first(const minirsed *d, int64_t frame)
+{
+    return frame - MR_LEAD > d->last ? frame - MR_LEAD : d->last;
+}
 
 static void mr_segment_ends(minirsed *d, const minirsed_listener *listener)
 {
-    mr_tell(d, d->start, d->end, 1.0 - exp(-d->peak * @@LN2@@ / MR_EVIDENCE), listener);
+    mr_tell(d, mr_first(d, d->start), d->end, 1.0 - exp(-d->peak * @@LN2@@ / MR_EVIDENCE), listener);
+    d->last = d->peak > 0.0 ? d->end : d->last;
     d->total = d->peak = 0.0;
     d->start = d->end = d->n_settled;
 }
@@ -472,7 +480,7 @@ static void mr_find(minirsed *d, float logit, const minirsed_listener *listener)
         d->peak = d->total;
         d->end = d->n_settled;
     }
-    mr_none_before(d, d->peak > 0.0 ? d->start : d->n_settled, listener);
+    mr_none_before(d, mr_first(d, d->peak > 0.0 ? d->start : d->n_settled), listener);
 }
 
 static void mr_find_last(minirsed *d, const minirsed_listener *listener)

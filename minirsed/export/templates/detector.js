@@ -491,8 +491,8 @@ class EventFinder {
 }
 
 class SegmentFinder {
-  constructor(thres1, {context}) {
-    Object.assign(this, {bias: logit(thres1), context, n_frames: 0});
+  constructor(thres1, {context, lead}) {
+    Object.assign(this, {bias: logit(thres1), context, lead, n_frames: 0, last: 0});
     this.begin();
   }
 
@@ -505,6 +505,7 @@ class SegmentFinder {
     for (const e of frame_logits) {
       if (this.total <= 0 || this.total <= this.peak - EVIDENCE || this.n_frames - this.start >= this.context) {
         found.push(...this.finish());
+        if (this.peak > 0) this.last = this.end;
         this.begin();
       }
       this.total += Math.min(MOST_A_FRAME, Math.max(-MOST_A_FRAME, e)) - this.bias;
@@ -515,11 +516,15 @@ class SegmentFinder {
   }
 
   get pending() {
-    return this.peak > 0 ? this.start : this.n_frames;
+    return this.first(this.peak > 0 ? this.start : this.n_frames);
+  }
+
+  first(frame) {
+    return Math.max(this.last, frame - this.lead);
   }
 
   finish() {
-    return this.peak > 0 ? [[this.start, this.end, confidence(this.peak)]] : [];
+    return this.peak > 0 ? [[this.first(this.start), this.end, confidence(this.peak)]] : [];
   }
 }
 
@@ -665,8 +670,8 @@ class Windows {
  *  none_before_s}. `events` are candidates; none to come begins before `none_before_s`. */
 class Stream {
   constructor(detector, sr, live) {
-    const {arch, rule} = detector.config, Model = arch === "uni" ? CarriedState : live ? SlidingWindow : Windows;
-    const options = {context: WINDOW_FRAMES, gap: GAP_FRAMES, live};
+    const {arch, rule, lead} = detector.config, Model = arch === "uni" ? CarriedState : live ? SlidingWindow : Windows;
+    const options = {context: WINDOW_FRAMES, gap: GAP_FRAMES, live, lead};
     this.finder = new (rule === "strongest" ? SegmentFinder : EventFinder)(detector.thres1, options);
     this.resampler = new StreamResampler(sr);
     this.features = new FeatureStream(detector.features);
