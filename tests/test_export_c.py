@@ -382,8 +382,8 @@ def run(tmp_path, monkeypatch):
     return Path("runs/tiny")
 
 
-def test_the_command(run, capsys):
-    (run / "card.md").write_text("# A card\n\nof */ this detector", encoding="utf-8")
+def test_the_command(run, capsys, monkeypatch):
+    monkeypatch.setattr("minirsed.card.files.card", lambda folder: "# A card\n\nof */ this detector")
     export.main([str(run), "detector.c"])
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("detector.c: detector of gunshot, ") and "1 × 4 units" in said[0]

@@ -18,6 +18,10 @@ and the smallest gap are taken from short lists. Each that differs from that of 
 event, or it stays as it is.
 
 *Too short?* With fewer than 1 / X hours, the choice is the one without alarms, and `is_shown` is false.
+
+*Too sure?* p is a number of float64, and the largest below 1 is 1 − 2⁻⁵³. What has more than 53 × `EVIDENCE` nats, some
+three seconds of frames of which the network is certain, has p = 1, and no threshold tells one such alarm from another,
+or from an event. Where more of them than X allows are false, no choice keeps the promise, and `at_one` counts them.
 """
 
 import dataclasses
@@ -30,7 +34,7 @@ from data_tools.errors import InputError
 from minirsed.alarms.counting import judge
 from minirsed.alarms.poisson import hours_text, rate_text, upper
 from minirsed.console.options import counted, probability_text
-from minirsed.listening.operating import Operating
+from minirsed.listening.operating import AT_ONE, Operating
 from minirsed.listening.segments import STRONGEST
 
 THRES1 = {"strongest": (STRONGEST, 0.5, 0.88, 0.95), "longest": (0.5, 0.3, 0.7, 0.9)}  # by rule; its own first
@@ -49,6 +53,7 @@ class Choice(NamedTuple):
     counts: dict  # of `counting.Judged`
     n_changes: int  # settings, thres0 apart, that are not what they were
     is_shown: bool  # whether (n + 1) / T keeps the promise
+    at_one: dict | None = None  # counts of p = 1, where these alone are more alarms than the promise allows
 
     @property
     def rank(self):
@@ -92,7 +97,10 @@ def choose(measured, rule, alarms_per_hour, *, events=None, every=True):
                 thres0, counts = _threshold((measured, events), thres1, operating, max(0, n_allowed))
                 n_changes = (thres1 != THRES1[rule][0]) + (min_gap_s > 0) + (min_event_s > 0)
                 choices.append(Choice(thres0, thres1, operating, counts, n_changes, n_allowed >= 0))
-    return min(choices, key=lambda choice: choice.rank)  # the first of equals
+    best = min(choices, key=lambda choice: choice.rank)  # the first of equals
+    counts = counts_at(measured, events, 1 - LEAST, best.thres1, best.operating)
+    is_beyond = counts[FALSE] > max(0, n_allowed)
+    return best._replace(at_one={name: counts[name] for name in AT_ONE} if is_beyond else None)
 
 
 def require_promise(alarms_per_hour):
@@ -170,7 +178,7 @@ def evidence(choice, measured, alarms_per_hour, *, rule, chosen_on, source, even
     -------
     dict
         The promise, what it was chosen on, counts there, alarms an hour (found, expected elsewhere, upper end at 95 %
-        one-sided), and `untuned`, the counts at the thresholds of a new detector.
+        one-sided), `untuned`, the counts at the thresholds of a new detector, and `at_one` if there is one.
     """
     n = choice.counts[FALSE]
     return {
@@ -186,6 +194,7 @@ def evidence(choice, measured, alarms_per_hour, *, rule, chosen_on, source, even
         "upper_95": upper(n, measured.hours),
         "is_shown": choice.is_shown,
         "untuned": counts_at(measured, events, 0.5, THRES1[rule][0]),
+        **({"at_one": choice.at_one} if choice.at_one else {}),
     }
 
 
@@ -224,9 +233,20 @@ def sentences(detector):
     if not chosen["is_shown"]:
         needed = hours_text(1 / chosen["alarms_per_hour"])
         lines.append(f"too little sound to show this promise, which takes {needed}; so no false alarm was allowed")
+    if chosen.get("at_one"):
+        lines.append(f"{too_sure(chosen)}: no threshold tells these apart")
     if chosen["n_events"] and not chosen["n_hits"]:
         lines.append("at such a threshold nothing is found any more: this detector cannot keep the promise")
     return lines
+
+
+def too_sure(chosen):
+    """Of which alarms p says no more than 1, in words; `chosen` as of `evidence`, with `at_one`."""
+    number, n_hits = counted(chosen["at_one"][FALSE], "false alarm"), chosen["at_one"]["n_hits"]
+    return (
+        f"{number} in {hours_text(chosen['hours'])}, more than {chosen['alarms_per_hour']:g} an hour allow, and "
+        f"{counted(n_hits, 'hit')} have p = 1, beyond which p has no steps"
+    )
 
 
 def with_choice(detector, choice, chosen):

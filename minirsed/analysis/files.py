@@ -125,6 +125,7 @@ def figures_of(results):
         "clip_s": clip_s(store),
         "made_of": made_of(results.bank, results.subset, store),
         **_figures(results, evaluation, *results.thresholds),
+        "min_event_s": results.detector.operating.min_event_s,
         "resamples": breakdown.RESAMPLES,
         "tuned": tuned,
         "by_ebr_db": breakdown.by_ebr(store, evaluation),

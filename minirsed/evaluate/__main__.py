@@ -117,7 +117,6 @@ def main(argv=None):
     if arguments.recordings:
         figures = in_hours(arguments)
         print(json.dumps(figures, indent=2) if arguments.json else hour_tables(figures))
-        write_card(arguments.run)
         return
     from minirsed.analysis.files import write_report
     from minirsed.run.session import inventory_of_run

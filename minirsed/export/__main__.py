@@ -156,7 +156,9 @@ def named(parts, detector):
 
 
 def card_of(run):
-    """The card of a run folder, written there or not; None for the file of a detector alone.
+    """The card of a run folder as it would be written now; of a detector that was moved with its card alone, that.
+
+    None for the file of a detector.
 
     Raises
     ------
@@ -164,13 +166,16 @@ def card_of(run):
         It is no text.
     """
     from minirsed.card.files import CARD, card
+    from minirsed.run.folder import CONFIG
 
-    if (run / CARD).exists():
-        try:
-            return (run / CARD).read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise InputError(f"{run / CARD}: is no text in UTF-8") from error
-    return card(run) if (run / "config.json").exists() else None
+    if (run / CONFIG).exists():
+        return card(run)
+    if not (run / CARD).exists():
+        return None
+    try:
+        return (run / CARD).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{run / CARD}: is no text in UTF-8") from error
 
 
 def export(detector, card=None):
