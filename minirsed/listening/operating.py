@@ -77,12 +77,24 @@ AS_FOUND = Operating()
 def is_evidence(chosen):
     """Whether a value has what `minirsed.alarms.choice.evidence` gives, of these kinds."""
     untuned = chosen.get("untuned") if isinstance(chosen, dict) else None
-    return isinstance(untuned, dict) and all(
-        (type(holder.get(name)) is kind or (kind is float and type(holder.get(name)) is int))
-        and (kind not in (int, float) or 0 <= holder[name] < LARGEST)
-        for kind, names in EVIDENCE.items()
-        for name in names
-        for holder in ((chosen, untuned) if name in COUNTS else (chosen,))
+    return (
+        isinstance(untuned, dict)
+        and all(
+            (type(holder.get(name)) is kind or (kind is float and type(holder.get(name)) is int))
+            and (kind not in (int, float) or 0 <= holder[name] < LARGEST)
+            for kind, names in EVIDENCE.items()
+            for name in names
+            for holder in ((chosen, untuned) if name in COUNTS else (chosen,))
+        )
+        and _is_left_out(chosen.get("left_out"))
+    )
+
+
+def _is_left_out(counts):
+    """Whether it is what `minirsed.alarms.choice.judged_elsewhere` gives."""
+    return counts is None or (
+        isinstance(counts, dict)
+        and all(type(counts.get(name)) is int and 0 <= counts[name] < LARGEST for name in ("n_choices", *COUNTS))
     )
 
 
