@@ -97,13 +97,15 @@ def test_pcen_is_as_its_definition_says():
 
 @pytest.mark.parametrize("gain_db", [-24, 24])
 def test_pcen_nearly_does_not_know_the_gain(gain_db):
-    """Of 24 dB 0.48 dB are left, and less at the root; the colour of steady noise goes as well."""
+    """A gain g leaves P / M^α its g^(1 − α): of 24 dB 0.48 dB. The colour of steady noise goes in the same way."""
     y = np.random.default_rng(1).normal(0, 0.01, 3 * SAMPLE_RATE)
     kind = INPUTS["pcen"]
     plain, louder = (kind.of_lfbe(lfbe(factor * y, floor=kind.power_floor))[0] for factor in (1, 10 ** (gain_db / 20)))
-    assert 0.001 < np.abs(plain - louder).max() < 0.1 * (plain.max() - plain.min())
+    ratio = [(x + np.sqrt(2)) ** 2 - 2 for x in (plain, louder)]
+    np.testing.assert_allclose(10 * np.log10(ratio[1] / ratio[0]), 0.02 * gain_db, atol=0.01)
     tilted = lfbe(y, floor=kind.power_floor) + np.linspace(0, -4, 64, dtype=np.float32)  # nats: 17 dB
-    assert np.abs(kind.of_lfbe(tilted)[0] - plain).mean() < 0.1 * plain.std()
+    ratio.append((kind.of_lfbe(tilted)[0] + np.sqrt(2)) ** 2 - 2)
+    assert np.abs(np.log(ratio[2] / ratio[0])).max() < 0.02 * 4 + 0.01
 
 
 def test_pcen_of_silence_and_of_sound_after_it_is_finite():
@@ -358,6 +360,32 @@ def test_an_event_is_where_its_labels_are_and_as_loud_as_asked():
     quiet, labels = draw_clip(np.random.default_rng(0), flat, settings, False)
     assert not labels.any()
     assert quiet == pytest.approx(1e-4, rel=1e-3)
+
+
+def test_an_event_in_pieces_is_where_its_labels_are_and_as_loud_as_asked():
+    """The same event of 22 hops; its pieces are shorter and longer than it, and their energy is over their length."""
+    flat = SpectraOf(background=np.full((1303, 64), np.log(1e-4), np.float32), event=np.full((30, 48), 1.0, np.float32))
+    flat.events[0][0].power[: FRAMES_BEFORE - 1] = 0
+    settings = dataclasses.replace(QUICK, **NO_CHANGES, ebr_db=(6.0,), pieces=1.0)
+    lengths, n_pauses = set(), set()
+    for seed in range(60):
+        power, labels = draw_clip(np.random.default_rng(seed), flat, settings, True)
+        active, loud = np.flatnonzero(labels), power[:, 0] > 1.5e-4
+        if active[0] > 0 and active[-1] < len(labels) - 3:
+            first, last = np.flatnonzero(loud)[[0, -1]]
+            assert abs(first + 1 - active[0]) <= 1 and abs(last - active[-1]) <= 1
+            on = power[first : last + 1, 0] - 1e-4
+            assert 10 * np.log10(on.sum() / len(active) / 1e-4) == pytest.approx(6, abs=0.6)
+            lengths.add(len(active))
+            n_pauses.add(int((np.diff(loud.astype(int)) == 1).sum()))
+    assert min(lengths) < 15 and max(lengths) > 60 and n_pauses == {1, 2, 3}
+
+
+def test_without_pieces_no_random_number_is_drawn_for_them():
+    """So trainings of earlier versions are repeated to the byte."""
+    flat = SpectraOf(background=np.full((1303, 64), np.log(1e-4), np.float32), event=np.full((30, 48), 1.0, np.float32))
+    power, _ = draw_clip(np.random.default_rng(3), flat, QUICK, True)
+    assert (power.shape, float(power.sum(dtype=np.float64))) == ((434, 48), pytest.approx(4.768053, rel=1e-5))
 
 
 class SpectraOf(Spectra):

@@ -257,6 +257,11 @@ def thresholds(facts):
             f"{chosen['n_events']} events missed. In as many other hours of the same kind "
             f"{chosen['expected_per_hour']:.2g} an hour are to be expected."
         )
+        if counts := chosen.get("left_out"):
+            yield (
+                f"Chosen in the same way without a recording, and judged on it, they gave "
+                f"{counted(counts['n_false_alarms'], 'false alarm')} and missed {counts['n_misses']}."
+            )
         return
     yield "They are those that training gives every detector by this rule, and were chosen on no sound."
     for figures in facts.figures.values():

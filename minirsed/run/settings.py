@@ -81,7 +81,8 @@ class TrainSettings:
         "elsewhere",
         "lfbe",
         "what the network sees: the paper's features (lfbe), or what neither gain nor a sample rate of 16 kHz changes: "
-        "power relative to a running level (relative, every 46 ms), or to one of each band (pcen, as often)",
+        "power relative to a running level (relative, every 46 ms); or hardly changes: per-channel energy "
+        "normalisation (pcen, as often)",
         choices=tuple(INPUTS),
     )
     whitening: float = _setting(
