@@ -371,6 +371,14 @@ def test_clips_alone_are_refused(tmp_path):
         parts_of(detector, "runs/x")
 
 
+def test_pcen_is_refused():
+    detector = random_detector("uni", 1, **RELATIVE | {"inputs": "pcen"})
+    with pytest.raises(
+        InputError, match="^runs/x: has --inputs pcen, which a C file and a page do not compute; export"
+    ):
+        parts_of(detector, "runs/x")
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """A working folder with runs/tiny, trained on a few clips."""

@@ -21,7 +21,7 @@ MIXINGS, FRAME_LOSSES, SCHEDULES, KEPT = (
 )
 NEED_SPECTRA = (  # settings of `minirsed.outside`; where waveforms are mixed they must be as in the paper
     *("inputs", "whitening", "members", "frame_loss", "onset_weight", "schedule", "average", "stretch", "pitch_bands"),
-    *("event_equaliser_db", "distance", "second_background", "other_events", "other_classes", "low_pass"),
+    *("pieces", "event_equaliser_db", "distance", "second_background", "other_events", "other_classes", "low_pass"),
     *("input_noise", "weight_decay"),
 )
 KIND_NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
@@ -80,8 +80,9 @@ class TrainSettings:
     inputs: str = _setting(
         "elsewhere",
         "lfbe",
-        "what the network sees: the paper's features (lfbe), or what neither gain nor a sample rate of 16 kHz changes "
-        "(relative, every 46 ms)",
+        "what the network sees: the paper's features (lfbe), or what neither gain nor a sample rate of 16 kHz changes: "
+        "power relative to a running level (relative, every 46 ms); or hardly changes: per-channel energy "
+        "normalisation (pcen, as often)",
         choices=tuple(INPUTS),
     )
     whitening: float = _setting(
@@ -157,6 +158,13 @@ class TrainSettings:
     )
     pitch_bands: float = _setting(
         "elsewhere", 0.0, "shift events up to this far up or down, at their length", low=0.0, unit="mel bands"
+    )
+    pieces: float = _setting(
+        "elsewhere",
+        0.0,
+        "how likely an event is cut short, and repeated up to twice with pauses of up to 0.5 s",
+        low=0.0,
+        high=1.0,
     )
     event_equaliser_db: float = _setting(
         "elsewhere", 0.0, "the equaliser, on the event alone; 0: none", low=0.0, unit="dB"
