@@ -168,7 +168,11 @@ def forward(params, config, x, *, rng=None, with_cache=True):
 
 
 def backward(dframe_logits, dclip_logit, cache, *, with_dx=True):
-    """Differentiate `forward`: returns ∂L/∂x (B, T, D), None without `with_dx`, and a dict of gradients by name."""
+    """Differentiate `forward`: returns ∂L/∂x (B, T, D), None without `with_dx`, and a dict of gradients by name.
+
+    The head first (`minirsed.attention`), then the encoder (`minirsed.multires`), as derived in
+    `tutorials/05_attention_and_losses.md` and `tutorials/06_multiresolution.md`.
+    """
     config, encoder_cache, head_cache = cache
     head = HEADS[config.head]
     dh, *dhead = head.backward(dframe_logits, dclip_logit, head_cache)
@@ -249,6 +253,21 @@ def loss_and_grads(
     losses : Losses
     grads : dict of ndarray
     dx : (B, T, D) ndarray, None without `with_dx`
+
+    Notes
+    -----
+    L = L_utt + α L_frame (paper, Sec. 2), through head, encoder and layers; the parts are derived in
+    `tutorials/05_attention_and_losses.md` and `tutorials/06_multiresolution.md`.
+
+    Examples
+    --------
+    >>> config = ModelConfig(arch="multires", n_layers=2, n_units=3, n_inputs=5)
+    >>> rng = np.random.default_rng(0)
+    >>> params, x, y = init_params(config, rng, np.float64), rng.standard_normal((2, 9, 5)), np.zeros((2, 9))
+    >>> y[0, 3:6] = 1
+    >>> losses, grads, dx = loss_and_grads(params, config, x, y)
+    >>> grads.keys() == params.keys(), bool(losses.frame[1] == 0)  # without an event there is no frame loss
+    (True, True)
     """
     frame_logits, clip_logit, cache = forward(params, config, x, rng=rng)
     values, loss_cache = losses(frame_logits, clip_logit, frame_labels, alpha, margin, config.head, frame_weights)
