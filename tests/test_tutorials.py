@@ -8,9 +8,12 @@ import ast
 import html
 import importlib
 import io
+import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 NOTEBOOKS = build.notebooks()
 QUICK = ("03", "04")  # two of the quickest
+ANYWHERE = ("01", "03", "04", "08")  # need nothing but NumPy, SciPy and Matplotlib
 HEADINGS = ("What you will do", "What you will learn", "What you need")
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -313,6 +317,49 @@ def test_quick_notebooks_run(path, tmp_path):
 @pytest.mark.parametrize("path", [p for p in NOTEBOOKS if number_of(p) not in QUICK], ids=lambda path: path.stem)
 def test_all_other_notebooks_run(path, tmp_path):
     executed(path, tmp_path)
+
+
+# A browser's Python (Pyodide) has no Numba at all, and loads the others only for whoever asks.
+WITHOUT_EXTRAS = """
+import json, sys
+extras = {"numba", "llvmlite", "soundfile", "soxr", "joblib", "tqdm", "threadpoolctl", "yaml", "requests"}
+class Refused:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in extras:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Refused)
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+for source in json.load(sys.stdin):
+    shell.run_cell(source).raise_error()
+print("\\nran to its end, and imported", sorted(extras & {name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def runs_without_extras(path):
+    """Execute a notebook in a Python that refuses to import Numba and all compiled extras."""
+    environment = {**os.environ, "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", WITHOUT_EXTRAS]
+    given = json.dumps(sources(path, "code"))
+    ran = subprocess.run(command, input=given, cwd=path.parent, env=environment, capture_output=True, text=True)
+    assert ran.stdout.endswith("ran to its end, and imported []\n"), ran.stdout[-2000:] + ran.stderr[-2000:]
+    assert ran.stderr.count("Numba is not installed") <= 1
+
+
+def notebook_numbered(number):
+    return next(path for path in NOTEBOOKS if number_of(path) == number)
+
+
+def test_a_notebook_runs_without_numba_and_the_compiled_extras():
+    runs_without_extras(notebook_numbered("03"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [number for number in ANYWHERE if number != "03"])
+def test_other_notebooks_run_without_numba_and_the_compiled_extras(number):
+    runs_without_extras(notebook_numbered(number))
 
 
 def test_pictures_in_git_are_those_of_notebooks():
