@@ -134,6 +134,25 @@ def test_its_formulas_become_mathml(path):
         assert "\\" not in re.sub(r"&#x0*5C;", "\\\\", made), block or inline
 
 
+@pytest.mark.parametrize(
+    ("tex", "shown"),
+    [
+        (r"y \ln p", '<mi>y</mi><mspace width="0.17em" /><mi>ln</mi><mspace width="0.17em" /><mi>p</mi>'),
+        (r"(1) \ln(p)", '<mo stretchy="false">)</mo><mspace width="0.17em" /><mi>ln</mi><mo stretchy="false">(</mo>'),
+        (r"20 \log_{10} x", '</msub><mspace width="0.17em" /><mi>x</mi>'),
+        (r"h'", '<mi>h</mi><mo form="postfix" lspace="0" rspace="0">′</mo>'),
+        (r"|W|", '<mi>W</mi><mo stretchy="false" lspace="0" rspace="0">|</mo>'),
+        (r"\sigma(-1)", '(</mo><mo form="prefix">−</mo>'),
+        (r"(a) - 1", ")</mo><mo>−</mo>"),
+        (r"\overline{z r}", '<mrow class="overline"><mrow><mi>z</mi><mi>r</mi></mrow></mrow>'),
+        (r"\begin{aligned} a &= b \end{aligned}", 'class="aligned"'),
+    ],
+)
+def test_a_formula_is_spaced_as_tex_does_it(tex, shown):
+    r"""`\ln z` came out as "lnz", a prime tiny, a minus sign far from its number, and a bar as a dash."""
+    assert shown in build.mathml(tex)
+
+
 def formulas(text):
     """LaTeX of all formulas, in order, spaces made equal; code is left out."""
     text = re.sub(r"```.*?```|`[^`]*`|<pre>.*?</pre>|<code>.*?</code>", " ", text, flags=re.S)
@@ -429,6 +448,31 @@ def test_build_command_writes_the_pages_asked_for(tmp_path, monkeypatch, capsys)
     solution = re.search(r'href="([^"]*solutions/04[^"]*)"', page)[1]
     assert (tmp_path / "pages" / solution).resolve() == ROOT / "tutorials/solutions/04_backpropagation_through_time.py"
     assert capsys.readouterr().out.count(" s, ") == 2
+
+
+@pytest.mark.parametrize(
+    ("origin", "repository"),
+    [
+        ("https://github.com/somebody/minirsed.git\n", "gh/somebody/minirsed"),
+        ("git@github.com:somebody/minirsed.git\n", "gh/somebody/minirsed"),
+        ("https://user:secret@gitlab.com/group/part/minirsed\n", "gl/group%2Fpart%2Fminirsed"),
+    ],
+)
+def test_a_page_of_a_public_clone_links_to_the_notebook_that_runs(origin, repository, monkeypatch):
+    monkeypatch.setattr(build, "origin", lambda: origin)
+    address = f"https://mybinder.org/v2/{repository}/HEAD?urlpath=lab%2Ftree%2Ftutorials%2F03_gru_forward.md"
+    assert f'<a href="{address}">' in build.navigation("03_gru_forward")
+    for kept in ("/home/me/minirsed\n", "https://example.org/github.com/x\n", ""):
+        monkeypatch.setattr(build, "origin", lambda kept=kept: kept)
+        assert "binder" not in build.navigation("03_gru_forward").lower()
+
+
+def test_what_binder_installs_exists():
+    """Its two files name an extra of ours, and a command that the extra brings."""
+    (line,) = (ROOT / ".binder/requirements.txt").read_text(encoding="utf-8").splitlines()
+    extra = re.fullmatch(r"-e \.\[(\w+)\]", line)[1]
+    assert re.search(rf"^{extra} = .*jupyterlab", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M)
+    assert os.access(ROOT / ".binder/postBuild", os.X_OK) and shutil.which("jupytext-config")
 
 
 @pytest.mark.parametrize("part", gradients.PARTS, ids=lambda part: part.name)
