@@ -163,8 +163,7 @@ def score(
 
     Examples
     --------
-    >>> truth = {"one": [(3.0, 5.0)], "two": [(10.0, 11.0)], "three": []}
-    >>> scores = score(truth, {"one": [(3.2, 4.1)], "two": [(10.6, 11.0)]})  # a hit; 0.6 s late: a miss and a false alarm
+    >>> scores = score({"one": [(3.0, 5.0)], "two": [(10.0, 11.0)]}, {"one": [(3.2, 4.1)], "two": [(10.6, 11.0)]})
     >>> scores.n_tp, scores.n_fn, scores.n_fp, round(scores.error_rate, 3), round(scores.f1, 3)
     (1, 1, 1, 1.0, 0.5)
     """
