@@ -413,6 +413,15 @@ def test_detectors_without_a_choice_are_written_and_read_as_before(tmp_path):
     assert Detector.load(EARLIER).operating == AS_FOUND
 
 
+@pytest.mark.parametrize("left_out", [3, {}, {"n_choices": 1.5}, {"n_choices": 4, "n_events": -1}])
+def test_damaged_counts_elsewhere_are_refused(left_out):
+    description = promised().description()
+    Operating.of(description)
+    description["operating"]["chosen"] |= {"left_out": left_out}
+    with pytest.raises(ValueError, match="chosen is"):
+        Operating.of(description)
+
+
 @pytest.mark.parametrize(
     "operating",
     [
@@ -559,6 +568,8 @@ def test_a_promise_on_the_command_line(run, nights, capsys, monkeypatch):
     chosen = after.operating.chosen
     assert (chosen["n_false_alarms"], chosen["n_misses"], chosen["is_shown"]) == (0, 1, True)
     assert chosen["untuned"]["n_false_alarms"] == 1
+    assert chosen["left_out"]["n_choices"] == 2 and chosen["left_out"]["n_events"] == 4
+    assert "chosen without a recording and judged on it, 2 times" in printed
     assert not {"date", "time", "started"} & chosen.keys() and str(nights) not in json.dumps(chosen)
     assert files.read(run, files.GIVEN)["chosen"] == chosen
     assert any("so this flatters" in note for note in files.read(run, files.GIVEN)["notes"])
@@ -666,6 +677,7 @@ def test_without_recordings_the_promise_is_for_mixtures(tmp_path, capsys):
     detector = keep_promise(tmp_path / "run", 60.0, machine=machine)
     assert detector.operating.chosen["chosen_on"] == "mixtures" and detector.operating.chosen["n_recordings"] == 4
     assert "weaker" in "\n".join(sentences(detector))
+    assert detector.operating.chosen["left_out"]["n_events"] == 2  # each with a recording of its own
     assert Detector.load(tmp_path / "run").operating == detector.operating
     assert measure_run(tmp_path / "run", machine=machine) is None  # the built-in sounds have no recordings
 

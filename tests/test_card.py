@@ -173,7 +173,10 @@ def test_thresholds_that_were_chosen(run, monkeypatch):
     assert "events of at least 0.2 s; joined over gaps below 0.5 s" in found and "weaker evidence" in found
     assert "at most 0.5 false alarms an hour, on 1.6 h" in found and "2 of 9 events missed" in found
     assert "1.2 an hour are to be expected" in found
-    assert "chosen on no sound" not in found
+    assert "chosen on no sound" not in found and "without a recording" not in found
+    chosen["left_out"] = {"n_choices": 5, "n_false_alarms": 3, "n_misses": 4}
+    found = " ".join(sections(read_facts(run))["Thresholds"])
+    assert "without a recording, and judged on it, they gave 3 false alarms and missed 4." in found
 
 
 @pytest.mark.parametrize(

@@ -273,6 +273,11 @@ def thresholds(facts):
         )
         if chosen.get("at_one"):
             yield f"{too_sure(chosen)[0].upper()}{too_sure(chosen)[1:]}. So it cannot keep that promise."
+        if counts := chosen.get("left_out"):
+            yield (
+                f"Chosen in the same way without a recording, and judged on it, they gave "
+                f"{counted(counts['n_false_alarms'], 'false alarm')} and missed {counts['n_misses']}."
+            )
         return
     yield "They are those that training gives every detector by this rule, and were chosen on no sound."
     for figures in facts.figures.values():

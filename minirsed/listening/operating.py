@@ -80,7 +80,7 @@ def is_evidence(chosen):
     if not isinstance(chosen, dict):
         return False
     untuned, at_one = chosen.get("untuned"), chosen.get("at_one", dict.fromkeys(AT_ONE, 0))
-    if not (isinstance(untuned, dict) and isinstance(at_one, dict)):
+    if not (isinstance(untuned, dict) and isinstance(at_one, dict) and _is_left_out(chosen.get("left_out"))):
         return False
     return all(type(at_one.get(name)) is int and 0 <= at_one[name] < LARGEST for name in AT_ONE) and all(
         (type(holder.get(name)) is kind or (kind is float and type(holder.get(name)) is int))
@@ -88,6 +88,14 @@ def is_evidence(chosen):
         for kind, names in EVIDENCE.items()
         for name in names
         for holder in ((chosen, untuned) if name in COUNTS else (chosen,))
+    )
+
+
+def _is_left_out(counts):
+    """Whether it is what `minirsed.alarms.choice.judged_elsewhere` gives."""
+    return counts is None or (
+        isinstance(counts, dict)
+        and all(type(counts.get(name)) is int and 0 <= counts[name] < LARGEST for name in ("n_choices", *COUNTS))
     )
 
 

@@ -44,10 +44,9 @@ def precision_recall(results):
     p_t = np.stack([each.frame_probabilities for each in results.evaluation.detections])
     evaluations = (results.evaluation, results.tuned)
     points = [(name, each.scores) for (name, _), each in zip(results.points(), evaluations, strict=False)]
+    config, p = results.detector.config, probabilities(results.evaluation)
     curves = {
-        thres1: precision_recall_curve(
-            probabilities(results.evaluation), p_t, results.store.onset_s, thres1, results.detector.config.rule
-        )
+        thres1: precision_recall_curve(p, p_t, results.store.onset_s, thres1, config.rule, config.lead)
         for _, (_, thres1) in results.points()
     }
     if not any(len(curve.thres0) for curve in curves.values()):

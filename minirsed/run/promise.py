@@ -8,6 +8,7 @@ from pathlib import Path
 
 from data_tools.errors import InputError
 from data_tools.files import exclusive
+from data_tools.inventory import recordings_of
 from data_tools.labelled_recordings import labelled_recordings
 from minirsed.alarms import files
 from minirsed.alarms.choice import THRES1, require_promise, too_sure
@@ -85,8 +86,9 @@ def keep_promise(folder, alarms_per_hour, *, recordings=None, data=None, machine
 
     def mixtures():
         store = mixtures_of_run(folder, "dev", data=data, detector=detector, machine=machine, progress=progress)
+        made_of = recordings_of(sounds_of_run(read_settings(folder), data), store.recipes)
         with worker_threads(machine.threads) as executor, progress("detecting, dev", "clip") as done:
-            return measure_mixtures(detector, store, executor, thres1=thres1, progress=done)
+            return measure_mixtures(detector, store, executor, thres1=thres1, progress=done, recordings=made_of)
 
     measured = _measured(detector, labelled, machine, progress, thres1) if labelled else None
     source = Path(recordings).absolute().name if recordings else DEV
