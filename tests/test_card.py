@@ -152,7 +152,7 @@ def test_hours_thresholds_and_changes(run):
     card = files.card(run)
     alarms = section(card, "False alarms")
     assert "On 2 recordings, 1.5 h (recordings that were given): false alarms: 2 in 1.5 h." in alarms
-    assert "Of 2 events 2 were hit" in alarms and "one night" in alarms and "not measured" not in alarms
+    assert "Of 2 events 2 were hit" in alarms and "One night." in alarms and "not measured" not in alarms
     changes = section(card, "Other recorders and rooms")
     assert "- No more than 0.1 worse: hum.\n- small room: error rate 0.90 (0.10 … 0.90).\n" in changes
     assert "it took white noise at 8 kHz for the sound" in changes
