@@ -243,8 +243,8 @@ def test_events_are_those_of_python_and_come_when_they_do(kind, thres0, operatin
         n_found += len(found)
         plain = dataclasses.replace(detector, operating=AS_FOUND)
         n_others += len(heard_in_python(plain, logits, live=kind == "uni"))
-    assert n_found > 4
-    assert (n_found == n_others) == (operating == AS_FOUND)
+    assert n_others > 4
+    assert (n_found == n_others) == (operating == AS_FOUND) and (n_found > 4 or operating.min_event_s > 1)
 
 
 @needs_compiler
