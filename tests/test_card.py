@@ -13,7 +13,7 @@ import soundfile
 from data_tools.errors import InputError
 from data_tools.inventory import holding
 from data_tools.rights import read_manifest, rights_of
-from data_tools.soundbank import SoundBank
+from data_tools.soundbank import SoundBank, open_bank
 from minirsed.card import files
 from minirsed.card.content import sections
 from minirsed.card.facts import read_facts
@@ -273,6 +273,18 @@ def test_lines_that_would_be_lists(run):
         write(run, "alarms_x.json", ALARMS | {"notes": [text]})
         shown = rendered(files.card(run))
         assert f"<p>{text}.</p>" in shown
+
+
+def test_everyday_sounds_are_counted_where_they_are_mixed_in(tmp_path):
+    bank, n = open_bank("builtin"), len(open_bank("builtin").everyday_sounds())
+    quick, without = (complete(PRESETS["quick"], {"everyday": share}) for share in (0.1, 0.0))
+    assert n > 1000 and [sounds_of(bank, settings)["everyday"] for settings in (quick, without)] == [n, 0]
+    tiny_detector("babycry").save(tmp_path / "best.npz")
+    write(tmp_path, "config.json", {"settings": vars(TrainSettings())})
+    write(tmp_path, "sounds.json", sounds_of(bank, quick))
+    assert f"Mixed in as sounds that are not it: 240 events of class glassbreak, 240 events of class gunshot, {n}" in (
+        files.card(tmp_path).replace("\n", " ")
+    )
 
 
 def test_sounds_of_a_folder(sweep_place):  # noqa: F811

@@ -107,6 +107,7 @@ def training(facts):
     train = sounds["subsets"]["train"]
     not_it = [f"{counted(n, 'event')} of class {label}" for label, n in sounds["others"].items()]
     not_it += [counted(train["n_negatives"], "negative")] if train and train.get("n_negatives") else []
+    not_it += [counted(sounds["everyday"], "everyday sound")] if sounds.get("everyday") else []
     if not_it:
         yield f"Mixed in as sounds that are not it: {', '.join(not_it)}."
     if s.init_from:

@@ -215,7 +215,8 @@ class _Job:
         groups = (spectra.events, spectra.others, spectra.negatives)
         n_events, n_others, n_negatives = (sum(map(len, group)) for group in groups)
         negatives = f", {counted(n_negatives, 'negative')}" if n_negatives else ""
-        made_of = f"{n_events} events, {n_others} of other classes{negatives}"
+        everyday = f", {counted(len(spectra.everyday), 'everyday sound')}" if spectra.everyday else ""
+        made_of = f"{n_events} events, {n_others} of other classes{negatives}{everyday}"
         self.say(f"train: {made_of}; every clip of {self.settings.clip_s:g} s is new")
         return spectra
 
