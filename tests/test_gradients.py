@@ -9,7 +9,19 @@ import pytest
 from minirsed import attention, gru, losses, multires
 from minirsed.gradcheck import compare, gradcheck, report
 from minirsed.model import ModelConfig, init_params, loss_and_grads
-from minirsed.rivals import batch_norm, convolution, dense, dropout, frames, lstm, mlp, pooling, product
+from minirsed.rivals import (
+    batch_norm,
+    convolution,
+    dense,
+    dropout,
+    feature_maps,
+    frames,
+    lstm,
+    mlp,
+    pooling,
+    product,
+)
+from minirsed.rivals.naming import named
 
 TOLERANCE = 1e-6
 B, T, D, H = 3, 7, 5, 4
@@ -257,6 +269,48 @@ def test_grad_dropout(rng, share):
 
     grads = {"x": dropout.dropout_backward(upstream, run({"x": x})[1])}
     assert_gradients(lambda a: np.vdot(upstream, run(a)[0]), grads, {"x": x}, rng)
+
+
+@pytest.mark.parametrize("trains", [True, False], ids=["training", "detecting"])
+@pytest.mark.parametrize("own", [(3, 3, 2, 5, 1, 2), (1, 6, 1, 4, 0, 3)], ids=["in two dimensions", "along frequency"])
+def test_grad_feature_maps(rng, own, trains, loop):
+    """Convolution, normalisation, ReLU and maximum as one; some bands are left over."""
+    *kernel, n_inputs, n_maps, pad, size = own
+    shapes = feature_maps.feature_maps_shapes(tuple(kernel), n_inputs, n_maps)
+    params = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    params["running_var"] = np.abs(params["running_var"]) + 0.1
+    arrays = {"x": rng.standard_normal((B, T, 9, n_inputs)), **batch_norm.trained(named("", params))}
+    constants = {name: value for name, value in params.items() if name.startswith("running")}
+    upstream = rng.standard_normal((B, T, (9 + 2 * pad - kernel[1] + 1) // size, n_maps))
+
+    def run(a):
+        own = {name.removeprefix("."): value for name, value in a.items()} | constants
+        return feature_maps.feature_maps_forward(own, own["x"], pad, size, own=trains)
+
+    dx, grads = feature_maps.feature_maps_backward(upstream, run(arrays)[1])
+    grads = batch_norm.trained(named("", grads))
+    assert_gradients(lambda a: np.vdot(upstream, run(a)[0]), {"x": dx, **grads}, arrays, rng)
+
+
+@pytest.mark.parametrize("trains", [True, False], ids=["training", "detecting"])
+@pytest.mark.parametrize("head", ["frames", "attention"])
+@pytest.mark.parametrize(("arch", "n_units"), [("crnn1d", 4), ("crnn", 2)])
+def test_grad_winners(rng, arch, n_units, head, trains):
+    """Mean loss of a batch; in training with dropout and the batch's own statistics, or as when detecting."""
+    config = ModelConfig(arch, n_layers=2, n_units=n_units, n_inputs=37, head=head)
+    params = {name: value + 0.8 * rng.standard_normal(value.shape)
+              for name, value in init_params(config, rng, np.float64).items()}  # fmt: skip
+    params |= {name: np.abs(params[name]) + 0.1 for name in params if name.endswith("running_var")}
+    arrays, labels = {"x": rng.standard_normal((B, 5, 37)), **batch_norm.trained(params)}, random_labels(5)
+
+    def run(a):
+        chance = np.random.default_rng(1) if trains else None
+        return loss_and_grads({**params, **a}, config, a["x"], labels, 2.0, margin=2, rng=chance)
+
+    _, grads, dx = run(arrays)
+    assert (grads.keys() == params.keys()) == trains
+    grads = {"x": dx, **batch_norm.trained(grads)}
+    assert_gradients(lambda a: run(a)[0].total.mean(), grads, arrays, rng, ("direction",))  # parts: by element, above
 
 
 @pytest.mark.parametrize("arch", multires.ARCHITECTURES)

@@ -105,7 +105,7 @@ def running(params):
 
 
 def drift(params, statistics):
-    """r − s by the names of the running statistics, in the place of their gradients; nothing for running ones."""
+    """By the names of the running statistics, in the place of gradients, r − s; nothing where they were in use."""
     mean, var, n = statistics
     if not n:
         return {}
@@ -146,3 +146,8 @@ def trained(params):
 def statistics_in(params):
     """Names of the running statistics among parameters or gradients."""
     return [name for name in params if name.endswith(RUNNING)]
+
+
+def has_variances(params):
+    """Whether no running variance is below 0, as a damaged file might have it."""
+    return all((params[name] >= 0).all() for name in statistics_in(params) if name.endswith(RUNNING[1]))

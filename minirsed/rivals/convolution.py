@@ -70,7 +70,7 @@ def convolution_backward(dz, cache, *, with_dx=True):
 
 
 def convolve(W, x, pad):
-    """z of the module docstring, a block of frames at a time."""
+    """Return z of the module docstring, a block of frames at a time."""
     x_padded, n_bands = padded(x, W.shape[0], pad), x.shape[2] + 2 * pad - W.shape[1] + 1
     taps = W.reshape(W.shape[0], -1, W.shape[3])
     z = np.empty((*x.shape[:2], n_bands, W.shape[3]), x.dtype)

@@ -38,7 +38,7 @@ def dropout_forward(x, share, rng=None):
 
 
 def dropout_backward(dy, cache):
-    """dx = k ⊙ dy, (B, …)."""
+    """Differentiate `dropout_forward`: dx = k ⊙ dy, (B, …)."""
     if cache is None:
         return dy
     kept, scale = cache
