@@ -16,6 +16,7 @@ from minirsed.rivals import (
     dropout,
     feature_maps,
     frames,
+    fused_maps,
     lstm,
     mlp,
     pooling,
@@ -273,8 +274,10 @@ def test_grad_dropout(rng, share):
 
 @pytest.mark.parametrize("trains", [True, False], ids=["training", "detecting"])
 @pytest.mark.parametrize("own", [(3, 3, 2, 5, 1, 2), (1, 6, 1, 4, 0, 3)], ids=["in two dimensions", "along frequency"])
-def test_grad_feature_maps(rng, own, trains, loop):
+@pytest.mark.parametrize("few", [0, 64], ids=["kept", "made again"])
+def test_grad_feature_maps(rng, own, trains, few, loop, monkeypatch):
     """Convolution, normalisation, ReLU and maximum as one; some bands are left over."""
+    monkeypatch.setattr(fused_maps, "FEW_NUMBERS", few)
     *kernel, n_inputs, n_maps, pad, size = own
     shapes = feature_maps.feature_maps_shapes(tuple(kernel), n_inputs, n_maps)
     params = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
