@@ -18,7 +18,7 @@ import numpy as np
 
 from data_tools.errors import InputError
 from minirsed import __version__
-from minirsed.export.listening import relative_inputs, repeated, strongest_probability
+from minirsed.export.listening import INPUT_NODES, repeated, strongest_probability
 from minirsed.features import HOP, SAMPLE_RATE, WIN, tables
 from minirsed.multires import directions
 
@@ -88,10 +88,11 @@ def build(detector, card=None):
 
     graph = Graph()
     _require_known(detector.config)
-    inputs = INPUT if detector.config.inputs == "lfbe" else relative_inputs(graph, INPUT, detector.features["n_mels"])
+    before = INPUT_NODES.get(detector.config.inputs)
+    inputs = before(graph, INPUT, detector.features["n_mels"]) if before else INPUT
     h = _encoder(graph, detector.params, detector.config, _normalised(graph, detector, inputs))
     logits, clip_logit = _head(graph, detector.params["head.w"], h)
-    if detector.config.inputs == "relative":
+    if before:
         logits = repeated(graph, logits, INPUT)
     graph.add("Sigmoid", logits, "p_t.of_any")
     if detector.config.rule == "strongest":
@@ -127,6 +128,7 @@ def metadata(detector):
         "min_event_s": detector.operating.min_event_s,  # … and shorter ones are none
         "chosen": json.dumps(detector.operating.chosen, sort_keys=True),  # for a promise, see minirsed/alarms; or null
         "rule": detector.config.rule,
+        "lead": detector.config.lead,  # frames that the strongest segment is reported to begin before
         "inputs": detector.config.inputs,
         "architecture": config.arch,
         "n_layers": config.n_layers,

@@ -64,9 +64,11 @@ def parts_of(detector, name="detector"):
     Raises
     ------
     InputError
-        A network that judges clips of 30 s alone.
+        A network that judges clips of 30 s alone, or inputs that neither has: pcen.
     """
     require_any_length(detector, name)
+    if detector.config.inputs == "pcen":
+        raise InputError(f"{name}: has --inputs pcen, which a C file and a page do not compute; export it to ONNX")
     networks, config = networks_of(detector)
     names = [layer for layer, _ in gru_layers(config.arch, config.n_layers, config.n_inputs, config.n_units)]
     layers = [

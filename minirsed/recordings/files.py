@@ -66,7 +66,7 @@ def event_finder(detector, live=False):
     """
     require_any_length(detector)
     if detector.config.rule == "strongest":
-        return SegmentFinder(detector.thres0, detector.thres1, context=WINDOW_FRAMES)
+        return SegmentFinder(detector.thres0, detector.thres1, context=WINDOW_FRAMES, lead=detector.config.lead)
     return EventFinder(detector.thres0, detector.thres1, context=WINDOW_FRAMES, gap=GAP_FRAMES, live=live)
 
 

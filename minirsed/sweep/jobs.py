@@ -29,6 +29,7 @@ import numpy as np
 from data_tools.errors import InputError
 from data_tools.files import atomic_write
 from minirsed.analysis.files import write_report
+from minirsed.card import files as card
 from minirsed.kernels.threads import keep_freed_memory
 from minirsed.run.checkpoint import has_checkpoint
 from minirsed.run.folder import BEST, CONFIG, require_settings
@@ -254,6 +255,7 @@ def _train_and_evaluate(settings, folder, machine, evaluate, say):
     if evaluate:
         results = evaluate_run(folder, "eval", machine=machine)
         write_report(results)
+        card.write(folder)
         result["eval"] = counts_of(results.evaluation)
     with atomic_write(folder / RESULT, "w") as file:
         json.dump(result, file)
