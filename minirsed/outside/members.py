@@ -25,7 +25,7 @@ from minirsed.features import HOP, SAMPLE_RATE
 from minirsed.listening.inputs import INPUTS
 from minirsed.losses import frame_loss_weights
 from minirsed.model import Losses, ModelConfig, groups, init_params, loss_and_grads, param_shapes
-from minirsed.multires import directions
+from minirsed.multires import ARCHITECTURES, directions
 from minirsed.outside import changes
 from minirsed.outside.clips import draw_batch
 from minirsed.store.dataset import MIN_STD
@@ -298,6 +298,10 @@ def split(detector, config):
     K, rest = divmod(detector.config.n_units, config.n_units)
     if rest or dataclasses.replace(detector.config, **same) != config:
         raise InputError(f"--init-from: its network is {detector.config}; expected {config}, or several of them")
+    if K == 1:
+        return [{name: value.copy() for name, value in detector.params.items()}]
+    if config.arch not in ARCHITECTURES:
+        raise InputError(f"--init-from: its network has {detector.config.n_units} units, not {config.n_units}")
     names, members = directions(config.arch), [{} for _ in range(K)]
     for k, member in enumerate(members):
         for name, shape in param_shapes(config).items():

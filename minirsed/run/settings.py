@@ -9,6 +9,7 @@ from data_tools.errors import InputError
 from minirsed.listening.inputs import INPUTS
 from minirsed.model import RULES
 from minirsed.multires import ARCHITECTURES
+from minirsed.rivals.encoders import ENCODERS
 
 GENERATORS = ("minirsed", "official")
 HEADS = ("attention", "frames")
@@ -63,9 +64,9 @@ class TrainSettings:
     arch: str = _setting(
         "model",
         "multires",
-        "recurrent layers of the paper (Sec. 3), or mlp: the network of the DCASE 2017 baseline, which sets --head "
-        "frames --n-mels 40 --layers 2 --units 50 --learning-rate 0.001 --max-grad-norm 0 unless they are given",
-        choices=(*ARCHITECTURES, "mlp"),
+        "recurrent layers of the paper (Sec. 3), or what it is compared with: the networks of the DCASE 2017 baseline "
+        "(mlp), of first (crnn1d) and second place (crnn), which set --head frames and their own size and step",
+        choices=tuple(ENCODERS),
     )
     layers: int = _setting("model", 3, "recurrent or dense layers", low=1, unit="layers")
     units: int = _setting("model", 64, "units of a layer, in each direction", low=1, unit="units")
@@ -250,6 +251,9 @@ class TrainSettings:
             object.__setattr__(self, "ebr_db", tuple(self.ebr_db))
         for setting in dataclasses.fields(self):
             check(setting, getattr(self, setting.name))
+        least = ENCODERS[self.arch].least_inputs
+        if self.n_mels < least:
+            raise InputError(f"--n-mels is {self.n_mels}: --arch {self.arch} needs at least {least} bands")
         if self.mixing == "spectra":
             self._check_spectra()
         else:
@@ -326,16 +330,20 @@ _OUTSIDE = {
     "second_background": 0.5, "other_events": 0.3, "everyday": 0.15, "low_pass": 0.4, "input_noise": 0.2,
     "weight_decay": 0.03,
 }  # fmt: skip
+_CLIPS = {"clips": 5000, "dev_clips": 500, "epochs": 15}
 PRESETS = {
     "quick": _OUTSIDE,
     "plain": {},  # the defaults above: the paper's features, losses and rule, and small enough for two cores
-    "paper-5k": {**_PAPER, "clips": 5000, "epochs": 15, "layers": 3},
+    "paper-5k": {**_PAPER, **_CLIPS, "layers": 3},
     "paper-15k": {**_PAPER, "clips": 15000, "epochs": 10, "layers": 4},
     # of the DCASE 2017 baseline, as far as whole clips allow: it takes 256 frames at a time, two clips are 2606
     "baseline": {
         "arch": "mlp", "clips": 500, "generator": "official", "dev_clips": 500, "batch_size": 2, "epochs": 200,
         "equaliser_db": 0.0, "mask_bands": 0,
     },
+    # of the challenge's first and second place, as far as they are known; clips and epochs are the paper's
+    "winner": {"arch": "crnn1d", **_CLIPS, "equaliser_db": 0.0, "mask_bands": 0},
+    "runner-up": {"arch": "crnn", **_CLIPS, "equaliser_db": 0.0, "mask_bands": 0},
 }  # fmt: skip
 
 # What an architecture has of its own, whatever the preset; options overrule it.
@@ -343,6 +351,8 @@ ARCH_SETTINGS = {
     "mlp": {
         "head": "frames", "n_mels": 40, "layers": 2, "units": 50, "learning_rate": 1e-3, "max_grad_norm": 0.0,
     },
+    "crnn1d": {"head": "frames", "layers": 2, "units": 128, "learning_rate": 1e-3, "max_grad_norm": 0.0},
+    "crnn": {"head": "frames", "layers": 2, "units": 32, "learning_rate": 1e-3, "max_grad_norm": 0.0},
 }  # fmt: skip
 
 
