@@ -238,8 +238,6 @@ class TrainSettings:
                     raise InputError(
                         f"{option_name(setting.name)} needs --mixing spectra; --preset plain is without both"
                     )
-        if self.keep == "promise" and (self.arch not in ARCHITECTURES or self.head != "attention"):
-            raise InputError("--keep promise needs recurrent layers and --head attention: others are for clips of 30 s")
         if self.fold:
             from data_tools.banks.folds import parse_fold  # it loads NumPy, for which -h should not wait
 
