@@ -142,6 +142,16 @@ def _digest(path):
     return digest.digest()
 
 
+def content_of(path):
+    """What is in a file, in a word that no other content has: its size, and a digest. OSError: it cannot be read."""
+    return f"{Path(path).stat().st_size}-{_digest(path).hex()[:32]}"
+
+
+def is_content(path, content):
+    """Whether a file has this `content_of`; it is read only if it is as large."""
+    return content.startswith(f"{Path(path).stat().st_size}-") and content_of(path) == content
+
+
 def remove_temporaries(folder, *, below=False):
     """Remove temporary files of processes killed in `atomic_write`, from a folder that no process is writing to.
 

@@ -50,6 +50,19 @@ class Adam:
         ------
         ValueError
             Names differ.
+
+        Notes
+        -----
+        The equations at the head of this module; `tutorials/07_training_and_curves.md` derives the hats.
+
+        Examples
+        --------
+        The first step is η up or down, whatever the size of the gradient:
+
+        >>> params = {"W": np.zeros(3)}
+        >>> Adam(learning_rate=0.01).update(params, {"W": np.array([1e6, -1.0, 1e-3])})
+        >>> params["W"].round(4)
+        array([-0.01,  0.01, -0.01])
         """
         if params.keys() != grads.keys():
             raise ValueError(f"params and grads name different arrays: {sorted(params.keys() ^ grads.keys())}")
@@ -80,6 +93,16 @@ def clip_by_global_norm(grads, max_norm):
         The same arrays where nothing was scaled.
     norm : float
         Norm before scaling; NaN or infinite if any gradient is.
+
+    Notes
+    -----
+    g ← g · min(1, max_norm / √Σ‖g‖²), the sum over all arrays. See `tutorials/07_training_and_curves.md`.
+
+    Examples
+    --------
+    >>> grads, norm = clip_by_global_norm({"W": np.array([3.0, 0.0]), "b": np.array([4.0])}, 1.0)
+    >>> norm, grads["b"].round(3)
+    (5.0, array([0.8]))
     """
     norm = float(np.sqrt(sum(float(np.vdot(g, g)) for g in grads.values())))
     if 0 < max_norm < norm < np.inf:

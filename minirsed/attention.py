@@ -30,7 +30,18 @@ class AttentionCache(NamedTuple):
 
 
 def attention_weights(frame_logits):
-    """a_t = p_t / Σ p_t for (B, T) frame logits; each row sums to 1."""
+    """a_t = p_t / Σ p_t for (B, T) frame logits; each row sums to 1.
+
+    The same as a softmax of log p_t. So it tends to a softmax of the logits where all of them are far below zero, and
+    to the plain mean where all are far above (paper, Sec. 2; `tutorials/05_attention_and_losses.md`).
+
+    Examples
+    --------
+    >>> attention_weights(np.array([[-30.0, -30.0, 30.0, 30.0]])).round(3)
+    array([[0. , 0. , 0.5, 0.5]])
+    >>> attention_weights(np.full((1, 4), -1000.0))  # no 0 / 0
+    array([[0.25, 0.25, 0.25, 0.25]])
+    """
     log_p = -softplus(-frame_logits)
     p_scaled = np.exp(log_p - log_p.max(axis=1, keepdims=True))
     return p_scaled / p_scaled.sum(axis=1, keepdims=True)
@@ -55,6 +66,18 @@ def attention_forward(w, h):
     ------
     ValueError
         Shapes disagree or T = 0.
+
+    Notes
+    -----
+    e_t = wᵀh_t, a_t = σ(e_t) / Σ_s σ(e_s), e = wᵀ Σ_t a_t h_t: paper, Sec. 2 and Fig. 1. Since one vector serves both,
+    e = Σ_t a_t e_t; `tutorials/05_attention_and_losses.md` says what follows from that.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> frame_logits, clip_logit, cache = attention_forward(rng.standard_normal(4), rng.standard_normal((2, 9, 4)))
+    >>> bool(np.allclose(clip_logit, (cache.a * frame_logits).sum(axis=1)))
+    True
     """
     if h.ndim != 3 or h.shape[1] == 0 or w.shape != h.shape[2:]:
         raise ValueError(f"w must be (K,) and h (B, T ≥ 1, K), got {w.shape} and {h.shape}")
@@ -83,6 +106,19 @@ def attention_backward(dframe_logits, dclip_logit, cache):
     -------
     dh : (B, T, K) ndarray
     dw : (K,) ndarray
+
+    Notes
+    -----
+    Both parts of dh_t are multiples of w; `tutorials/05_attention_and_losses.md` derives the short form, line (★):
+    ∂e/∂e_t = a_t [1 + (1 − p_t)(e_t − e)].
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> *_, cache = attention_forward(rng.standard_normal(4), rng.standard_normal((1, 9, 4)))
+    >>> dh, dw = attention_backward(rng.standard_normal((1, 9)), np.array([1.0]), cache)
+    >>> int(np.linalg.matrix_rank(dh[0]))
+    1
     """
     w, h, a = cache.w, cache.h, cache.a
     da = dclip_logit[:, None] * cache.frame_logits  # dhᵀ h_t = de wᵀh_t = de e_t

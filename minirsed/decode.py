@@ -34,6 +34,17 @@ def decode(probability, frame_probabilities, thres0=0.5, thres1=0.5):
     ValueError
         A probability is NaN or outside [0, 1], a threshold is NaN, `probability` is not one number or
         `frame_probabilities` not one row of them.
+
+    Notes
+    -----
+    Built by hand, with a picture, in `tutorials/08_scoring_and_uncertainty.md`.
+
+    Examples
+    --------
+    >>> decode(0.9, [0.1, 0.7, 0.2, 0.8, 0.9, 0.6, 0.3])
+    (3, 6)
+    >>> decode(0.4, [0.1, 0.7, 0.2, 0.8, 0.9, 0.6, 0.3]) is None
+    True
     """
     probability = _numbers("probability", probability, n_dims=0)
     frame_probabilities = _numbers("frame_probabilities", frame_probabilities, n_dims=1)

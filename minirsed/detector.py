@@ -27,7 +27,7 @@ from minirsed.rivals.frames import smooth
 from minirsed.store.archive import read_arrays, write_arrays
 
 FORMAT = "minirsed-detector-1"
-YOUNGER = (("inputs", "lfbe"), ("rule", "longest"), ("n_mels", None))  # left out of hashes that are older than they
+YOUNGER = (("inputs", "lfbe"), ("rule", "longest"), ("n_mels", None), ("lead", 0))  # left out of older hashes
 
 
 class Detection(NamedTuple):
@@ -157,7 +157,7 @@ class Detector:
         By the paper's rule (Sec. 2.1), or that of `minirsed.listening.segments`, whose p follows from p_t and thres1.
         """
         if self.config.rule == "strongest":
-            probability, run = strongest_segment(frame_probabilities, self.thres0, self.thres1)
+            probability, run = strongest_segment(frame_probabilities, self.thres0, self.thres1, self.config.lead)
         else:
             run = decode(probability, frame_probabilities, self.thres0, self.thres1)
         onset_s, offset_s = (None, None) if run is None else run_to_seconds(*run)

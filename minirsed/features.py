@@ -67,6 +67,22 @@ def lfbe(y, sr=SAMPLE_RATE, *, n_mels=N_MELS, win_s=WIN_S, hop_s=HOP_S, floor=PO
     -----
     UserWarning
         Some bands are narrower than the FFT's resolution and hold no bin: they are ln floor throughout.
+
+    Notes
+    -----
+    x_{t,m} = ln max(Σ_k Λ_m(k) |Σ_n w_n y_{t·hop+n} e^{−2πikn/n_fft}|², floor): paper, Sec. 4. Built step by step in
+    `tutorials/01_sound_to_lfbe.md`.
+
+    Examples
+    --------
+    A gain g adds 2 ln g to every value above the floor:
+
+    >>> y = 0.1 * np.random.default_rng(0).standard_normal(44100)
+    >>> x = lfbe(y)
+    >>> x.shape
+    (42, 64)
+    >>> bool(np.allclose(lfbe(2 * y), x + 2 * np.log(2), atol=1e-4))
+    True
     """
     win, hop = _window_and_hop(win_s, hop_s)
     if n_mels != int(n_mels) or n_mels < 1:
@@ -154,6 +170,16 @@ def frame_labels(onset_s, offset_s, T):
     ------
     ValueError
         As `event_frames`.
+
+    Notes
+    -----
+    y_t = 1 if the centre (t·hop + win/2) / 44100 of frame t lies in [onset, offset). See
+    `tutorials/01_sound_to_lfbe.md`.
+
+    Examples
+    --------
+    >>> np.flatnonzero(frame_labels(0.1, 0.2, 20))
+    array([4, 5, 6, 7])
     """
     labels = np.zeros(T, np.float32)
     if not (np.isnan(onset_s) and np.isnan(offset_s)):

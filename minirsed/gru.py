@@ -101,6 +101,26 @@ def gru_forward(params, x, h0=None, *, reverse=False):
     ------
     ValueError
         Shapes or dtypes disagree, or T = 0.
+
+    Notes
+    -----
+    Cho et al. 2014, the reset *before* the product with U_c:
+
+        z_t = σ(x_t W_z + h_{t-1} U_z + b_z)        c_t = tanh(x_t W_c + (r_t ⊙ h_{t-1}) U_c + b_c)
+        r_t = σ(x_t W_r + h_{t-1} U_r + b_r)        h_t = z_t ⊙ h_{t-1} + (1 − z_t) ⊙ c_t
+
+    Each line is built by hand in `tutorials/03_gru_forward.md`.
+
+    Examples
+    --------
+    >>> params = init_gru(64, 32, np.random.default_rng(0))
+    >>> x = np.random.default_rng(1).standard_normal((2, 100, 64)).astype(np.float32)
+    >>> h, cache = gru_forward(params, x)
+    >>> h.shape
+    (2, 100, 32)
+    >>> later, _ = gru_forward(params, x[:, 60:], h[:, 59])  # with its state handed over, a layer can pause
+    >>> bool(np.allclose(h[:, 60:], later, atol=1e-5))
+    True
     """
     W, U, b = params["W"], params["U"], params["b"]
     _require_shapes(x, W, U, b, h0)
@@ -140,6 +160,22 @@ def gru_backward(dh, cache, *, with_dx=True):
     dh0 : (B, H) ndarray
     grads : dict
         `W`, `U`, `b`, shaped like the parameters.
+
+    Notes
+    -----
+    The loop over time, last frame first, is `recurrence_backward`. Every line is derived, and checked by finite
+    differences, in `tutorials/04_backpropagation_through_time.md`.
+
+    Examples
+    --------
+    >>> from minirsed.gradcheck import gradcheck
+    >>> rng = np.random.default_rng(0)
+    >>> params, x, dh = init_gru(5, 3, rng, np.float64), rng.standard_normal((2, 7, 5)), rng.standard_normal((2, 7, 3))
+    >>> dx, dh0, grads = gru_backward(dh, gru_forward(params, x)[1])
+    >>> def loss(a):
+    ...     return np.vdot(dh, gru_forward(a, a["x"])[0])
+    >>> bool(gradcheck(loss, {"x": dx, **grads}, {"x": x, **params}, rng) < 1e-6)
+    True
     """
     W, U = cache.params["W"], cache.params["U"]
     n_units, h0 = U.shape[0], cache.h0

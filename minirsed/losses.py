@@ -36,6 +36,16 @@ def utterance_loss_forward(clip_logit, has_event):
     -------
     loss : (B,) ndarray, natural-log units, ≥ 0
     cache : tuple
+
+    Notes
+    -----
+    L_utt = −[y ln p + (1 − y) ln(1 − p)] = softplus(e) − y e with p = σ(e): `tutorials/05_attention_and_losses.md`.
+
+    Examples
+    --------
+    >>> loss, _ = utterance_loss_forward(np.array([0.0, 1000.0, 1000.0]), [1, 1, 0])
+    >>> loss.round(4)  # ln 2 for p = ½; nothing for a sure hit; e itself for a sure mistake
+    array([6.931e-01, 0.000e+00, 1.000e+03])
     """
     y = np.asarray(has_event, clip_logit.dtype)
     return softplus(clip_logit) - y * clip_logit, (clip_logit, y)
@@ -62,6 +72,19 @@ def frame_loss_forward(frame_logits, frame_labels, frame_weights):
     -------
     loss : (B,) ndarray, natural-log units, ≥ 0; 0 for clips without an event
     cache : tuple
+
+    Notes
+    -----
+    L_frame = (1/|W|) Σ_{t ∈ W} [softplus(e_t) − y_t e_t]; W is that of `frame_loss_weights`. What it teaches, and what
+    it leaves untaught, is shown in `tutorials/05_attention_and_losses.md`.
+
+    Examples
+    --------
+    >>> labels = np.zeros((2, 300))
+    >>> labels[0, 100:140] = 1
+    >>> loss, _ = frame_loss_forward(np.zeros((2, 300)), labels, frame_loss_weights(labels))
+    >>> loss.round(4)  # p_t = ½ everywhere: ln 2, and 0 for the clip without an event
+    array([0.6931, 0.    ])
     """
     y = np.asarray(frame_labels, frame_logits.dtype)
     weights = np.asarray(frame_weights, frame_logits.dtype)
@@ -89,6 +112,19 @@ def frame_loss_weights(frame_labels, margin=FRAME_LOSS_MARGIN):
     -------
     (B, T) ndarray, dtype of `frame_labels`
         Rows sum to 1 (event) or 0 (none).
+
+    Notes
+    -----
+    w_t = 1/|W| for t in W, from `margin` frames before the onset to as many after the offset; what this window leaves
+    out is shown in `tutorials/05_attention_and_losses.md`.
+
+    Examples
+    --------
+    >>> labels = np.zeros((1, 300))
+    >>> labels[0, 100:140] = 1
+    >>> weights = frame_loss_weights(labels)
+    >>> int((weights > 0).sum()), float(weights.sum().round(6))  # 50 + 40 + 50 frames
+    (140, 1.0)
     """
     weights = np.zeros_like(frame_labels)
     for row, labels in zip(weights, frame_labels, strict=True):

@@ -60,9 +60,9 @@ HEADS = {
 class ModelConfig:
     """Shape of a model: a row of `ENCODERS` and one of `HEADS`, layers, units per direction, inputs.
 
-    The last three say what is before and behind it: a row of `minirsed.listening.inputs`, made of `n_mels` bands (by
+    The last four say what is before and behind it: a row of `minirsed.listening.inputs`, made of `n_mels` bands (by
     default as many as inputs), and how its probabilities become an event: longest (`minirsed.decode`) or strongest
-    (`minirsed.listening.segments`).
+    (`minirsed.listening.segments`), which begins `lead` frames earlier.
     """
 
     arch: str = "multires"
@@ -73,6 +73,7 @@ class ModelConfig:
     inputs: str = "lfbe"
     rule: str = "longest"
     n_mels: int | None = None
+    lead: int = 0
 
     def __post_init__(self):
         """Raise ValueError for a shape that is no model."""
@@ -82,6 +83,8 @@ class ModelConfig:
         for name, least in (("n_layers", 1), ("n_units", 1), ("n_inputs", ENCODERS[self.arch].least_inputs)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if not 0 <= self.lead < 1000:
+            raise ValueError(f"lead must be from 0 to 999 frames, got {self.lead}")
         if self.n_inputs != INPUTS[self.inputs].n_inputs(self.n_mels or self.n_inputs):
             raise ValueError(f"n_inputs is {self.n_inputs}: not that of inputs {self.inputs} in {self.n_mels} bands")
 
@@ -130,7 +133,11 @@ def forward(params, config, x, *, rng=None, with_cache=True):
 
 
 def backward(dframe_logits, dclip_logit, cache, *, with_dx=True):
-    """Differentiate `forward`: returns ∂L/∂x (B, T, D), None without `with_dx`, and a dict of gradients by name."""
+    """Differentiate `forward`: returns ∂L/∂x (B, T, D), None without `with_dx`, and a dict of gradients by name.
+
+    The head first (`minirsed.attention`), then the encoder (`minirsed.multires`), as derived in
+    `tutorials/05_attention_and_losses.md` and `tutorials/06_multiresolution.md`.
+    """
     config, encoder_cache, head_cache = cache
     head = HEADS[config.head]
     dh, *dhead = head.backward(dframe_logits, dclip_logit, head_cache)
@@ -212,6 +219,21 @@ def loss_and_grads(
     grads : dict of ndarray
         With `rng`, those of statistics are what `minirsed.rivals.batch_norm.follow` is for.
     dx : (B, T, D) ndarray, None without `with_dx`
+
+    Notes
+    -----
+    L = L_utt + α L_frame (paper, Sec. 2), through head, encoder and layers; the parts are derived in
+    `tutorials/05_attention_and_losses.md` and `tutorials/06_multiresolution.md`.
+
+    Examples
+    --------
+    >>> config = ModelConfig(arch="multires", n_layers=2, n_units=3, n_inputs=5)
+    >>> rng = np.random.default_rng(0)
+    >>> params, x, y = init_params(config, rng, np.float64), rng.standard_normal((2, 9, 5)), np.zeros((2, 9))
+    >>> y[0, 3:6] = 1
+    >>> losses, grads, dx = loss_and_grads(params, config, x, y)
+    >>> grads.keys() == params.keys(), bool(losses.frame[1] == 0)  # without an event there is no frame loss
+    (True, True)
     """
     frame_logits, clip_logit, cache = forward(params, config, x, rng=rng)
     values, loss_cache = losses(frame_logits, clip_logit, frame_labels, alpha, margin, config.head, frame_weights)

@@ -79,6 +79,21 @@ def encoder_forward(params, x, arch, n_layers, *, with_cache=True):
     h : (B, T, K) ndarray
         K = H for `uni`, 2H otherwise.
     cache : tuple
+
+    Notes
+    -----
+    For `multires` h_t = Σ_l s^l_{⌊t / 2^l⌋}, where s^l are the averaged pairs of layer l: paper, Sec. 3 and Fig. 2.
+    Built by hand in `tutorials/06_multiresolution.md`.
+
+    Examples
+    --------
+    Frames come in pairs, since every s^l is copied at least twice:
+
+    >>> rng = np.random.default_rng(0)
+    >>> params = init_encoder("multires", 3, 5, 4, rng, np.float64)
+    >>> h, cache = encoder_forward(params, rng.standard_normal((1, 13, 5)), "multires", 3)
+    >>> h.shape, bool((h[:, 0:12:2] == h[:, 1:12:2]).all())
+    ((1, 13, 8), True)
     """
     caches, pooled, lengths = [], [], []
     for layer in range(n_layers):
@@ -105,6 +120,23 @@ def encoder_backward(dh, cache, *, with_dx=True):
 
     In `multires` the output of layer l is used twice, so its gradient is a sum: what the layer above hands down
     plus what reaches it through the replicated copy.
+
+    Notes
+    -----
+    With A for averaging and R_l for copying 2^l times, δs^l = R_lᵀ δh + δx^{l+1} and δh^l = Aᵀ δs^l. See
+    `tutorials/06_multiresolution.md`.
+
+    Examples
+    --------
+    >>> from minirsed.gradcheck import gradcheck
+    >>> rng = np.random.default_rng(0)
+    >>> params, x = init_encoder("multires", 2, 5, 3, rng, np.float64), rng.standard_normal((1, 7, 5))
+    >>> dh = rng.standard_normal((1, 7, 6))
+    >>> dx, grads = encoder_backward(dh, encoder_forward(params, x, "multires", 2)[1])
+    >>> def loss(a):
+    ...     return np.vdot(dh, encoder_forward(a, a["x"], "multires", 2)[0])
+    >>> bool(gradcheck(loss, {"x": dx, **grads}, {"x": x, **params}, rng) < 1e-6)
+    True
     """
     caches, arch, lengths = cache
     copies, grads = [], {}  # copies: gradients of s^1, s^2, … through their replicated copies
@@ -123,7 +155,11 @@ def encoder_backward(dh, cache, *, with_dx=True):
 
 
 def layer_forward(params, layer, x, names):
-    """One layer, its directions side by side on the last axis: (B, T, D) → (B, T, K), cache."""
+    """One layer, its directions side by side on the last axis: (B, T, D) → (B, T, K), cache.
+
+    `params` holds `gru{layer}.{name}.{W|U|b}`, and `names` are those of `directions`; see
+    `tutorials/06_multiresolution.md`.
+    """
 
     def run(name):
         own = {key: params[f"gru{layer}.{name}.{key}"] for key in ("W", "U", "b")}
@@ -149,7 +185,15 @@ def layer_backward(dh, layer, caches, *, with_dx=True):
 
 
 def average_pairs(x):
-    """Subsample in time at rate 2 by averaging neighbours: (B, T, K) → (B, ⌈T/2⌉, K); an odd last frame stays."""
+    """Subsample in time at rate 2 by averaging neighbours: (B, T, K) → (B, ⌈T/2⌉, K); an odd last frame stays.
+
+    s_i = (x_{2i} + x_{2i+1}) / 2: paper, Sec. 3; `tutorials/06_multiresolution.md`.
+
+    Examples
+    --------
+    >>> average_pairs(np.array([[[1.0], [3.0], [10.0], [20.0], [7.0]]])).ravel()
+    array([ 2., 15.,  7.])
+    """
     n_pairs = x.shape[1] // 2
     pooled = like(x, n_pairs + x.shape[1] % 2)
     np.add(x[:, 0 : 2 * n_pairs : 2], x[:, 1::2], out=pooled[:, :n_pairs])
@@ -159,7 +203,15 @@ def average_pairs(x):
 
 
 def average_pairs_backward(dpooled, n_frames):
-    """Each of a pair gets half of its average's gradient, a lone last frame all of it; back to `n_frames` = T."""
+    """Each of a pair gets half of its average's gradient, a lone last frame all of it; back to `n_frames` = T.
+
+    The transpose of `average_pairs` as a matrix: `tutorials/06_multiresolution.md`.
+
+    Examples
+    --------
+    >>> average_pairs_backward(np.array([[[2.0], [15.0], [7.0]]]), 5).ravel()
+    array([1. , 1. , 7.5, 7.5, 7. ])
+    """
     n_pairs, dx = n_frames // 2, like(dpooled, n_frames)
     np.multiply(dpooled[:, :n_pairs], dpooled.dtype.type(0.5), out=dx[:, 0 : 2 * n_pairs : 2])
     dx[:, 1::2] = dx[:, 0 : 2 * n_pairs : 2]
@@ -168,7 +220,15 @@ def average_pairs_backward(dpooled, n_frames):
 
 
 def replicate(x, rate, n_frames):
-    """Upsample in time by copying each frame `rate` times, cut to `n_frames`: (B, T', K) → (B, T, K)."""
+    """Upsample in time by copying each frame `rate` times, cut to `n_frames`: (B, T', K) → (B, T, K).
+
+    y_t = x_{⌊t / rate⌋}: paper, Fig. 2; `tutorials/06_multiresolution.md`.
+
+    Examples
+    --------
+    >>> replicate(np.array([[[2.0], [15.0], [7.0]]]), 2, 5).ravel()
+    array([ 2.,  2., 15., 15.,  7.])
+    """
     y = like(x, n_frames)
     for copy in range(min(rate, n_frames)):
         own = y[:, copy::rate]

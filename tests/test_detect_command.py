@@ -18,12 +18,11 @@ from data_tools.errors import InputError
 from data_tools.event_lists import read_event_list
 from data_tools.files import exclusive
 from minirsed.detect import __main__ as detect
-from minirsed.detect import results as results_folder
-from minirsed.detect.results import find_recordings, printable
 from minirsed.detector import Detector
 from minirsed.features import HOP_S, n_frames
 from minirsed.model import ModelConfig, init_params
 from minirsed.recordings.files import detect_file
+from minirsed.recordings.listing import SUFFIXES, find_recordings, printable
 from tests.conftest import tone_detector, tones
 from tests.test_live_sound import FakeSounddevice
 
@@ -357,7 +356,7 @@ def test_ctrl_c_in_a_folder(folder, capsys, monkeypatch):
 
 
 def test_suffixes_are_what_libsndfile_reads():
-    known = {suffix.upper().lstrip(".") for suffix in results_folder.SUFFIXES}
+    known = {suffix.upper().lstrip(".") for suffix in SUFFIXES}
     other_names = {"WAVE", "AIF", "AIFC", "OGA", "OPUS", "SPH", "SND"}  # of WAV, AIFF, AIFF, OGG, OGG, NIST, AU
     assert known - other_names <= set(soundfile.available_formats())
 

@@ -61,11 +61,12 @@ def test_onnxruntime_agrees_with_the_model_in_float64(arch, n_layers):
 
 
 @pytest.mark.parametrize("arch", ["uni", "multires"])
-def test_inputs_and_rule_of_other_places_are_part_of_the_file(arch):
-    kind = {"n_inputs": n_bands(40), "n_mels": 40, "inputs": "relative", "rule": "strongest"}
+@pytest.mark.parametrize("inputs", ["relative", "pcen"])
+def test_inputs_and_rule_of_other_places_are_part_of_the_file(arch, inputs):
+    kind = {"n_inputs": n_bands(40), "n_mels": 40, "inputs": inputs, "rule": "strongest"}
     detector = random_detector(arch, 2, **kind)
-    detector.mean[:], detector.std[:] = -2, 2
-    detector.params["head.w"] *= 3
+    detector.mean[:], detector.std[:] = (-2, 2) if inputs == "relative" else (0.5, 0.5)
+    detector.params["head.w"] *= 6
     session, spread = session_of(detector), []
     for shape in SHAPES:
         features = np.random.default_rng(shape).normal(-8, 4, (*shape, 40)).astype(np.float32)
@@ -77,7 +78,7 @@ def test_inputs_and_rule_of_other_places_are_part_of_the_file(arch):
     assert max(spread) - min(spread) > 0.3
     about = session.get_modelmeta().custom_metadata_map
     assert [about[name] for name in ("inputs", "rule", "n_mels", "power_floor")] == [
-        *("relative", "strongest", "40", "1e-13")
+        *(inputs, "strongest", "40", "1e-13")
     ]
 
 

@@ -16,6 +16,7 @@ from minirsed.rivals import (
     dropout,
     feature_maps,
     frames,
+    fused_maps,
     lstm,
     mlp,
     pooling,
@@ -273,8 +274,10 @@ def test_grad_dropout(rng, share):
 
 @pytest.mark.parametrize("trains", [True, False], ids=["training", "detecting"])
 @pytest.mark.parametrize("own", [(3, 3, 2, 5, 1, 2), (1, 6, 1, 4, 0, 3)], ids=["in two dimensions", "along frequency"])
-def test_grad_feature_maps(rng, own, trains, loop):
+@pytest.mark.parametrize("few", [0, 64], ids=["kept", "made again"])
+def test_grad_feature_maps(rng, own, trains, few, loop, monkeypatch):
     """Convolution, normalisation, ReLU and maximum as one; some bands are left over."""
+    monkeypatch.setattr(fused_maps, "FEW_NUMBERS", few)
     *kernel, n_inputs, n_maps, pad, size = own
     shapes = feature_maps.feature_maps_shapes(tuple(kernel), n_inputs, n_maps)
     params = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
@@ -294,14 +297,15 @@ def test_grad_feature_maps(rng, own, trains, loop):
 
 @pytest.mark.parametrize("trains", [True, False], ids=["training", "detecting"])
 @pytest.mark.parametrize("head", ["frames", "attention"])
-@pytest.mark.parametrize(("arch", "n_units"), [("crnn1d", 4), ("crnn", 2)])
+@pytest.mark.parametrize(("arch", "n_units"), [("crnn1d", 4), ("crnn", 3)])
 def test_grad_winners(rng, arch, n_units, head, trains):
     """Mean loss of a batch; in training with dropout and the batch's own statistics, or as when detecting."""
     config = ModelConfig(arch, n_layers=2, n_units=n_units, n_inputs=37, head=head)
-    params = {name: value + 0.8 * rng.standard_normal(value.shape)
+    params = {name: value + 0.5 * rng.standard_normal(value.shape)
               for name, value in init_params(config, rng, np.float64).items()}  # fmt: skip
-    params |= {name: np.abs(params[name]) + 0.1 for name in params if name.endswith("running_var")}
-    arrays, labels = {"x": rng.standard_normal((B, 5, 37)), **batch_norm.trained(params)}, random_labels(5)
+    params |= {name: 0.1 + np.abs(params[name]) for name in params if name.endswith("beta")}
+    params |= {name: 50 * (0.1 + np.abs(params[name])) for name in params if name.endswith("running_var")}
+    arrays, labels = {"x": rng.standard_normal((B, 9, 37)), **batch_norm.trained(params)}, random_labels(9)
 
     def run(a):
         chance = np.random.default_rng(1) if trains else None
@@ -310,6 +314,7 @@ def test_grad_winners(rng, arch, n_units, head, trains):
     _, grads, dx = run(arrays)
     assert (grads.keys() == params.keys()) == trains
     grads = {"x": dx, **batch_norm.trained(grads)}
+    assert all(grad.any() for grad in grads.values())  # no part is off altogether
     assert_gradients(lambda a: run(a)[0].total.mean(), grads, arrays, rng, ("direction",))  # parts: by element, above
 
 

@@ -24,6 +24,7 @@ SEAM_S = [(STEP_FRAMES * (i + 0.5) + WINDOW_FRAMES / 2) * HOP_S for i in range(4
 
 RIVALS = [("mlp", "frames"), ("uni", "frames"), *((arch, head) for arch in ("crnn1d", "crnn") for head in HEADS)]
 ELSEWHERE = {"n_inputs": 48, "n_mels": 64, "inputs": "relative", "rule": "strongest"}
+PCEN = ELSEWHERE | {"inputs": "pcen"}
 
 
 def random_detector(arch, n_layers=3, n_units=6, **kind):
@@ -31,8 +32,8 @@ def random_detector(arch, n_layers=3, n_units=6, **kind):
     config = ModelConfig(arch=arch, n_layers=n_layers, n_units=n_units, **kind)
     params = init_params(config, np.random.default_rng(5))
     params["head.w"] *= 6
-    mean = -8.0 if config.inputs == "lfbe" else -3.0
-    return Detector(config, params, "ping", np.full(config.n_inputs, mean), np.full(config.n_inputs, 2.0))
+    mean, std = {"lfbe": (-8.0, 2.0), "relative": (-3.0, 2.0), "pcen": (0.2, 0.3)}[config.inputs]
+    return Detector(config, params, "ping", np.full(config.n_inputs, mean), np.full(config.n_inputs, std))
 
 
 def run(detector, y, n_blocks=3, n_threads=2, **options):
@@ -46,7 +47,7 @@ def spans(recording):
 
 @pytest.mark.parametrize("arch", ["uni", "bi", "multires"])
 @pytest.mark.parametrize("duration_s", [0.01, 3.0, 30.0])
-@pytest.mark.parametrize("kind", [{}, ELSEWHERE], ids=["paper", "elsewhere"])
+@pytest.mark.parametrize("kind", [{}, ELSEWHERE, PCEN], ids=["paper", "elsewhere", "pcen"])
 def test_a_clip_is_what_detect_says(arch, duration_s, kind):
     clip_is_what_detect_says(random_detector(arch, **kind), duration_s)
 

@@ -79,10 +79,7 @@ def test_a_command_stays_apart():
     rooms = {name_of(path): command_of(path) for path in MODULES}
     needs = {(command_of(path), name) for path in MODULES for name in imports(path)}
     crossing = {(mine, name) for mine, name in needs if rooms.get(name) not in (None, mine)}
-    assert crossing == {
-        ("report", "minirsed.evaluate.__main__"),
-        *(("mine", f"minirsed.{name}") for name in ("detect.results", "report.elements", "report.media", "report")),
-    }
+    assert crossing == {("report", "minirsed.evaluate.__main__")}
 
 
 UNSAFE = r"import pickle|allow_pickle=True|yaml\.(unsafe|full)_load|yaml\.load\((?!.*SafeLoader)|joblib\.(dump|load)\("
@@ -328,9 +325,14 @@ def file_map():
             yield here / name / "__init__.py" if name.endswith("/") else here / name, indentation
 
 
-@pytest.mark.parametrize(
-    "module", ["minirsed.gradcheck", "minirsed.detector", "minirsed.run.session", "minirsed.robustness.measure"]
+WITH_EXAMPLES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in (ROOT / "minirsed").rglob("*.py")
+    if re.search(r"^ *>>> ", path.read_text(encoding="utf-8"), re.M)
 )
+
+
+@pytest.mark.parametrize("module", WITH_EXAMPLES)
 def test_examples_in_docstrings_run(module, tmp_path, monkeypatch):
     import doctest
     import importlib
@@ -339,6 +341,35 @@ def test_examples_in_docstrings_run(module, tmp_path, monkeypatch):
 
     result = doctest.testmod(importlib.import_module(module))
     assert result.attempted and not result.failed
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("features", "lfbe frame_labels"),
+        ("gru", "gru_forward gru_backward"),
+        ("attention", "attention_weights attention_forward attention_backward"),
+        ("losses", "utterance_loss_forward frame_loss_forward frame_loss_weights"),
+        ("multires", "encoder_forward encoder_backward average_pairs average_pairs_backward replicate"),
+        ("model", "loss_and_grads"),
+        ("gradcheck", "compare"),
+        ("adam", "Adam.update clip_by_global_norm"),
+        ("decode", "decode"),
+        ("scoring", "score"),
+        ("analysis.uncertainty", "bootstrap_intervals compare"),
+    ],
+)
+def test_what_notebooks_import_says_where_it_is_taught(module, names):
+    """An example that runs (see above), and the notebook in which that function is built by hand and imported."""
+    import importlib
+
+    for name in names.split():
+        about = importlib.import_module(f"minirsed.{module}")
+        for part in name.split("."):
+            about = getattr(about, part)
+        assert ">>> " in about.__doc__, name
+        taught = re.findall(r"`(tutorials/\d\d_\w+\.md)`", about.__doc__)
+        assert taught and all(name.split(".")[0] in (ROOT / path).read_text(encoding="utf-8") for path in taught), name
 
 
 def test_the_chapters_are_short():

@@ -7,7 +7,7 @@ from data_tools.audio import resample
 from minirsed.features import HOP_S
 from minirsed.recordings.streaming import DELAY, STEP, about
 from tests.conftest import tone_detector, tones
-from tests.test_recordings import ELSEWHERE, random_detector, run, spans, tone_head
+from tests.test_recordings import ELSEWHERE, PCEN, random_detector, run, spans, tone_head
 
 
 def stream_through(stream, y, rng, longest=9000):
@@ -24,7 +24,7 @@ def stream_through(stream, y, rng, longest=9000):
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("sr", [16000, 44100])
-@pytest.mark.parametrize("kind", [{}, ELSEWHERE], ids=["paper", "elsewhere"])
+@pytest.mark.parametrize("kind", [{}, ELSEWHERE, PCEN], ids=["paper", "elsewhere", "pcen"])
 def test_uni_is_the_clip_in_one_piece(sr, seed, kind):
     """p_t of every frame and p of the whole stretch, to 1e-5."""
     detector, rng = random_detector("uni", n_units=16, **kind), np.random.default_rng(seed)

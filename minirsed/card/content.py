@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from data_tools.inventory import FEW, Holding
 from minirsed import __version__
+from minirsed.alarms.choice import THRES1, operation, too_sure
 from minirsed.console.options import counted, probability_text
+from minirsed.listening.operating import NAMES
 from minirsed.run.settings import PRESETS, complete, option_name, value_text
 
 NEAR = 0.10  # error rate by which a change may be worse and still count as about as good
@@ -167,7 +169,9 @@ def scores(facts):
         if facts.epoch and facts.epoch["dev_error_rate"] is not None:
             f1 = facts.epoch["dev_f1"]
             rates = f"error rate {facts.epoch['dev_error_rate']:.2f}, F1 {'undefined' if f1 is None else f'{f1:.2f}'}"
-            yield f"On {facts.settings.dev_clips} dev mixtures: {rates}. Other mixtures have not been scored:"
+            new = {"thres0": 0.5, "thres1": THRES1[facts.detector.config.rule][0]} | dict.fromkeys(NAMES, 0.0)
+            at = _at(facts, new)
+            yield f"On {facts.settings.dev_clips} dev mixtures{at}: {rates}. Other mixtures have not been scored:"
         else:
             yield "It has not been scored:"
         yield Command("python -m minirsed.evaluate RUN")
@@ -201,10 +205,18 @@ def drawn(facts, figures):
 
 
 def _at(facts, figures):
-    """With which thresholds, if the detector has others by now."""
-    own = facts.detector.thres0, facts.detector.thres1
-    then = figures["thres0"], figures["thres1"]
-    return "" if own == then else f", with the thresholds that it had then, {then[0]:g} and {then[1]:g}"
+    """With which thresholds, shortest event and smallest gap, if the detector has others by now.
+
+    Figures name those that they depend on: a gap is none of mixtures, and earlier versions named thresholds alone.
+    """
+    operating = facts.detector.operating
+    own = {"thres0": facts.detector.thres0, "thres1": facts.detector.thres1}
+    own |= {name: getattr(operating, name) for name in NAMES}
+    then = {name: figures[name] for name in own if name in figures}
+    if all(own[name] == value for name, value in then.items()):
+        return ""
+    settings = own | dict.fromkeys(NAMES, 0.0) | then
+    return f", with the settings that it had then: {operation(settings)}"
 
 
 def _rate(group, name):
@@ -257,6 +269,13 @@ def thresholds(facts):
             f"{chosen['n_events']} events missed. In as many other hours of the same kind "
             f"{chosen['expected_per_hour']:.2g} an hour are to be expected."
         )
+        if chosen.get("at_one"):
+            yield f"{too_sure(chosen)[0].upper()}{too_sure(chosen)[1:]}. So it cannot keep that promise."
+        if counts := chosen.get("left_out"):
+            yield (
+                f"Chosen in the same way without a recording, and judged on it, they gave "
+                f"{counted(counts['n_false_alarms'], 'false alarm')} and missed {counts['n_misses']}."
+            )
         return
     yield "They are those that training gives every detector by this rule, and were chosen on no sound."
     for figures in facts.figures.values():

@@ -184,7 +184,8 @@ def load_detector(arguments):
 def detect_recordings(arguments, detector):
     """Run over files and folders, print or write what is found, and name what cannot be used at the end."""
     from minirsed.detect.formats import FORMATS, body_of, clock
-    from minirsed.detect.results import file_size, find_recordings, open_results
+    from minirsed.detect.results import open_results
+    from minirsed.recordings.listing import file_size, find_recordings
 
     form, passed_over = FORMATS[arguments.format], []
     recordings = find_recordings(

@@ -18,7 +18,7 @@ import json
 import numpy as np
 
 from minirsed import __version__
-from minirsed.export.listening import relative_inputs, repeated, strongest_probability
+from minirsed.export.listening import INPUT_NODES, repeated, strongest_probability
 from minirsed.export.rivals import STATES, smoothed
 from minirsed.features import HOP, SAMPLE_RATE, WIN, tables
 from minirsed.multires import directions
@@ -123,11 +123,12 @@ def build(detector, card=None):
     from onnx import TensorProto, helper
 
     graph = Graph()
-    inputs = INPUT if detector.config.inputs == "lfbe" else relative_inputs(graph, INPUT, detector.features["n_mels"])
+    before = INPUT_NODES.get(detector.config.inputs)
+    inputs = before(graph, INPUT, detector.features["n_mels"]) if before else INPUT
     h = _encoder(graph, detector.params, detector.config, _normalised(graph, detector, inputs))
     is_frames = detector.config.head == "frames"
     logits, clip_logit = (_frames_head if is_frames else _head)(graph, detector.params, h)
-    if detector.config.inputs == "relative":
+    if before:
         logits = repeated(graph, logits, INPUT)
     logits = smoothed(graph, logits, "smoothed") if is_frames else logits
     graph.add("Sigmoid", logits, "p_t.of_any")
@@ -164,6 +165,7 @@ def metadata(detector):
         "min_event_s": detector.operating.min_event_s,  # … and shorter ones are none
         "chosen": json.dumps(detector.operating.chosen, sort_keys=True),  # for a promise, see minirsed/alarms; or null
         "rule": detector.config.rule,
+        "lead": detector.config.lead,  # frames that the strongest segment is reported to begin before
         "inputs": detector.config.inputs,
         "architecture": config.arch,
         "head": config.head,  # frames: probability is the largest of frame_probabilities, which have been smoothed

@@ -63,7 +63,7 @@ def parts_of(detector, name="detector"):
     Raises
     ------
     InputError
-        A network other than the paper's.
+        A network other than the paper's, or inputs that neither has: pcen.
     """
     config = detector.config
     if config.arch not in ARCHITECTURES or config.head != "attention":
@@ -71,6 +71,8 @@ def parts_of(detector, name="detector"):
             f"{name}: a file of C and a page hold the paper's networks alone, {', '.join(ARCHITECTURES)} with --head "
             f"attention; this one, --arch {config.arch} --head {config.head}, can be written as .onnx"
         )
+    if config.inputs == "pcen":
+        raise InputError(f"{name}: has --inputs pcen, which a C file and a page do not compute; export it to ONNX")
     networks, config = networks_of(detector)
     names = [layer for layer, _ in gru_layers(config.arch, config.n_layers, config.n_inputs, config.n_units)]
     layers = [

@@ -19,6 +19,8 @@ NEGATIVES = 0.5  # of the sounds that are not to be found, where events of other
 MIXTURE_CUTOFF_HZ, EVENT_CUTOFF_HZ = (3000.0, 16000.0), (1500.0, 8000.0)
 ROOM_T60_S, ROOM_DIRECT_DB = (0.15, 0.9), (-3.0, 12.0)
 ROOM, EVENT_LOW_PASS = 0.5, 0.4  # how likely each is where an event is far away
+LEAST_KEPT, MOST_TIMES = 0.25, 3  # of an event in pieces: share of its length, copies
+SHORTEST_HOPS, LONGEST_PAUSE_HOPS = 4, 22  # 0.1 s, 0.5 s
 
 
 class Batch(NamedTuple):
@@ -111,6 +113,8 @@ def _put(rng, power, level, recordings, ratio, spectra, settings):
 
 def _changed(rng, event, spectra, settings):
     """An event as it might have been elsewhere, an `EventSpectrum`."""
+    if settings.pieces > 0 and rng.random() < settings.pieces:
+        event = _in_pieces(rng, event, spectra)
     power, length_s, above = event
     if settings.stretch > 0 or settings.pitch_bands > 0:
         speed = float(np.exp(rng.uniform(-1, 1) * settings.stretch))
@@ -127,6 +131,17 @@ def _changed(rng, event, spectra, settings):
     if settings.event_equaliser_db > 0:
         power = power * changes.equaliser(rng, settings.event_equaliser_db, spectra.bands)
     return EventSpectrum(power, length_s, above)
+
+
+def _in_pieces(rng, event, spectra):
+    """An event cut short and repeated, an `EventSpectrum`; what lies above its bands keeps its share of the energy."""
+    length = max(1, int(event.length_s * SAMPLE_RATE / HOP))
+    n_kept = max(min(SHORTEST_HOPS, length), round(length * rng.uniform(LEAST_KEPT, 1)))
+    n_times, n_pause = int(rng.integers(1, MOST_TIMES + 1)), int(rng.integers(LONGEST_PAUSE_HOPS + 1))
+    power = changes.pieces(event.power, n_kept, n_times, n_pause)
+    before, after = (float((each @ spectra.widths[: spectra.bands]).sum()) for each in (event.power, power))
+    length_s = (n_times * (n_kept + n_pause) - n_pause) * HOP / SAMPLE_RATE
+    return EventSpectrum(power, length_s, event.above * after / max(before, LEAST_POWER))
 
 
 def _ratio(rng, between_db):

@@ -150,8 +150,9 @@ def model_config(settings, n_mels):
     """`ModelConfig` of a run, or of each of its members, for features of n_mels bands."""
     n_inputs = INPUTS[settings.inputs].n_inputs(n_mels)
     return ModelConfig(
-        settings.arch, settings.layers, settings.units, n_inputs, settings.head, settings.inputs, settings.rule, n_mels
-    )
+        settings.arch, settings.layers, settings.units, n_inputs, settings.head, settings.inputs, settings.rule, n_mels,
+        round(settings.onset_lead * SAMPLE_RATE / HOP) if settings.rule == "strongest" else 0,
+    )  # fmt: skip
 
 
 def n_updates_of_epoch(settings):
@@ -289,7 +290,7 @@ def split(detector, config):
     InputError
         Another architecture, other inputs, or a network that does not fall apart into such.
     """
-    same = {"n_units": config.n_units, "rule": config.rule}
+    same = {"n_units": config.n_units, "rule": config.rule, "lead": config.lead}
     K, rest = divmod(detector.config.n_units, config.n_units)
     if rest or dataclasses.replace(detector.config, **same) != config:
         raise InputError(f"--init-from: its network is {detector.config}; expected {config}, or several of them")

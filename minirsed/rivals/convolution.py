@@ -65,8 +65,12 @@ def convolution_backward(dz, cache, *, with_dx=True):
         dz_rows = dz[clip, frames].reshape(-1, dz.shape[3])
         for i, dtap in enumerate(dtaps):
             dtap += rows[i : i + len(rows) - W.shape[0] + 1].reshape(len(dz_rows), -1).T @ dz_rows
-    around = np.ascontiguousarray(W[::-1, ::-1].swapaxes(2, 3))  # (I, J, M, C)
-    return convolve(around, dz, W.shape[1] - 1 - pad) if with_dx else None, dtaps.reshape(W.shape)
+    return convolve(turned(W), dz, W.shape[1] - 1 - pad) if with_dx else None, dtaps.reshape(W.shape)
+
+
+def turned(W):
+    """The kernel turned around, from maps above to maps below: (I, J, C, M) → (I, J, M, C)."""
+    return np.ascontiguousarray(W[::-1, ::-1].swapaxes(2, 3))
 
 
 def convolve(W, x, pad):

@@ -43,6 +43,7 @@ KERNEL = (3, 3)  # frames, bands
 POOLS = (8, 2, 2)  # S
 MAPS_PER_UNIT = 4
 LEAST_BANDS = math.prod(POOLS)
+PER_STATE = 4  # numbers kept for the way back through time: three gates and the state
 DROPOUT = 0.5
 DIRECTIONS = ("fwd", "bwd")
 
@@ -55,6 +56,12 @@ def shapes(n_layers, n_inputs, n_units):
     for name, n_own in gru_layers(n_layers, n_inputs, n_units):
         found |= named(name, gru_shapes(n_own, n_units))
     return found | named("dense", dense_shapes(n_units, n_units))
+
+
+def kept_numbers(n_layers, n_inputs, n_units):
+    """Numbers for each frame that a training step keeps for the way back, at least."""
+    first = n_inputs // POOLS[0]  # bands of what the second step reads and makes, and of its gradients
+    return (3 * first * MAPS_PER_UNIT + len(DIRECTIONS) * PER_STATE * n_layers) * n_units
 
 
 def gru_layers(n_layers, n_inputs, n_units):

@@ -35,6 +35,7 @@ from minirsed.rivals.naming import named, part
 
 KERNEL = (1, 32)  # frames, bands
 LEAST_BANDS = KERNEL[1]
+PER_STATE = 6  # numbers kept for the way back through time: four gates, cell and state
 DROPOUT = 0.3
 
 
@@ -44,6 +45,11 @@ def shapes(n_layers, n_inputs, n_units):
     for layer in range(n_layers):
         found |= named(f"lstm{layer}", lstm_shapes(n_units, n_units))
     return found | named("dense", dense_shapes(n_units, n_units))
+
+
+def kept_numbers(n_layers, n_inputs, n_units):
+    """Numbers for each frame that a training step keeps for the way back, at least."""
+    return (PER_STATE * n_layers + 2) * n_units
 
 
 def init(n_layers, n_inputs, n_units, rng, dtype=np.float32):

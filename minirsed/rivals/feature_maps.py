@@ -7,6 +7,7 @@ Data flow: features, or maps of the step below → **feature_maps** → dropout 
 
 import numpy as np
 
+from minirsed.kernels import is_compiled
 from minirsed.rivals.batch_norm import (
     batch_norm_backward,
     batch_norm_forward,
@@ -15,6 +16,7 @@ from minirsed.rivals.batch_norm import (
     init_batch_norm,
 )
 from minirsed.rivals.convolution import convolution_backward, convolution_forward
+from minirsed.rivals.fused_maps import FusedCache, fused_backward, fused_forward
 from minirsed.rivals.pooling import max_pool_backward, max_pool_forward
 
 
@@ -50,10 +52,7 @@ def feature_maps_forward(params, x, pad, size, *, own):
     y : (B, T, (F + 2 pad − J + 1) // S, M) ndarray
     cache : tuple
     """
-    z, convolved = convolution_forward(params["W"], x, pad)
-    n, normalised = batch_norm_forward(params, z, own=own)
-    y, pooled = max_pool_forward(np.maximum(n, 0), size)
-    return y, (params, convolved, normalised, n > 0, pooled)
+    return (fused_forward if is_compiled() else plain_forward)(params, x, pad, size, own=own)
 
 
 def feature_maps_backward(dy, cache, *, with_dx=True):
@@ -62,6 +61,19 @@ def feature_maps_backward(dy, cache, *, with_dx=True):
     If the maps were normalised by their own statistics it also holds r − s for the running ones, see
     `minirsed.rivals.batch_norm`.
     """
+    return (fused_backward if isinstance(cache, FusedCache) else plain_backward)(dy, cache, with_dx=with_dx)
+
+
+def plain_forward(params, x, pad, size, *, own):
+    """One step after the other: the definition of `minirsed.rivals.fused_maps`."""
+    z, convolved = convolution_forward(params["W"], x, pad)
+    n, normalised = batch_norm_forward(params, z, own=own)
+    y, pooled = max_pool_forward(np.maximum(n, 0), size)
+    return y, (params, convolved, normalised, n > 0, pooled)
+
+
+def plain_backward(dy, cache, *, with_dx=True):
+    """Differentiate `plain_forward`, last step first."""
     params, convolved, normalised, passes, pooled = cache
     dz, grads = batch_norm_backward(max_pool_backward(dy, pooled) * passes, normalised)
     dx, dW = convolution_backward(dz, convolved, with_dx=with_dx)

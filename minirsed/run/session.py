@@ -27,14 +27,13 @@ import numpy as np
 from data_tools.errors import InputError
 from data_tools.event_lists import write_event_list
 from data_tools.files import folder_size, size_text
-from data_tools.inventory import inventory_lines
+from data_tools.inventory import inventory_lines, recordings_of
 from data_tools.soundbank import open_bank
 from minirsed.alarms import keeping
 from minirsed.alarms.choice import sentences
 from minirsed.analysis import plots
 from minirsed.analysis.evaluation import evaluate
-from minirsed.analysis.files import Results, grid_of
-from minirsed.analysis.thresholds import lowest_error
+from minirsed.analysis.files import Results, tune_on_dev
 from minirsed.console.options import counted
 from minirsed.detector import Detector
 from minirsed.kernels.threads import worker_threads
@@ -284,7 +283,8 @@ class _Job:
         if s.keep != "promise":
             return None
         recordings, n_threads = self.bank.recordings("dev"), self.machine.threads
-        return keeping.Keeper(s.label, s.alarms_per_hour, recordings, dev_store, executor, n_threads)
+        made_of = recordings_of(self.bank, dev_store.recipes)
+        return keeping.Keeper(s.label, s.alarms_per_hour, recordings, dev_store, executor, n_threads, made_of)
 
     def opened(self, folder, train_store, resume):
         """A new run, or the one to resume; one that was killed before its first checkpoint starts again."""
@@ -443,7 +443,8 @@ def evaluate_run(
     n_clips : int, optional
         Mixtures; by default `dev_clips` of the training.
     tune : bool
-        Also choose the thresholds with the lowest error rate on the development mixtures.
+        Also choose the thresholds with the lowest error rate on the development mixtures, see
+        `minirsed.analysis.files.tune_on_dev`.
     compare : str or Path, optional
         Another run of the same class, for a paired test on the same mixtures.
     machine, progress : as in `train`
@@ -481,18 +482,9 @@ def evaluate_run(
         if subset != "dev":
             results.dev_store = mixtures("dev")
             results.dev_evaluation = detect(detector, results.dev_store, "detecting, dev")
-        _tune(results)
+        tune_on_dev(results)
     if other:
         results.other_run, results.other_detector = Path(compare), other
         other_store = mixtures(subset, n_clips, other)  # the same rows, if its features are
         results.other = detect(other, other_store, "detecting, other run")
     return results
-
-
-def _tune(results):
-    """The thresholds with the lowest error rate on the development mixtures, of equals those nearest to the own."""
-    if results.dev_store.has_event.any():
-        grid = grid_of(results.detector, results.dev_store, results.dev_evaluation)
-        results.tuned_thresholds = lowest_error(grid, results.thresholds)
-    else:
-        results.notes.append("thresholds not tuned: no dev mixture has an event")

@@ -22,7 +22,7 @@ MIXINGS, FRAME_LOSSES, SCHEDULES, KEPT = (
 )
 NEED_SPECTRA = (  # settings of `minirsed.outside`; where waveforms are mixed they must be as in the paper
     *("inputs", "whitening", "members", "frame_loss", "onset_weight", "schedule", "average", "stretch", "pitch_bands"),
-    *("event_equaliser_db", "distance", "second_background", "other_events", "other_classes", "low_pass"),
+    *("pieces", "event_equaliser_db", "distance", "second_background", "other_events", "other_classes", "low_pass"),
     *("input_noise", "weight_decay"),
 )
 KIND_NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
@@ -81,8 +81,9 @@ class TrainSettings:
     inputs: str = _setting(
         "elsewhere",
         "lfbe",
-        "what the network sees: the paper's features (lfbe), or what neither gain nor a sample rate of 16 kHz changes "
-        "(relative, every 46 ms)",
+        "what the network sees: the paper's features (lfbe), or what neither gain nor a sample rate of 16 kHz changes: "
+        "power relative to a running level (relative, every 46 ms); or hardly changes: per-channel energy "
+        "normalisation (pcen, as often)",
         choices=tuple(INPUTS),
     )
     whitening: float = _setting(
@@ -95,6 +96,14 @@ class TrainSettings:
         "what becomes an event: the longest run of active frames in a clip with p above a threshold, as in the paper, "
         "or the strongest segment, by the evidence of its frames",
         choices=RULES,
+    )
+    onset_lead: float = _setting(
+        "elsewhere",
+        0.0,
+        "how long before its first frame the strongest segment begins, since in noise a beginning drowns",
+        low=0.0,
+        high=1.0,
+        unit="s",
     )
     init_from: str = _setting(
         "elsewhere", "", "run folder or detector whose weights and feature statistics to start from (default: none)"
@@ -150,6 +159,13 @@ class TrainSettings:
     )
     pitch_bands: float = _setting(
         "elsewhere", 0.0, "shift events up to this far up or down, at their length", low=0.0, unit="mel bands"
+    )
+    pieces: float = _setting(
+        "elsewhere",
+        0.0,
+        "how likely an event is cut short, and repeated up to twice with pauses of up to 0.5 s",
+        low=0.0,
+        high=1.0,
     )
     event_equaliser_db: float = _setting(
         "elsewhere", 0.0, "the equaliser, on the event alone; 0: none", low=0.0, unit="dB"
@@ -297,6 +313,7 @@ _PAPER = {
 # What holds outside the laboratory, see `minirsed.outside`: minutes on two cores.
 _OUTSIDE = {
     "mixing": "spectra", "inputs": "relative", "whitening": 0.05, "members": 4, "units": 32, "rule": "strongest",
+    "onset_lead": 0.2,
     "clips": 2500, "epochs": 10, "learning_rate": 6e-3, "schedule": "cosine", "average": 0.99, "keep": "last",
     "alpha": 3.0, "frame_loss": "all", "onset_weight": 4.0,
     "mask_bands": 10, "stretch": 0.15, "pitch_bands": 1.5, "event_equaliser_db": 3.0,

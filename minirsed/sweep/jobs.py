@@ -30,6 +30,7 @@ from data_tools.errors import InputError
 from data_tools.files import atomic_write
 from minirsed.analysis.breakdown import with_thresholds
 from minirsed.analysis.files import write_report
+from minirsed.card import files as card
 from minirsed.kernels.threads import keep_freed_memory
 from minirsed.run.checkpoint import has_checkpoint
 from minirsed.run.folder import BEST, CONFIG, require_settings
@@ -256,6 +257,7 @@ def _train_and_evaluate(settings, folder, machine, evaluate, say):
     if evaluate:
         results = evaluate_run(folder, "eval", machine=machine)
         write_report(results)
+        card.write(folder)
         result["eval"] = counts_of(results.evaluation)
         if results.tuned_thresholds:
             thresholds = {"thresholds": list(results.tuned_thresholds)}

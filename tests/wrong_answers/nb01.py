@@ -28,6 +28,16 @@ def label_by_hops_of_23_ms(onset_s, offset_s, T):
     return ((centre_s >= onset_s - 2e-4) & (centre_s < offset_s - 2e-4)).astype(float)
 
 
+def _features(y, window, triangles, hop, n_fft, of=lambda s, tri: np.log(np.maximum(s @ tri.T, 1e-10))):
+    T = 1 + (len(y) - len(window)) // hop
+    frames = y[hop * np.arange(T)[:, None] + np.arange(len(window))]
+    return of(np.abs(np.fft.rfft(window * frames, n_fft)), triangles)
+
+
+def _with(of):
+    return lambda *arguments: _features(*arguments, of=of)
+
+
 WRONG = {
     "01.louder": [
         (lambda x, db: x - db / 10 * np.log(10), "louder is more"),
@@ -47,5 +57,18 @@ WRONG = {
         (label_after_the_onset, "exactly on a centre counts"),
         (label_closed, "The offset itself is out"),
         (label_by_hops_of_23_ms, "not exactly 23 ms"),
+    ],
+    "01.mended": [
+        (_features, "power or amplitude"),
+        (_with(lambda s, tri: np.log(np.maximum((s @ tri.T) ** 2, 1e-10))), "sum of squares"),
+        (_with(lambda s, tri: 2 * np.log(np.maximum(s @ tri.T, 1e-5))), "sum of squares"),
+        (_with(lambda s, tri: np.log(s**2 @ tri.T + 1e-10)), "The floor is a maximum"),
+        (_with(lambda s, tri: 10 * np.log10(np.maximum(s**2 @ tri.T, 1e-10))), "Go through the six steps"),
+    ],
+    "01.bands_up": [
+        (lambda: (7, 7), "What is it below 1000 Hz"),
+        (lambda: (11, 11), "What is it below 1000 Hz"),
+        (lambda: (1.3, 11.8), "equal width in hertz"),
+        (lambda: (11, 7), "spread evenly"),
     ],
 }

@@ -40,6 +40,17 @@ def _subset(share):
     return "train" if share < 0.6 else "dev" if share < 0.8 else "eval"
 
 
+def _mixing(tenths=20, of=slice(None), copied=True):
+    def answer(background, event, first, ebr_db):
+        mixture = background.copy() if copied else background
+        under = mixture[first : first + len(event)]
+        level = _rms(under if of is None else mixture[of])
+        mixture[first : first + len(event)] += 10 ** (ebr_db / tenths) * level / _rms(event) * event
+        return mixture
+
+    return answer
+
+
 WRONG = {
     "02.measure_ebr": [
         (mixture_over_background, "take the event out of the mixture first"),
@@ -58,5 +69,18 @@ WRONG = {
         (lambda name: _subset(_share(name)), "in two subsets"),
         (lambda name: _subset(0.7 * _share(name.split("_")[0])), "gets a share of"),
         (lambda name: "test", "asked for is one of"),
+    ],
+    "02.mended": [
+        (_mixing(10, None, copied=False), "Right at 0 dB"),
+        (_mixing(10, None), "Right at 0 dB"),
+        (_mixing(20, None, copied=False), "a slice is a view"),
+        (_mixing(20), "only where the event is"),
+        (lambda background, event, first, ebr_db: background.copy(), "it is not what comes out"),
+    ],
+    "02.rises_db": [
+        (lambda: (0, 0, 6), "none of the three is zero"),
+        (lambda: (-6, 0, 6), "none of the three is zero"),
+        (lambda: (3.53, 6.02, 9.53), "the same waveform"),
+        (lambda: (3, 3, 3), "their powers add up"),
     ],
 }

@@ -60,6 +60,17 @@ def _weights(b_z, pull, up, down):
     return lambda: (np.array([[pull, 0, up], [pull, 0, down]]), np.zeros((1, 3)), np.array([b_z, 0, 0]))
 
 
+def _both(second, whole=lambda h: h):
+    def answer(layer, ahead, back, x):
+        return whole(np.concatenate([layer(ahead, x), second(layer, back, x)], axis=2))
+
+    return answer
+
+
+def _from_the_end(layer, back, x):
+    return layer(back, x[:, ::-1])
+
+
 WRONG = {
     "03.frames_until": [
         (lambda left, b_z: np.log(0.5) / np.log(sigmoid(b_z)), "That is the half-life"),
@@ -82,5 +93,19 @@ WRONG = {
         (_weights(3.0, -16.0, 4.0, -4.0), "near enough to 1 at rest"),
         (_weights(8.0, -16.0, 4.0, 0.0), "what does the candidate say there"),
         (_weights(8.0, -16.0, 1.0, -1.0), "is the candidate near enough to 1"),
+    ],
+    "03.mended": [
+        (_both(_from_the_end), "Which frame does it belong to"),
+        (_both(_from_the_end, lambda h: h[:, ::-1]), "first half is turned round as well"),
+        (_both(lambda layer, back, x: layer(back, x)), "must still read from the end"),
+        (_both(lambda *a: _from_the_end(*a)[:, :, ::-1]), "the units round"),
+        (_both(lambda *a: _from_the_end(*a)[::-1]), "the clips round"),
+        (_both(lambda layer, back, x: 0 * layer(back, x)), "Each half of frame t"),
+    ],
+    "03.settles": [
+        (lambda: (0, 0, 0), "u = 3"),
+        (lambda: (0.5, 0.995, 0), "u = 0.5"),
+        (lambda: (0, 3, 0), "cannot leave ±1"),
+        (lambda: (0, 0.995, -0.96), "u = −2"),
     ],
 }

@@ -92,4 +92,12 @@ WRONG = {
         (lambda errors: "handed on" if max(errors.values()) > 1e-6 else "nothing", "W alone is wrong"),
         (lambda errors: "the third line", "asked for is one of"),
     ],
+    "04.wrong_arrays": [
+        (lambda: ({"W", "U", "b"}, set(), set()), "Bug 1: you say U, W, b. The right one is a sum over all frames"),
+        (lambda: ({"W"}, {"W", "U", "b"}, {"x"}), "Bug 2: you say U, W, b. What is wrong in da_c goes on"),
+        (lambda: ({"W"}, {"x", "h0", "W", "U", "b"}, {"x", "h0", "W", "U", "b"}), "x comes last"),
+        (lambda: ({"W"}, {"x", "h0", "W", "U", "b"}, set()), "Bug 3: you say none"),
+        (lambda: ({"w"}, set(), set()), "no array called"),
+        (lambda: ("W", "x", "x"), "asked for are three sets"),
+    ],
 }

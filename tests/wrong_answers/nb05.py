@@ -27,6 +27,15 @@ def _two_vectors(dclip, value, weight, w, h, slope=True, centred=True):
     return dclip * (np.outer(a, value) + np.outer(a * (1 - p) ** slope * (e_t - centred * (a @ e_t)), w))
 
 
+def _star(factor, frame=1.0):
+    def answer(dframe, dclip, e_t):
+        p = 1 / (1 + np.exp(-e_t))
+        a = p / p.sum()
+        return frame * dframe + dclip * a * factor(p, e_t - a @ e_t)
+
+    return answer
+
+
 WRONG = {
     "05.log_sigmoid": [
         (lambda x: np.log1p(np.exp(-x)), "Mind the signs"),
@@ -49,5 +58,22 @@ WRONG = {
         (lambda d, w, v, h: 2 * _two_vectors(d, v, v, w, h), "Two ways lead"),
         (lambda d, w, v, h: _two_vectors(d, v, v, w, h, slope=False), "derivative of σ is missing"),
         (lambda d, w, v, h: _two_vectors(d, v, v, w, h, centred=False), "counts against e"),
+    ],
+    "05.mended": [
+        (_star(lambda p, above: 1 + p * above), "is p_t the factor"),
+        (_star(lambda p, above: 1 + above), "it is a softmax"),
+        (_star(lambda p, above: 1 + p * (1 - p) * above), "in a_t already"),
+        (_star(lambda p, above: 1 - (1 - p) * above), "The sign"),
+        (_star(lambda p, above: 1.0), "through its weight as well"),
+        (_star(lambda p, above: (1 - p) * above), "through its value as well"),
+        (_star(lambda p, above: 1 + (1 - p) * above, frame=0.0), "What the frame loss sends is missing"),
+        (_star(lambda p, above: 2 + (1 - p) * above), "factor by factor"),
+    ],
+    "05.three_clips": [
+        (lambda: (0.007, 0.0003, 0.02), "with a plain mean"),
+        (lambda: (0.007, 0.9997, 0.9997), "with the maximum"),
+        (lambda: (0.5, 0.96, 0.03), "A mean of equal numbers"),
+        (lambda: (-5, 3.1, -3.5), "not logits"),
+        (lambda: (0.007, 0.5, 0.5), "Compare the weight"),
     ],
 }

@@ -33,6 +33,12 @@ def _layers_by_sum(seconds, z, hop):
     return max(1, math.ceil(math.log2(steps + 1)))
 
 
+def _whole_last(ds, T):
+    dx = np.repeat(ds / 2, 2, axis=0)[:T]
+    dx[-1] = ds[-1]
+    return dx
+
+
 WRONG = {
     "06.frames_behind": [
         (lambda t, level, T: (t, t + 2**level), "blocks lie on a grid"),
@@ -56,5 +62,19 @@ WRONG = {
         (lambda *a: _layers(*a, rounded=float), "layers come whole"),
         (_layers, "there is always one layer"),
         (lambda *a: max(1, _layers(*a, shift=2)), "not the smallest"),
+    ],
+    "06.mended": [
+        (lambda ds, T: np.repeat(ds / 2, 2, axis=0)[:T], "it is its own average"),
+        (_whole_last, "the last frame has a partner"),
+        (lambda ds, T: np.repeat(ds, 2, axis=0)[:T], "*half* of its gradient"),
+        (lambda ds, T: np.repeat(-ds, 2, axis=0)[:T], "then transpose"),
+    ],
+    "06.frames_that_change": [
+        (lambda: ((0, 21), (0, 21), (8, 12)), "Read from the front"),
+        (lambda: ((9, 10), (0, 21), (8, 12)), "Read from the front"),
+        (lambda: ((9, 21), (9, 21), (8, 12)), "comes from the end"),
+        (lambda: ((9, 21), (0, 21), (9, 13)), "grid that begins at frame 0"),
+        (lambda: ((9, 21), (0, 21), (8, 10)), "grid that begins at frame 0"),
+        (lambda: ((9, 20), (0, 20), (8, 11)), "*after* the last one"),
     ],
 }

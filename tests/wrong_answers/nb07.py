@@ -31,6 +31,20 @@ def _diagnosed(train, dev, jumps=0.05, turned=0.2):
     return "too large" if np.abs(np.diff(train)).mean() > jumps else "too small"
 
 
+def _adam(correct=lambda m, v, n: (m / (1 - 0.9**n), v / (1 - 0.999**n)), kept=False, under=False):
+    def answer(theta, gradients, rate):
+        m, v = 0.0, 0.0
+        for n, g in enumerate(gradients, 1):
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+            m_hat, v_hat = correct(m, v, n)
+            if kept:
+                m, v = m_hat, v_hat
+            theta = theta - rate * m_hat / (np.sqrt(v_hat + 1e-8) if under else np.sqrt(v_hat) + 1e-8)
+        return theta
+
+    return answer
+
+
 WRONG = {
     "07.running_means": [
         (lambda g, beta: _means(g, beta, lambda b, n: 1.0), "before the correction"),
@@ -63,5 +77,18 @@ WRONG = {
         (lambda train, dev: _diagnosed(train, dev, jumps=0.0), "but smoothly"),
         (lambda train, dev: _diagnosed(train, dev, turned=-1.0), "stay together"),
         (lambda train, dev: "unclear", "asked for is one of"),
+    ],
+    "07.mended": [
+        (_adam(kept=True), "What is m at the beginning of the second one"),
+        (_adam(lambda m, v, n: (m, v)), "Without the correction"),
+        (_adam(lambda m, v, n: (m / 0.1, v / 0.001)), "What is m at the beginning"),
+        (_adam(lambda m, v, n: (m / (1 - 0.9 ** (n + 1)), v / (1 - 0.999 ** (n + 1)))), "Not even the first"),
+        (_adam(under=True), "added to the root"),
+    ],
+    "07.ends_at": [
+        (lambda: (-1.0, -0.001, 0.0), "with gradient descent"),
+        (lambda: (1.0, 1.0, 0.0), "Downhill"),
+        (lambda: (-0.01, -0.01, 0.0), "steps of η each"),
+        (lambda: (-1.0, -1.0, -1.0), "In turn"),
     ],
 }

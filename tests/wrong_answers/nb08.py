@@ -35,6 +35,14 @@ def _clips(q, width, factor=4):
     return 2 * math.ceil(1.96**2 * factor * q * (1 - q) / width**2 / 2)
 
 
+def _rate_by(of):
+    def answer(counts):
+        n_ref, n_sys, n_tp, _ = counts.T
+        return of(n_ref, n_sys, n_ref + n_sys - 2 * n_tp)
+
+    return answer
+
+
 WRONG = {
     "08.count_greedily": [
         (lambda *a: _count(*a, reuse=True), "each detection hits one event at most"),
@@ -57,5 +65,20 @@ WRONG = {
         (lambda q, width: 1.96**2 * 4 * q * (1 - q) / width**2, "no even whole number"),
         (lambda q, width: _clips(q, width) - 2, "too few"),
         (lambda q, width: _clips(q, width) + 10, "more than needed"),
+    ],
+    "08.mended": [
+        (_rate_by(lambda ref, sys, errors: np.mean(errors / np.maximum(ref, 1))), "counted per *event*"),
+        (_rate_by(lambda ref, sys, errors: np.mean(errors[ref > 0] / ref[ref > 0])), "are left out"),
+        (_rate_by(lambda ref, sys, errors: errors[ref > 0].sum() / ref.sum()), "are left out"),
+        (_rate_by(lambda ref, sys, errors: errors.sum() / len(ref)), "counted per *event*"),
+        (_rate_by(lambda ref, sys, errors: errors.sum() / (ref + sys).sum()), "never be above one"),
+        (_rate_by(lambda ref, sys, errors: 2 * errors.sum() / ref.sum()), "only then divide"),
+    ],
+    "08.three_rates": [
+        (lambda: (0.0, 2.9, 2.0), "every event is a miss"),
+        (lambda: (1.0, 2.0, 2.0), "as many without one"),
+        (lambda: (1.0, 1.0, 2.0), "two of them for each event"),
+        (lambda: (1.0, 2.9, 1.0), "each detection is a false alarm"),
+        (lambda: (1.0, 2.9, 0.0), "each detection is a false alarm"),
     ],
 }

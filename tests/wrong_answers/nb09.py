@@ -15,6 +15,18 @@ def _tanh(x, dtype=np.float32):
     return (np.sign(x) * (1 - s) / (1 + s)).astype(dtype)
 
 
+def _tiles(ends, rest=0):
+    def answer(a, U):
+        out = np.zeros((len(a), U.shape[1]), U.dtype)
+        for k in range(0, ends(len(U)), 4):
+            out += a[:, k : k + 4] @ U[k : k + 4]
+        for k in range(len(U) // 4 * 4, len(U))[:rest]:
+            out += a[:, k : k + 1] @ U[k : k + 1]
+        return out
+
+    return answer
+
+
 WRONG = {
     "09.pack": [
         (lambda U, w: _pack(U, w, order=lambda p, n, width: p.reshape(n, -1, width)), "cuts through the lines"),
@@ -35,5 +47,17 @@ WRONG = {
         (lambda r, n: 2 * r * n / (8 * n + 4 * r), "for each *row*"),
         (lambda r, n: 2 * r * n / (n + 2 * r), "4 bytes"),
         (lambda r, n: r + n, "compare with the table"),
+    ],
+    "09.mended": [
+        (_tiles(lambda K: K - 3), "are left out"),
+        (_tiles(lambda K: K - 3, rest=1), "one line more than before"),
+        (_tiles(lambda K: K - 1), "are left out"),
+        (_tiles(lambda K: K, rest=3), "only once"),
+        (_tiles(lambda K: K - 4), "Wrong for K = 256"),
+    ],
+    "09.three_sums": [
+        (lambda: (1e8 + 1000, 1e8 + 1000, 1e8 + 1000), "To which of them"),
+        (lambda: (1e8, 1e8, 1e8 + 1000), "Large last"),
+        (lambda: (1e8, 1e8 + 1000, 1e8), "In float64"),
     ],
 }

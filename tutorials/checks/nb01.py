@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from minirsed.features import frame_labels, lfbe
-from tutorials.checks import exercise, expect, expect_equal
+from minirsed.features import HOP, WIN, frame_labels, lfbe, mel_filter_bank
+from tutorials.checks import exercise, expect, expect_equal, numbers_of
 
 
 @exercise("01.louder")
@@ -66,3 +66,54 @@ def label(answer):
             "is the time of a frame that of its centre? And an onset exactly on a centre counts.",
         )
         expect_equal(got, truth, f"For an event from {onset_s:.3f} to {offset_s:.3f} s. The offset itself is out.")
+
+
+@exercise("01.mended")
+def mended(answer):
+    """`answer(y, window, triangles, hop, n_fft)` on a loud sound, and on one that touches the floor."""
+    window, triangles = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WIN) / WIN), mel_filter_bank(64, 2048)
+    loud = 0.1 * np.random.default_rng(0).standard_normal(6000)
+
+    def spectrum(y):
+        frames = y[HOP * np.arange(1 + (len(y) - WIN) // HOP)[:, None] + np.arange(WIN)]
+        return np.abs(np.fft.rfft(window * frames, 2048))
+
+    for y in (loud, 1e-5 * loud):
+        got, truth = answer(y.copy(), window.copy(), triangles.copy(), HOP, 2048), lfbe(y)
+        if np.shape(got) == truth.shape:
+            doubled = np.mean(
+                np.asarray(answer(2 * loud, window, triangles, HOP, 2048)) - answer(loud, window, triangles, HOP, 2048)
+            )
+            expect(
+                doubled > 0.75 * 2 * np.log(2),
+                "At twice the amplitude every value must rise by 2 ln 2, and it is half of that: power or amplitude?",
+            )
+            expect(
+                not np.allclose(got, np.log(np.maximum((spectrum(y) @ triangles.T) ** 2, 1e-10)), atol=1e-3),
+                "The square of a sum is not the sum of squares: which of the two does a band add up?",
+            )
+            expect(
+                not np.allclose(got, np.log(spectrum(y) ** 2 @ triangles.T + 1e-10), atol=1e-3) or y is loud,
+                "The floor is a maximum, nothing that is added.",
+            )
+        expect_equal(got, truth, "The numbers are still not those of `lfbe`. Go through the six steps.", 1e-4)
+
+
+@exercise("01.bands_up")
+def bands_up(answer):
+    """Plays the four tones."""
+    tones = (0.1 * np.sin(2 * np.pi * hz * np.arange(22050) / 44100) for hz in (440, 880, 4000, 8000))
+    low, low_up, high, high_up = (int(lfbe(tone).mean(axis=0).argmax()) for tone in tones)
+    truth = np.array([low_up - low, high_up - high])
+    got = numbers_of(answer(), (2,))
+    in_hertz = np.array([440, 4000]) / 22050 * 65
+    expect(
+        not (np.abs(got - in_hertz) <= 1).all() or (np.abs(got - truth) <= 1).all(),
+        "So it would be with bands of equal width in hertz. Here they have equal width in mel.",
+    )
+    expect(
+        abs(got[0] - got[1]) > 1,
+        "An octave is the same step everywhere only where mel is a logarithm. What is it below 1000 Hz?",
+    )
+    hint = "Turn both frequencies into mel; 64 + 2 points are spread evenly between 0 and the mel of 22,050 Hz."
+    expect((np.abs(got - truth) <= 1).all(), hint)

@@ -6,7 +6,8 @@ from unittest import mock
 import numpy as np
 
 from data_tools.banks.base import SUBSETS
-from tutorials.checks import WrongAnswer, exercise, expect, expect_equal
+from data_tools.mixing import scaling_factor
+from tutorials.checks import WrongAnswer, exercise, expect, expect_equal, numbers_of
 
 
 @exercise("02.measure_ebr")
@@ -82,3 +83,53 @@ def subset_of(answer):
     for subset, wanted in zip(SUBSETS, (0.6, 0.2, 0.2), strict=True):
         share = np.mean([pieces[0] == subset for pieces in got.values()])
         expect(abs(share - wanted) < 0.08, f"{subset} gets a share of {share:.2f} of the recordings, not {wanted}.")
+
+
+@exercise("02.mended")
+def mended(answer):
+    """`answer(background, event, first, ebr_db)` at several ratios, and twice with the same background."""
+    rng = np.random.default_rng(0)
+    background, event, first = rng.standard_normal(44100), rng.standard_normal(8820), 22050
+    background[:10000] *= 5
+    stretch, is_spoilt = slice(first, first + len(event)), False
+    for ebr_db in (0.0, 6.0, -6.0):
+        given = background.copy()
+        got = answer(given, event.copy(), first, ebr_db)
+        truth = background.copy()
+        truth[stretch] += scaling_factor(event, background, first / 44100, ebr_db) * event
+        if np.shape(got) == truth.shape:
+            left = np.asarray(got, np.float64) - background
+            measured = 20 * np.log10(np.std(left[stretch]) / np.std(background[stretch])) if left.any() else np.nan
+            expect(
+                not np.isclose(measured, 2 * ebr_db, atol=0.1) or ebr_db == 0,
+                f"Right at 0 dB, but {ebr_db:g} dB come out as {measured:.0f}: do amplitudes take 10 or 20·log10?",
+            )
+            whole = ebr_db + 20 * np.log10(np.std(background) / np.std(background[stretch]))
+            expect(not np.isclose(measured, whole, atol=0.1), "The background counts only where the event is.")
+        expect_equal(got, truth, f"Asked for {ebr_db:g} dB, it is not what comes out.", 1e-6)
+        is_spoilt = is_spoilt or not np.array_equal(given, background)
+    expect(
+        not is_spoilt,
+        "The mixture is right. But the background that it was given has an event in it now, and so has every later "
+        "mixture that is made of it: a slice is a view.",
+    )
+
+
+@exercise("02.rises_db")
+def rises_db(answer):
+    """Mixes noise into noise."""
+    rng = np.random.default_rng(0)
+    under, event = rng.standard_normal((2, 200_000))
+    ratios = np.array([-6.0, 0.0, 6.0])
+    truth = [
+        20 * np.log10(np.std(under + 10 ** (db / 20) * event / np.std(event) * np.std(under)) / np.std(under))
+        for db in ratios
+    ]
+    got = numbers_of(answer(), (3,))
+    expect((got > 0).all(), "Whatever is added makes it louder, and be it faint: none of the three is zero or below.")
+    expect(
+        not np.allclose(got, 20 * np.log10(1 + 10 ** (ratios / 20)), atol=0.5),
+        "Amplitudes add up only if both have the same waveform. These have nothing to do with each other.",
+    )
+    hint = "They have nothing to do with each other, so their powers add up: take 10·log10 of 1 + P_e / P_b."
+    expect(np.allclose(got, truth, atol=0.5), hint)

@@ -4,7 +4,7 @@ import numpy as np
 
 from minirsed.activations import sigmoid
 from minirsed.gru import gru_forward, init_gru
-from tutorials.checks import exercise, expect, expect_equal
+from tutorials.checks import exercise, expect, expect_equal, numbers_of
 
 
 @exercise("03.frames_until")
@@ -97,3 +97,55 @@ def last_signal(answer):
     expect(abs(h[220] + 1) < 0.2, f"At a *down* the state comes to {h[220]:.2f}: what does the candidate say there?")
     error = np.abs(h - wanted)[20:]
     expect(error.max() < 0.2, f"Frame {20 + int(error.argmax())}: the state is {h[20 + int(error.argmax())]:.2f}.")
+
+
+@exercise("03.mended")
+def mended(answer):
+    """`answer(layer, ahead, back, x)` against `gru_forward` in both directions."""
+    rng = np.random.default_rng(0)
+    ahead, back = (init_gru(5, 4, rng, np.float64) for _ in range(2))
+    x = rng.standard_normal((2, 7, 5))
+
+    def layer(params, x):
+        return gru_forward(params, np.ascontiguousarray(x))[0]
+
+    got = answer(layer, ahead, back, x.copy())
+    first, second = layer(ahead, x), layer(back, x[:, ::-1])
+    truth = np.concatenate([first, second[:, ::-1]], axis=2)
+    if np.shape(got) == truth.shape:
+        for mistake, hint in (
+            (
+                np.concatenate([first, second], axis=2),
+                "The second half of frame 0 is the state after the *last* frame. Which frame does it belong to?",
+            ),
+            (np.concatenate([first, second], axis=2)[:, ::-1], "Now the first half is turned round as well."),
+            (
+                np.concatenate([first, layer(back, x)], axis=2),
+                "Both halves read from the beginning now: the second one must still read from the end.",
+            ),
+            (np.concatenate([first, second[:, :, ::-1]], axis=2), "That turns the units round, not the frames."),
+            (np.concatenate([first, second[::-1]], axis=2), "That turns the clips round, not the frames."),
+        ):
+            expect(not np.allclose(got, mistake), hint)
+    expect_equal(got, truth, "Each half of frame t must know of frame t: of those before it, and of those after it.")
+
+
+@exercise("03.settles")
+def settles(answer):
+    """Runs the unit."""
+    got, units = numbers_of(answer(), (3,)), (0.5, 3.0, -2.0)
+    truth = []
+    for u in units:
+        p = {"W": np.zeros((1, 3)), "U": np.array([[0.0, 0.0, u]]), "b": np.array([0.0, 20.0, 0.0])}
+        truth.append(gru_forward(p, np.zeros((1, 300, 1)), np.array([[0.01]]))[0][0, -1, 0])
+    near = np.abs(got - truth) <= 0.1
+    expect((np.abs(got) <= 1.05).all(), "A state cannot leave ±1: it is a mean of a tanh and of the state before.")
+    expect(near[0], "u = 0.5: tanh(h/2) is smaller than h, so each step takes some of the state away.")
+    expect(
+        near[1],
+        "u = 3: near zero tanh(3h) is three times h, so the state grows, until tanh bends. Where is h = tanh(3h)?",
+    )
+    expect(
+        near[2],
+        "u = −2: the candidate is about −2h, and half of it meets half of h. What is left of the state after one step?",
+    )

@@ -133,3 +133,53 @@ def where_to_look(answer):
                 truth, f"{truth} alone is wrong: whatever is handed on must be right, or all would be wrong"
             )
             expect(got == truth, f"It says {got!r} for {errors}: {hint}.")
+
+
+def _backward(G, x, h0, W, U, bug=""):
+    """Gradients of Σ G ⊙ h, for one GRU layer without biases in its gates, with one of three bugs in it."""
+    B, T, H = G.shape
+    h, kept, z_r_c = h0, [], [slice(i * H, (i + 1) * H) for i in range(3)]
+    for t in range(T):
+        z, r = (1 / (1 + np.exp(-x[:, t] @ W[:, s] - h @ U[:, s])) for s in z_r_c[:2])
+        c = np.tanh(x[:, t] @ W[:, z_r_c[2]] + (r * h) @ U[:, z_r_c[2]])
+        kept.append((h, z, r, c))
+        h = z * h + (1 - z) * c
+    grads = {"x": np.zeros_like(x), "W": np.zeros_like(W), "U": np.zeros_like(U), "b": np.zeros(3 * H)}
+    from_next = np.zeros((B, H))
+    for t in reversed(range(T)):
+        h, z, r, c = kept[t]
+        dh = G[:, t] + from_next
+        da_c = dh * (1 - z) * (1 if bug == "tanh" else 1 - c**2)
+        dq = da_c @ U[:, z_r_c[2]].T
+        da = np.concatenate([dh * (h - c) * z * (1 - z), dq * h * r * (1 - r), da_c], axis=1)
+        from_next = dh * z + dq * r + da[:, : 2 * H] @ U[:, : 2 * H].T
+        grads["x"][:, t] = da_c @ W[:, z_r_c[2]].T if bug == "x" else da @ W.T
+        grads["W"] = (0 if bug == "W" else grads["W"]) + x[:, t].T @ da
+        grads["U"] += np.concatenate([h.T @ da[:, : 2 * H], (r * h).T @ da_c], axis=1)
+        grads["b"] += da.sum(axis=0)
+    return grads | {"h0": from_next}
+
+
+@exercise("04.wrong_arrays")
+def wrong_arrays(answer):
+    """Runs a backward pass with each of the bugs."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(shape) for shape in ((2, 5, 3), (2, 5, 4), (2, 3), (4, 9), (3, 9))]
+    right = _backward(*arrays)
+    got = answer()
+    expect(got is not None, "It returns None: does it end with `return`?")
+    is_kind = isinstance(got, tuple | list) and len(got) == 3 and all(isinstance(each, set) for each in got)
+    what = f"It returns {type(got).__name__}" + (f" and returns shape {np.shape(got)}" if hasattr(got, "shape") else "")
+    expect(is_kind, f"{what}; asked for are three sets.")
+    strange = set().union(*got) - right.keys()
+    expect(not strange, f"There is no array called {sorted(map(str, strange))[:1]}.")
+    sums = "The right one is a sum over all frames, this one is that of frame 0. No other array is computed from it."
+    hints = {
+        "W": sums,
+        "tanh": "What is wrong in da_c goes on to q, and over q to the state before: nothing stays right.",
+        "x": "x comes last: nothing else is computed from its gradient, and it has all of its own from one line.",
+    }
+    for place, ((bug, hint), said) in enumerate(zip(hints.items(), got, strict=True), 1):
+        found = _backward(*arrays, bug=bug)
+        wrong = {name for name in right if not np.allclose(found[name], right[name])}
+        expect(said == wrong, f"Bug {place}: you say {', '.join(sorted(said)) or 'none'}. {hint}")

@@ -4,7 +4,7 @@ import numpy as np
 
 from minirsed.activations import softplus
 from minirsed.attention import attention_backward, attention_forward
-from tutorials.checks import exercise, expect, expect_equal
+from tutorials.checks import exercise, expect, expect_equal, numbers_of
 
 
 @exercise("05.log_sigmoid")
@@ -75,3 +75,52 @@ def two_vectors(answer):
     if np.shape(got) == truth.shape and np.allclose(answer(dclip, w, w, h), one_vector):
         hint += "With v = w yours is right: which of its w should be a v, and which e_t a vᵀh_t?"
     expect_equal(got, truth, hint)
+
+
+@exercise("05.mended")
+def mended(answer):
+    """`answer(dframe, dclip, e_t)` against the package, whose h is here e_t itself and w is 1."""
+    rng = np.random.default_rng(2)
+    dframe, dclip, e_t = rng.standard_normal(9), -0.7, rng.normal(0, 2, 9)
+    e, clip, cache = attention_forward(np.ones(1), e_t[None, :, None])
+    truth = attention_backward(dframe[None], np.array([dclip]), cache)[0][0, :, 0]
+    got, a, p = answer(dframe.copy(), dclip, e_t.copy()), cache.a[0], 1 / (1 + np.exp(-e[0]))
+    if np.shape(got) == truth.shape:
+        for factor, hint in (
+            (
+                1 + p * (e_t - clip[0]),
+                "A frame that is sure of itself (p_t = 1) cannot win attention any more: is p_t the factor?",
+            ),
+            (1 + (e_t - clip[0]), "Without any factor it is a softmax; the σ levels off where p_t is near 1."),
+            (1 + p * (1 - p) * (e_t - clip[0]), "σ' is p_t (1 − p_t), but one of the two is in a_t already."),
+            (1 + (1 - p) * (clip[0] - e_t), "The sign: a frame *above* the clip's logit helps if it rises."),
+            (1.0, "The frame acts through its weight as well as through its value."),
+            ((1 - p) * (e_t - clip[0]), "The frame acts through its value as well as through its weight."),
+        ):
+            expect(not np.allclose(got, dframe + dclip * a * factor), hint)
+        expect(not np.allclose(got, truth - dframe), "What the frame loss sends is missing.")
+    expect_equal(got, truth, "Compare with (★), factor by factor.")
+
+
+@exercise("05.three_clips")
+def three_clips(answer):
+    """Pools the three clips."""
+    got, truth, means, largest = numbers_of(answer(), (3,)), [], [], []
+    for one, others in ((-5.0, -5.0), (8.0, -8.0), (8.0, -4.0)):
+        e_t = np.where(np.arange(1303) == 600, one, others)
+        p_t = 1 / (1 + np.exp(-e_t))
+        logits = p_t @ e_t / p_t.sum(), e_t.mean(), e_t.max()
+        for each, logit in zip((truth, means, largest), logits, strict=True):
+            each.append(1 / (1 + np.exp(-logit)))
+    expect(((got >= 0) & (got <= 1)).all(), "Asked for are probabilities, not logits.")
+    expect(abs(got[0] - truth[0]) <= 0.1, "A mean of equal numbers is that number, whatever their weights: e = −5.")
+    expect(
+        not np.allclose(got, means, atol=0.1),
+        "So it would be with a plain mean. Here a frame counts in proportion to its p_t.",
+    )
+    expect(
+        not np.allclose(got, largest, atol=0.1),
+        "So it would be with the maximum. 1302 frames of p_t = σ(−4) have more weight together than one of σ(8).",
+    )
+    hint = "Compare the weight of the one frame, σ(8), with 1302 · σ(−8) or 1302 · σ(−4) of the others; e = Σ a_t e_t."
+    expect(np.allclose(got, truth, atol=0.1), hint)

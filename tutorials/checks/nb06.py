@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from minirsed.multires import average_pairs, replicate
-from tutorials.checks import exercise, expect, expect_equal
+from minirsed.multires import average_pairs, average_pairs_backward, init_encoder, layer_forward, replicate
+from tutorials.checks import exercise, expect, expect_equal, numbers_of
 
 
 @exercise("06.frames_behind")
@@ -85,3 +85,57 @@ def layers_needed(answer):
             expect(got >= 1, f"{example}it says {got}; there is always one layer.")
             expect(got == int(got), f"{example}it says {got}; layers come whole.")
         expect_equal(got, L, f"{example}{got} is not the smallest number that does. Count steps first, then seconds.")
+
+
+@exercise("06.mended")
+def mended(answer):
+    """`answer(ds, T)` against `average_pairs_backward`, for even and odd T."""
+    rng = np.random.default_rng(0)
+    for T in (16, 7, 1):
+        ds = rng.standard_normal((-(-T // 2), 3))
+        got, truth = answer(ds.copy(), T), average_pairs_backward(ds[None], T)[0]
+        if np.shape(got) == truth.shape:
+            expect(
+                T % 2 or not np.allclose(got, np.concatenate([truth[:-1], 2 * truth[-1:]])),
+                "With an even T the last frame has a partner and gets half, as all others.",
+            )
+            expect(
+                not np.allclose(got, 2 * truth) or T == 1,
+                "An average hands each of its two frames *half* of its gradient.",
+            )
+            expect(
+                T % 2 == 0 or not np.allclose(got[:-1], truth[:-1]) or np.allclose(got[-1], truth[-1]),
+                "Right but for the lone last frame of an odd T: it is its own average. What does it get?",
+            )
+        expect_equal(got, truth, f"Wrong for T = {T}. Write down how s depends on each frame, then transpose.")
+
+
+@exercise("06.frames_that_change")
+def frames_that_change(answer):
+    """Changes the frame and looks."""
+    got = numbers_of(answer(), (3, 2))
+    clip = np.random.default_rng(0).standard_normal((1, 21, 5))
+    other = clip + (np.arange(21) == 9)[:, None]
+    layer = init_encoder("bi", 1, 5, 4, np.random.default_rng(1), np.float64)
+    hints = (
+        "Read from the front, frames before the change do not know of it, and all after it do.",
+        "One of the two directions comes from the end and meets frame 9 before it meets frame 8.",
+        "Averaged twice, frames are in blocks of four on a grid that begins at frame 0. In which block is frame 9?",
+    )
+    for which, f, said, hint in zip(
+        "abc",
+        (
+            lambda x: layer_forward(layer, 0, x, ("fwd",))[0],
+            lambda x: layer_forward(layer, 0, x, ("fwd", "bwd"))[0],
+            lambda x: replicate(average_pairs(average_pairs(x)), 4, 21),
+        ),
+        got,
+        hints,
+        strict=True,
+    ):
+        changed = np.flatnonzero((f(clip) != f(other)).any(axis=(0, 2)))
+        expect(
+            said[1] != changed[-1],
+            f"({which}) The second number is that of the frame *after* the last one that changes.",
+        )
+        expect(tuple(said) == (changed[0], changed[-1] + 1), f"({which}) {hint}")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from minirsed.adam import clip_by_global_norm
-from tutorials.checks import exercise, expect, expect_equal
+from minirsed.adam import Adam, clip_by_global_norm
+from tutorials.checks import exercise, expect, expect_equal, numbers_of
 
 
 @exercise("07.running_means")
@@ -124,3 +124,54 @@ def diagnose(answer):
                 "too small": "neither comes down by much, but smoothly",
             }
             expect(got == truth, f"It says {got!r} where {hints[truth]}.")
+
+
+def _adam(theta, gradients, rate):
+    """Weights after all updates, by the package."""
+    params, optimizer = {"W": np.array(theta, np.float64)}, Adam(learning_rate=rate)
+    for g in gradients:
+        optimizer.update(params, {"W": np.asarray(g, np.float64)})
+    return params["W"]
+
+
+@exercise("07.mended")
+def mended(answer):
+    """`answer(theta, gradients, rate)` against the package, after one update and after many."""
+    rng = np.random.default_rng(0)
+    theta, gradients = rng.standard_normal(4), rng.standard_normal((12, 4)) + 1
+    tiny = 1e-9 * gradients
+    for given, hint in (
+        (gradients[:1], "Not even the first update is right any more."),
+        (
+            gradients,
+            "The first update is right, a later one is not. What is m at the beginning of the second one?",
+        ),
+        (tiny, "Right for gradients of an ordinary size; ε is added to the root, not under it."),
+    ):
+        got, truth = answer(theta.copy(), given.copy(), 0.01), _adam(theta, given, 0.01)
+        if np.shape(got) == truth.shape:
+            m, v, plain = 0.0, 0.0, theta
+            for g in given:
+                m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+                plain = plain - 0.01 * m / (np.sqrt(v) + 1e-8)
+            expect(
+                not np.allclose(got, plain, atol=1e-12),
+                "Without the correction m and v are too small at first, and not by the same factor.",
+            )
+        expect_equal(got, truth, hint, 1e-9)
+
+
+@exercise("07.ends_at")
+def ends_at(answer):
+    """Runs Adam."""
+    got = numbers_of(answer(), (3,))
+    signs = np.where(np.arange(100) % 2, -1.0, 1.0)
+    truth = np.array([float(_adam(0.0, g, 0.01)) for g in (np.ones(100), np.full(100, 0.001), signs)])
+    near = np.abs(got - truth) <= 0.1
+    expect(not np.allclose(got[:2], -truth[:2], atol=0.1), "Downhill: against the gradient.")
+    expect(near[0], "A gradient that keeps its sign gives steps of η each: 100 of them.")
+    expect(
+        near[1],
+        "So it would be with gradient descent. Adam divides by the usual size of the gradient: what is left of 0.001?",
+    )
+    expect(near[2], "In turn up and down: the running mean of the gradients is near zero, that of their squares is 1.")

@@ -4,7 +4,7 @@ import numpy as np
 
 from minirsed.analysis.uncertainty import compare
 from minirsed.scoring import score
-from tutorials.checks import exercise, expect, expect_equal
+from tutorials.checks import exercise, expect, expect_equal, numbers_of
 
 
 @exercise("08.count_greedily")
@@ -82,3 +82,57 @@ def clips_needed(answer):
             expect(got % 2 == 0, f"{example}{got} is no even whole number.")
             expect(got >= n, f"{example}{got} are too few.")
         expect_equal(got, n, f"{example}{got} are more than needed. Solve the formula of the notebook for n.")
+
+
+@exercise("08.mended")
+def mended(answer):
+    """`answer(counts)` where every clip holds an event, then where some hold none and some hold several."""
+    rng = np.random.default_rng(0)
+    for n_ref in (np.ones(40, np.int64), rng.integers(0, 2, 40), rng.integers(0, 4, 40)):
+        n_tp = rng.integers(0, n_ref + 1)
+        n_sys = n_tp + rng.integers(0, 2, 40)
+        errors = n_ref + n_sys - 2 * n_tp
+        got, truth = answer(np.stack([n_ref, n_sys, n_tp, 0 * n_ref], axis=1)), errors.sum() / n_ref.sum()
+        if np.shape(got) == () and isinstance(got, int | float | np.number) and not np.isclose(got, truth):
+            expect(
+                not np.isclose(got, np.mean(errors / np.maximum(n_ref, 1))),
+                "Right while each clip holds one event. It is a mean over clips, but errors are counted per *event*.",
+            )
+            has_event = n_ref > 0
+            quiet_left_out = (
+                np.mean(errors[has_event] / n_ref[has_event]),
+                errors[has_event].sum() / n_ref.sum(),
+            )
+            expect(
+                not np.isclose(got, quiet_left_out).any(),
+                "Clips without an event are left out, but a false alarm in one of them counts.",
+            )
+            expect(
+                not np.isclose(got, errors.sum() / (n_ref + n_sys).sum()),
+                "That can never be above one. The error rate can.",
+            )
+        expect_equal(got, truth, "Add up all errors, add up all events, and only then divide.")
+
+
+@exercise("08.three_rates")
+def three_rates(answer):
+    """Scores the three on a thousand clips."""
+    got, rng = numbers_of(answer(), (3,)), np.random.default_rng(0)
+    onsets, elsewhere = rng.uniform(1, 28, (2, 1000))
+    truths = {i: [(onset, onset + 1)] if i % 2 else [] for i, onset in enumerate(onsets)}
+    founds = (
+        {i: [] for i in truths},
+        {i: [(onset, onset + 1)] for i, onset in enumerate(elsewhere)},
+        {i: [(onset + 0.6, offset + 0.6) for onset, offset in events] for i, events in truths.items()},
+    )
+    truth = [score(truths, found).error_rate for found in founds]
+    near = np.abs(got - truth) <= 0.2
+    expect(near[0], "Silent: every event is a miss, and there is nothing else. Misses over events.")
+    expect(
+        abs(got[1] - 2) > 0.2,
+        "Anywhere: that counts the clips with an event alone. There are as many without one, and an alarm in each.",
+    )
+    expect(
+        near[1], "Anywhere: nearly every event is missed, and nearly every alarm is false, two of them for each event."
+    )
+    expect(near[2], "Late by more than the collar: each event is a miss, and each detection is a false alarm.")

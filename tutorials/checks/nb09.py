@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from tutorials.checks import exercise, expect, expect_equal
+from tutorials.checks import exercise, expect, expect_equal, numbers_of
 
 
 @exercise("09.pack")
@@ -59,3 +59,42 @@ def tile_intensity(answer):
             ):
                 expect(not np.isclose(got, wrong) or np.isclose(wrong, truth), example + hint)
         expect_equal(got, truth, f"{example}count loads of U, loads of sums, stores of sums; compare with the table.")
+
+
+@exercise("09.mended")
+def mended(answer):
+    """`answer(a, U)` for K that are multiples of four, and for others."""
+    rng = np.random.default_rng(0)
+    for K in (256, 10, 9, 3):
+        a, U = rng.standard_normal((5, K)), rng.standard_normal((K, 6))
+        got, truth = answer(a.copy(), U.copy()), a @ U
+        whole = K // 4 * 4
+        if np.shape(got) == truth.shape and K % 4:
+            expect(
+                not np.allclose(got, a[:, :whole] @ U[:whole]),
+                f"For K = {K} the last {K % 4} of the lines are left out. 256 is a multiple of four.",
+            )
+            expect(
+                K % 4 == 1 or not np.allclose(got, a[:, : whole + 1] @ U[: whole + 1]),
+                f"For K = {K} one line more than before is there, and {K % 4} were left over.",
+            )
+        expect_equal(got, truth, f"Wrong for K = {K}. Is every line of U taken once, and only once?")
+
+
+@exercise("09.three_sums")
+def three_sums(answer):
+    """Adds up."""
+    got, truth = numbers_of(answer(), (3,)), []
+    for numbers in ([1e8] + [1.0] * 1000, [1.0] * 1000 + [1e8]):
+        total = np.float32(numbers[0])
+        for number in np.float32(numbers[1:]):
+            total = total + number
+        truth.append(float(total))
+    truth.append(1e8 + 1000)
+    near, apart = np.abs(got - truth) < 1, np.spacing(np.float32(1e8))
+    expect(
+        near[0],
+        f"Large first: near 10⁸, float32 has every {apart:.0f}th number. To which of them is 10⁸ + 1 rounded?",
+    )
+    expect(near[1], "Large last: the ones add up to exactly 1000, and 10⁸ + 1000 is a number that float32 has.")
+    expect(near[2], "In float64, 10⁸ + 1 is exact, as are all whole numbers up to 2⁵³.")

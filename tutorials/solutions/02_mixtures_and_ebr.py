@@ -22,3 +22,17 @@ def subset_of(file_name):
     recording = file_name.split("_piece")[0]
     share = int.from_bytes(hashlib.md5(recording.encode()).digest()[:8], "big") / 2**64
     return "train" if share < 0.6 else "dev" if share < 0.8 else "eval"
+
+
+def mended(background, event, first, ebr_db):
+    """Amplitudes take 20·log10; and a slice is a view, so the sum needs memory of its own."""
+    under = background[first : first + len(event)]
+    g = 10 ** (ebr_db / 20) * np.sqrt(np.mean(under**2)) / np.sqrt(np.mean(event**2))
+    mixture = background.copy()
+    mixture[first : first + len(event)] += g * event
+    return mixture
+
+
+def rises_db():
+    """Powers add up: 10·log10(1 + 10^(EBR/10))."""
+    return tuple(10 * np.log10(1 + 10 ** (ebr_db / 10)) for ebr_db in (-6, 0, 6))

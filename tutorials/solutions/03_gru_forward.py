@@ -24,3 +24,13 @@ def last_signal():
     """At rest z = σ(8), half gone after 2000 frames; a signal opens the gate; the candidate is its sign."""
     W = np.array([[-16.0, 0.0, 4.0], [-16.0, 0.0, -4.0]])
     return W, np.zeros((1, 3)), np.array([8.0, 0.0, 0.0])
+
+
+def mended(layer, ahead, back, x):
+    """What was read from the end comes out from the end. A clip that is the same backwards would hide it."""
+    return np.concatenate([layer(ahead, x), layer(back, x[:, ::-1])[:, ::-1]], axis=2)
+
+
+def settles():
+    """Near 0 a step multiplies by (1 + u) / 2: ¾, 2 and −½. Growth ends where h = tanh(3h)."""
+    return 0.0, 0.995, 0.0

@@ -25,3 +25,15 @@ def two_vectors_backward(dclip, w, v, h):
     a = p / p.sum()
     values = h @ v
     return dclip * (np.outer(a, v) + np.outer(a * (1 - p) * (values - a @ values), w))
+
+
+def mended(dframe, dclip, e_t):
+    """1 − p_t, not p_t: what is sure already wins no more attention."""
+    p_t = 1 / (1 + np.exp(-e_t))
+    a_t = p_t / p_t.sum()
+    return dframe + dclip * a_t * (1 + (1 - p_t) * (e_t - a_t @ e_t))
+
+
+def three_clips():
+    """Its e is −5; one frame of weight 1 against 1302 of 0.0003, together 0.44; against 1302 of 0.018, together 23."""
+    return 0.007, 0.96, 0.03

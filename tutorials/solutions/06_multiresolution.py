@@ -27,3 +27,16 @@ def layers_needed(seconds, z, hop):
     """Solve hop · 2^(L−1) · ln ½ / ln z ≥ seconds for L."""
     steps = math.log(0.5) / math.log(z)
     return max(1, math.ceil(1 + math.log2(seconds / (hop * steps)) - 1e-12))
+
+
+def mended(ds, T):
+    """Half for each of a pair, all for a lone last frame."""
+    dx = np.repeat(ds / 2, 2, axis=0)[:T]
+    if T % 2:
+        dx[-1] = ds[-1]
+    return dx
+
+
+def frames_that_change():
+    """From 9 on; all; the block 8 … 11."""
+    return (9, 21), (0, 21), (8, 12)

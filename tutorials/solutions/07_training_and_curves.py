@@ -32,3 +32,19 @@ def diagnose(train_loss, dev_loss):
     if np.mean(train_loss[-3:]) < 0.7 * start:
         return "overfitting" if np.mean(dev_loss[-3:]) > min(dev_loss) + 0.2 else "fine"
     return "too large" if np.abs(np.diff(train_loss)).mean() > 0.05 else "too small"
+
+
+def mended(theta, gradients, rate, beta1=0.9, beta2=0.999, epsilon=1e-8):
+    """The corrected means are for the step alone; the running means go on as they are."""
+    m = v = np.zeros_like(theta)
+    for n, g in enumerate(gradients, 1):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        m_hat, v_hat = m / (1 - beta1**n), v / (1 - beta2**n)
+        theta = theta - rate * m_hat / (np.sqrt(v_hat) + epsilon)
+    return theta
+
+
+def ends_at():
+    """100 steps of η, whatever the size of the gradient; hardly anywhere, if its sign changes all the time."""
+    return -1.0, -1.0, 0.0

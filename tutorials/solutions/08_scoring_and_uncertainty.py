@@ -35,3 +35,14 @@ def clips_needed(q, width):
     """Solve width ≥ 1.96 √(4 q (1 − q) / n) for n, and make it even."""
     n = 1.96**2 * 4 * q * (1 - q) / width**2
     return max(2, 2 * math.ceil(n / 2 - 1e-9))
+
+
+def mended(counts):
+    """All errors over all events: clips without an event have errors, too."""
+    n_ref, n_sys, n_tp, _ = counts.sum(axis=0)
+    return (n_ref + n_sys - 2 * n_tp) / n_ref
+
+
+def three_rates():
+    """All misses; a miss and two false alarms for each event, but for a few hits; a miss and a false alarm."""
+    return 1.0, 2.9, 2.0

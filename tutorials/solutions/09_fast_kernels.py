@@ -26,3 +26,16 @@ def tile_intensity(rows, lines):
     16 it is 2 × 4 (14 in use): 16 / 32 = 0.50; 3 × 3 (15 in use) has 18 / 36, the same.
     """
     return 2 * rows * lines / (4 * lines + 4 * rows + 4 * rows)
+
+
+def mended(a, U):
+    """A slice may be shorter than four lines, so the loop can go on to the end."""
+    out = np.zeros((len(a), U.shape[1]), U.dtype)
+    for k in range(0, len(U), 4):
+        out += a[:, k : k + 4] @ U[k : k + 4]
+    return out
+
+
+def three_sums():
+    """Near 10⁸ float32 is a grid of 8: 10⁸ + 1 is rounded back to 10⁸, each time."""
+    return 1e8, 1e8 + 1000, 1e8 + 1000
