@@ -261,6 +261,12 @@ class TrainSettings:
         if self.redraw and self.generator != "minirsed":
             raise InputError("--redraw needs --generator minirsed: the official one knows one set of mixtures a seed")
 
+    @property
+    def network(self):
+        """What is trained, in words: multires, 4 networks of 3 × 32 units."""
+        networks = f"{self.members} networks of " if self.members > 1 else ""
+        return f"{self.arch}, {networks}{self.layers} × {self.units} units"
+
     def _check_spectra(self):
         if self.arch not in ARCHITECTURES:
             raise InputError(f"--mixing spectra needs recurrent layers, not --arch {self.arch}")
