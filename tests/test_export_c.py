@@ -364,9 +364,11 @@ def test_networks_are_taken_apart():
     assert networks_of(whole) == ([whole.params], whole.config)
 
 
-def test_clips_alone_are_refused(tmp_path):
-    detector = random_detector("uni", 1, head="frames")
-    with pytest.raises(InputError, match="--arch uni --head frames is for clips of 30 s alone"):
+@pytest.mark.parametrize(("arch", "head"), [("uni", "frames"), ("crnn1d", "attention"), ("crnn", "frames")])
+def test_networks_other_than_the_papers_are_refused(arch, head):
+    """In one line, which says what can hold them; for the page as well, which is made of the same parts."""
+    detector = random_detector(arch, 1, n_inputs=40, head=head)
+    with pytest.raises(InputError, match=f"^runs/x: .*--arch {arch} --head {head}, can be written as .onnx$"):
         parts_of(detector, "runs/x")
 
 

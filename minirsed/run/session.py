@@ -186,8 +186,7 @@ class _Job:
         """All of it; what stops it also says which folder can be resumed."""
         s = self.settings
         log.info("%s", s)
-        networks = f"{s.members} networks of " if s.members > 1 else ""
-        self.say(f"{s.label}, {s.arch}, {networks}{s.layers} × {s.units} units, run folder {folder}")
+        self.say(f"{s.label}, {s.network}, run folder {folder}")
         self.say("\n".join(inventory_lines(self.bank, s.label, ("train", "dev"))))
         try:
             train, dev = stores = [self.prepared(subset, recipes[subset]) for subset in ("train", "dev")]

@@ -262,14 +262,18 @@ class TrainSettings:
                     raise InputError(
                         f"{option_name(setting.name)} needs --mixing spectra; --preset plain is without both"
                     )
-        if self.keep == "promise" and (self.arch not in ARCHITECTURES or self.head != "attention"):
-            raise InputError("--keep promise needs recurrent layers and --head attention: others are for clips of 30 s")
         if self.fold:
             from data_tools.banks.folds import parse_fold  # it loads NumPy, for which -h should not wait
 
             parse_fold(self.fold)
         if self.redraw and self.generator != "minirsed":
             raise InputError("--redraw needs --generator minirsed: the official one knows one set of mixtures a seed")
+
+    @property
+    def network(self):
+        """What is trained, in words: multires, 4 networks of 3 × 32 units."""
+        networks = f"{self.members} networks of " if self.members > 1 else ""
+        return f"{self.arch}, {networks}{self.layers} × {self.units} units"
 
     def _check_spectra(self):
         if self.arch not in ARCHITECTURES:
