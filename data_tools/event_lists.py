@@ -12,6 +12,7 @@ commas separate columns), quotes, a header, no label column, a byte order mark, 
 """
 
 import csv
+import io
 import math
 
 from data_tools.errors import InputError
@@ -70,7 +71,7 @@ def event_rows(path, own_file=None):
     rows that begin with two times.
     """
     lines = read_lines(path)
-    separator = next((sep for sep in "\t;," if any(sep in line for _, line in lines)), "\t")
+    separator = _separator(lines)
     columns = None
     for number, line in lines:
         try:
@@ -83,6 +84,47 @@ def event_rows(path, own_file=None):
             yield number, *_parse_row(fields, columns, separator != ",", own_file)
         except (ValueError, csv.Error) as error:
             raise InputError(f"{path}, line {number}: {error}") from None
+
+
+def further_rows(path, rows):
+    """Rows for a list that is there, in its form: as many columns, in that order, with what separates them.
+
+    Parameters
+    ----------
+    path : Path
+        A list that `event_rows` reads, with a row at least.
+    rows : list of (file, onset_s, offset_s, label)
+        A list about one file does not name it.
+
+    Returns
+    -------
+    list of str
+        Lines without their ends.
+
+    Raises
+    ------
+    InputError
+        The list has no column for the label, or a field cannot be written.
+    """
+    lines = read_lines(path)
+    separator, own_file = _separator(lines), rows[0][0]
+    first = [field.strip() for field in next(csv.reader([lines[0][1]], delimiter=separator))]
+    columns = _header(first, own_file) or (COLUMNS[1:] if _begins_with_times(first) else COLUMNS)
+    if "label" not in columns:
+        raise InputError(f"{path}: has no column for the class")
+    written = io.StringIO()
+    writer = csv.writer(written, delimiter=separator, lineterminator="\n")
+    for file, onset_s, offset_s, label in rows:
+        fields = {"file": file, "onset": f"{onset_s:.6f}", "offset": f"{offset_s:.6f}", "label": label}
+        if not all(map(is_field, fields.values())):
+            raise InputError(f"{path}: {file!r} cannot be a field of an event list")
+        writer.writerow([fields.get(column, "") for column in columns])
+    return written.getvalue().split("\n")[:-1]
+
+
+def _separator(lines):
+    """What separates the columns of [(line number, line)]."""
+    return next((sep for sep in "\t;," if any(sep in line for _, line in lines)), "\t")
 
 
 def write_event_list(path, events):

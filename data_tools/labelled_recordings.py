@@ -75,6 +75,7 @@ class Labels(NamedTuple):
     path: Path
     duration_s: float
     events: list  # of Label, sorted
+    files: tuple  # where it is written
 
 
 def labelled_recordings(folder, label=None):
@@ -161,7 +162,8 @@ def read_labels(folder):
             n_frames, sr = audio_header(recording)
             if of_recording[recording] or is_known[recording]:
                 events = _agreed(folder, recording, of_recording[recording])
-                found.append(Labels(recording, n_frames / sr, events))
+                files = tuple(dict.fromkeys(path for path, _ in of_recording[recording]))
+                found.append(Labels(recording, n_frames / sr, events, files))
                 _check_times(found[-1])
         except InputError as error:
             faults.append(error)
@@ -356,17 +358,21 @@ def _seconds(value, name, where):
     return seconds
 
 
+def is_quiet(folder, recording):
+    """Whether the path of a recording, below the folder that is read, says that there is no event in it."""
+    above = (folder.resolve().name, *recording.relative_to(folder).parts[:-1])
+    return QUIET in (name.casefold() for name in above)
+
+
 def _agreed(folder, recording, statements):
     """Events of a recording, of [(label file, events)], all of which must say the same."""
-    above = (folder.resolve().name, *recording.relative_to(folder).parts[:-1])
-    is_quiet = QUIET in (name.casefold() for name in above)
-    if not statements and not is_quiet:
+    if not statements and not is_quiet(folder, recording):
         name = f"{recording.stem}.txt"
         raise InputError(
             f"{recording}: no labels beside it, and an unlabelled recording is not a quiet one: write {name}, empty if "
             f"there is no event, or move it into a folder {QUIET}"
         )
-    if is_quiet:
+    if is_quiet(folder, recording):
         for event in itertools.chain(*(events for _, events in statements)):
             raise InputError(f"{event.where}: an event in {recording}, which lies in a folder {QUIET}")
     files = {}

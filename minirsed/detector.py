@@ -22,11 +22,12 @@ from minirsed.listening.inputs import INPUTS
 from minirsed.listening.operating import Operating
 from minirsed.listening.segments import strongest_segment, strongest_segments
 from minirsed.model import ModelConfig, forward, param_shapes
+from minirsed.rivals.batch_norm import has_variances
 from minirsed.rivals.frames import smooth
 from minirsed.store.archive import read_arrays, write_arrays
 
 FORMAT = "minirsed-detector-1"
-YOUNGER = (("inputs", "lfbe"), ("rule", "longest"), ("n_mels", None))  # left out of hashes that are older than they
+YOUNGER = (("inputs", "lfbe"), ("rule", "longest"), ("n_mels", None), ("lead", 0))  # left out of older hashes
 
 
 class Detection(NamedTuple):
@@ -132,11 +133,6 @@ class Detector:
         sr : int
             Sample rate of the pieces in Hz.
 
-        Raises
-        ------
-        InputError
-            A detector of the head `frames` or of the mlp, which are for clips.
-
         Examples
         --------
         >>> from minirsed.model import ModelConfig, init_params
@@ -161,7 +157,7 @@ class Detector:
         By the paper's rule (Sec. 2.1), or that of `minirsed.listening.segments`, whose p follows from p_t and thres1.
         """
         if self.config.rule == "strongest":
-            probability, run = strongest_segment(frame_probabilities, self.thres0, self.thres1)
+            probability, run = strongest_segment(frame_probabilities, self.thres0, self.thres1, self.config.lead)
         else:
             run = decode(probability, frame_probabilities, self.thres0, self.thres1)
         onset_s, offset_s = (None, None) if run is None else run_to_seconds(*run)
@@ -223,7 +219,8 @@ class Detector:
         dtype = params["head.w"].dtype
         if dtype not in (np.float32, np.float64) or any(a.dtype != dtype for a in params.values()):
             raise InputError(f"{path}: its arrays are not all float32 or all float64")
-        if not (all(np.isfinite(a).all() for a in named.values()) and (detector.std > 0).all()):
+        positive = (detector.std > 0).all() and has_variances(params)
+        if not (positive and all(np.isfinite(a).all() for a in named.values())):
             raise InputError(f"{path}: has weights or feature statistics that are NaN or infinite")
         if not (isinstance(detector.label, str) and all(map(math.isfinite, thresholds))):
             raise InputError(f"{path}: its label or its thresholds cannot be used")

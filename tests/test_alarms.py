@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import math
+import runpy
 import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +15,7 @@ import soundfile
 from scipy.stats import poisson as poisson_law
 
 from data_tools.errors import InputError
-from data_tools.labelled_recordings import LabelledRecording
+from data_tools.labelled_recordings import LabelledRecording, labelled_recordings
 from minirsed.alarms import files, keeping
 from minirsed.alarms.choice import THRES1, choose, evidence, sentences, with_choice
 from minirsed.alarms.counting import (
@@ -29,12 +31,13 @@ from minirsed.alarms.counting import (
 )
 from minirsed.alarms.measure import Events, Measured, measure, measure_mixtures, short_names
 from minirsed.alarms.poisson import in_words, interval, upper
+from minirsed.card import files as card_files
 from minirsed.console.options import probability_text
 from minirsed.detect import __main__ as detect
 from minirsed.detector import Detector
 from minirsed.evaluate import __main__ as evaluate
 from minirsed.kernels.threads import worker_threads
-from minirsed.listening.operating import AS_FOUND, Joiner, Operating
+from minirsed.listening.operating import AS_FOUND, Joiner, Operating, is_evidence
 from minirsed.listening.segments import EVIDENCE, STRONGEST, confidence
 from minirsed.recordings.files import Event, detect_file, event_finder, to_event
 from minirsed.report.hours import sections
@@ -326,6 +329,41 @@ def test_strong_segments_stay_apart():
     assert p[0] <= chosen.thres0 < p[1] and float(json.dumps(chosen.thres0)) == chosen.thres0
 
 
+def certain(n_false, n_hits, n_low=3):
+    """Two hours with alarms of p = 1, of which some hit an event, and others of low p."""
+    n = n_false + n_hits + n_low
+    onset_s = 10.0 + 20 * np.arange(n)
+    p = np.concatenate([confidence(np.full(n_false + n_hits, 60 * EVIDENCE)), np.full(n_low, 0.3)])
+    candidates = Events(np.zeros(n, int), onset_s, onset_s + 3, p)
+    own = slice(n_false, n_false + n_hits)
+    reference = Events(np.zeros(n_hits, int), onset_s[own], onset_s[own] + 3, np.ones(n_hits))
+    tried = dict.fromkeys({*THRES1["strongest"], *THRES1["longest"]}, candidates)
+    return Measured(["a"], ["a"], np.array([7200.0]), reference, tried, "x")
+
+
+@pytest.mark.parametrize(("n_false", "n_hits"), [(3, 5), (1, 2), (2, 0)])
+def test_alarms_of_p_1_that_are_too_many_are_said(n_false, n_hits):
+    """1,200 nats are as sure as 1,100 to p; with one of them more than is allowed there is no threshold."""
+    measured = certain(n_false, n_hits)
+    assert measured.candidates[STRONGEST].probability.max() == 1
+    chosen = choose(measured, "strongest", 0.5)
+    assert chosen.at_one == {"n_hits": n_hits, "n_false_alarms": n_false}
+    kept = with_choice(tone_detector(), chosen, about(chosen, measured, 0.5))
+    said = "\n".join(sentences(kept))
+    assert f"{n_false} false alarm" in said and f"and {n_hits} hit" in said and "no threshold tells these apart" in said
+    assert "p > 1," in said
+    enough = choose(measured, "strongest", (n_false + 1) / 2)
+    assert enough.at_one is None and enough.counts["n_hits"] == n_hits
+    assert "p = 1" not in "\n".join(sentences(with_choice(tone_detector(), enough, about(enough, measured, 0.5))))
+
+
+@pytest.mark.parametrize("at_one", [None, [], {}, {"n_hits": 1}, {"n_hits": -1, "n_false_alarms": 2}])
+def test_damaged_counts_of_p_1_are_refused(at_one):
+    chosen = promised().operating.chosen
+    assert is_evidence(chosen) and is_evidence(chosen | {"at_one": {"n_hits": 1, "n_false_alarms": 2}})
+    assert not is_evidence(chosen | {"at_one": at_one})
+
+
 def test_one_more_alarm_is_to_be_expected_elsewhere():
     """The argument of `choice`: above the (n+1)-th strongest alarm there are n + 1 of as many others, in the mean."""
     rng, n_trials = np.random.default_rng(0), 4000
@@ -373,6 +411,15 @@ def test_detectors_without_a_choice_are_written_and_read_as_before(tmp_path):
     detector = random_detector("uni")
     assert set(detector.description()) == {"label", "thres0", "thres1", "model"}
     assert Detector.load(EARLIER).operating == AS_FOUND
+
+
+@pytest.mark.parametrize("left_out", [3, {}, {"n_choices": 1.5}, {"n_choices": 4, "n_events": -1}])
+def test_damaged_counts_elsewhere_are_refused(left_out):
+    description = promised().description()
+    Operating.of(description)
+    description["operating"]["chosen"] |= {"left_out": left_out}
+    with pytest.raises(ValueError, match="chosen is"):
+        Operating.of(description)
 
 
 @pytest.mark.parametrize(
@@ -521,6 +568,8 @@ def test_a_promise_on_the_command_line(run, nights, capsys, monkeypatch):
     chosen = after.operating.chosen
     assert (chosen["n_false_alarms"], chosen["n_misses"], chosen["is_shown"]) == (0, 1, True)
     assert chosen["untuned"]["n_false_alarms"] == 1
+    assert chosen["left_out"]["n_choices"] == 2 and chosen["left_out"]["n_events"] == 4
+    assert "chosen without a recording and judged on it, 2 times" in printed
     assert not {"date", "time", "started"} & chosen.keys() and str(nights) not in json.dumps(chosen)
     assert files.read(run, files.GIVEN)["chosen"] == chosen
     assert any("so this flatters" in note for note in files.read(run, files.GIVEN)["notes"])
@@ -530,6 +579,30 @@ def test_a_promise_on_the_command_line(run, nights, capsys, monkeypatch):
     assert len(found["events"]) == 2 and found["thres0"] == after.thres0
     detect.main([str(run), str(nights / "a.wav"), "--format", "json", "--threshold", "0.5"])
     assert len(json.loads(capsys.readouterr().out)["events"]) == 3
+
+
+def test_a_promise_that_no_threshold_keeps_is_refused(run, nights, monkeypatch, capsys):
+    """And leaves the detector as it was."""
+    monkeypatch.setattr("minirsed.run.promise._measured", lambda *arguments: certain(3, 20))
+    before = (run / "best.npz").read_bytes()
+    with pytest.raises(SystemExit) as stop:
+        evaluate.main([str(run), "--recordings", str(nights), "--alarms-per-hour", "0.5"])
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and len(error.splitlines()) == 1 and (run / "best.npz").read_bytes() == before
+    assert "run: 3 false alarms in 2.0 h, more than 0.5 an hour allow, and 20 hits have p = 1, beyond which" in error
+
+
+def test_python_leaves_the_card_as_the_command_does(run, nights, monkeypatch):
+    """After a promise, and after a measurement; a detector alone has none, and is measured all the same."""
+    monkeypatch.setattr(keeping, "FEW", 4)
+    keep_promise(run, 40.0, recordings=nights)
+    assert "for at most 40 false alarms an hour" in (run / "card.md").read_text()
+    measure_run(run, recordings=nights)
+    assert "On 2 recordings, 2.0 min" in (run / "card.md").read_text()
+    assert (run / "card.md").read_text() == card_files.card(run)
+    (run / "config.json").unlink()
+    (run / "card.md").unlink()
+    assert measure_run(run, recordings=nights)["n_events"] == 4 and not (run / "card.md").exists()
 
 
 @pytest.mark.parametrize(
@@ -604,5 +677,19 @@ def test_without_recordings_the_promise_is_for_mixtures(tmp_path, capsys):
     detector = keep_promise(tmp_path / "run", 60.0, machine=machine)
     assert detector.operating.chosen["chosen_on"] == "mixtures" and detector.operating.chosen["n_recordings"] == 4
     assert "weaker" in "\n".join(sentences(detector))
+    assert detector.operating.chosen["left_out"]["n_events"] == 2  # each with a recording of its own
     assert Detector.load(tmp_path / "run").operating == detector.operating
     assert measure_run(tmp_path / "run", machine=machine) is None  # the built-in sounds have no recordings
+
+
+@pytest.mark.parametrize(("hours", "n_recordings"), [("0.02", 1), ("0.05", 2)])
+def test_hours_for_a_try_are_as_many_as_were_asked_for(hours, n_recordings, tmp_path, monkeypatch, capsys):
+    """Also where they are no whole number of recordings of the usual length."""
+    path = Path(__file__).parent / "benchmarks" / "hours.py"
+    monkeypatch.setattr(sys, "argv", ["hours.py", "builtin", "gunshot", str(tmp_path / "x")])
+    sys.argv += ["--hours", hours, "--minutes", "1.2"]
+    runpy.run_path(str(path), run_name="__main__")
+    found = labelled_recordings(tmp_path / "x")
+    assert len(found) == n_recordings
+    assert sum(recording.duration_s for recording in found) == pytest.approx(3600 * float(hours))
+    assert f"{n_recordings} recordings, {float(hours):.2f} h" in capsys.readouterr().out

@@ -1,5 +1,6 @@
 """The model card: numbers are those of the files, what is missing is said, and no name can do more than be read."""
 
+import dataclasses
 import html
 import json
 import re
@@ -12,13 +13,14 @@ import soundfile
 from data_tools.errors import InputError
 from data_tools.inventory import holding
 from data_tools.rights import read_manifest, rights_of
-from data_tools.soundbank import SoundBank
+from data_tools.soundbank import SoundBank, open_bank
 from minirsed.card import files
-from minirsed.card.content import sections
+from minirsed.card.content import rivals, sections
 from minirsed.card.facts import read_facts
 from minirsed.card.sounds import read_sounds, sounds_of
 from minirsed.detector import Detector
 from minirsed.evaluate import __main__ as evaluate
+from minirsed.listening.operating import Operating
 from minirsed.model import ModelConfig, init_params
 from minirsed.report import page as report_page
 from minirsed.robustness import files as robust_files
@@ -56,6 +58,11 @@ def rendered(text):
     return markdown_it.MarkdownIt("commonmark").enable("table").render(text)
 
 
+def read(run):
+    """The card of a run as it is read, without the marks of Markdown."""
+    return files.card(run).replace("\\", "")
+
+
 def figures(**changes):
     """Those of an evaluation, as the fuzzer has them, of which each card needs a few."""
     return Targets._figures() | changes
@@ -77,6 +84,19 @@ def test_a_card_of_what_an_earlier_version_left(run):
     for words in ("evaluation mixtures", "Hours of sound", "microphones", "fainter than -6 dB or louder than 6 dB"):
         assert words in untried
     assert "Real recordings" not in untried and "What could not be read" not in card
+
+
+def test_it_says_whose_network_it_is(tmp_path, monkeypatch):
+    """That of a winner names the system that it was built after, and the rule of its head; the paper's says nothing."""
+    monkeypatch.chdir(tmp_path)
+    given = {"label": "gunshot", "clips": 4, "dev_clips": 4, "epochs": 1, "layers": 1, "units": 2, "arch": "crnn1d"}
+    settings = complete(PRESETS["plain"], given)
+    train(settings, "run", say=lambda text: None)
+    how = " ".join(section(Path("run/card.md").read_text(), "How it was trained").split())
+    assert how.startswith("crnn1d, 1 × 2 units") and "after the first place of DCASE 2017" in how
+    assert "smoothed by a running median over 0.53 s" in how
+    assert [*rivals(TrainSettings())] == []
+    assert "baseline" in next(rivals(TrainSettings(arch="mlp")))
 
 
 def test_training_and_evaluation_write_it(tmp_path, monkeypatch, capsys):
@@ -126,7 +146,7 @@ def test_error_rate_and_recall_by_ratio(run):
     ]
     write(run, "figures_eval.json", figures(data="/other", thres0=0.75))
     assert "eval: 3 mixtures of other sounds, /other" in files.card(run)
-    assert "with the thresholds that it had then, 0.75 and 0.5" in files.card(run)
+    assert "with the settings that it had then: p > 0.75, p_t > 0.5." in read(run)
     assert "3 recordings of events in eval" in section(files.card(run), "What it was not tried on")
 
 
@@ -145,7 +165,7 @@ def test_hours_thresholds_and_changes(run):
     card = files.card(run)
     alarms = section(card, "False alarms")
     assert "On 2 recordings, 1.5 h (recordings that were given): false alarms: 2 in 1.5 h." in alarms
-    assert "Of 2 events 2 were hit" in alarms and "one night" in alarms and "not measured" not in alarms
+    assert "Of 2 events 2 were hit" in alarms and "One night." in alarms and "not measured" not in alarms
     changes = section(card, "Other recorders and rooms")
     assert "- No more than 0.1 worse: hum.\n- small room: error rate 0.90 (0.10 … 0.90).\n" in changes
     assert "it took white noise at 8 kHz for the sound" in changes
@@ -166,7 +186,42 @@ def test_thresholds_that_were_chosen(run, monkeypatch):
     assert "events of at least 0.2 s; joined over gaps below 0.5 s" in found and "weaker evidence" in found
     assert "at most 0.5 false alarms an hour, on 1.6 h" in found and "2 of 9 events missed" in found
     assert "1.2 an hour are to be expected" in found
-    assert "chosen on no sound" not in found
+    assert "chosen on no sound" not in found and "without a recording" not in found
+    chosen["left_out"] = {"n_choices": 5, "n_false_alarms": 3, "n_misses": 4}
+    found = " ".join(sections(read_facts(run))["Thresholds"])
+    assert "without a recording, and judged on it, they gave 3 false alarms and missed 4." in found
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"min_gap_s": 1.0}, "joined over gaps below 1 s"),
+        ({"min_event_s": 0.2}, "events of at least 0.2 s"),
+        ({"thres1": 0.75}, "p_t > 0.75"),
+    ],
+)
+def test_figures_say_with_which_settings_they_were_measured(setting, words, run):
+    """Each setting by itself makes them those of another day; a gap changes nothing in mixtures of one event."""
+    then = {"thres0": 0.5, "thres1": 0.5, "min_event_s": 0.0, "min_gap_s": 0.0} | setting
+    write(run, "alarms_recordings.json", ALARMS | then)
+    write(run, "figures_eval.json", figures(**{name: value for name, value in then.items() if name != "min_gap_s"}))
+    detector, then = Detector.load(run), f"with the settings that it had then: p > 0.5, {words}"
+    if "thres1" not in setting:
+        then = f"with the settings that it had then: p > 0.5, p_t > 0.5, {words}"
+    alarms, scores = (section(read(run), title) for title in ("False alarms", "How well it finds the sound"))
+    assert then in alarms and (then in scores) == ("min_gap_s" not in setting)
+    own = {name: setting.get(name, getattr(detector, name)) for name in ("thres0", "thres1")}
+    operating = Operating(**{name: value for name, value in setting.items() if name != "thres1"})
+    dataclasses.replace(detector, operating=operating, **own).save(run / "best.npz")
+    assert "had then" not in files.card(run)
+
+
+def test_the_epoch_was_scored_with_the_thresholds_of_a_new_detector(run):
+    """The score of a training; a promise that is given later is not what it was made with."""
+    (run / "metrics.csv").write_text("epoch,dev_error_rate,dev_loss,dev_f1\n1,0.25,0.5,0.9\n")
+    assert "dev mixtures: error rate 0.25" in files.card(run)
+    dataclasses.replace(Detector.load(run), thres0=0.9).save(run / "best.npz")
+    assert "dev mixtures, with the settings that it had then: p > 0.5, p_t > 0.5: error rate 0.25" in read(run)
 
 
 def test_numbers_of_another_detector_are_left_out(run):
@@ -230,7 +285,19 @@ def test_lines_that_would_be_lists(run):
     for text in ("1. one", "- two", "+ three", "# four"):
         write(run, "alarms_x.json", ALARMS | {"notes": [text]})
         shown = rendered(files.card(run))
-        assert f"<p>{text}</p>" in shown
+        assert f"<p>{text}.</p>" in shown
+
+
+def test_everyday_sounds_are_counted_where_they_are_mixed_in(tmp_path):
+    bank, n = open_bank("builtin"), len(open_bank("builtin").everyday_sounds())
+    quick, without = (complete(PRESETS["quick"], {"everyday": share}) for share in (0.1, 0.0))
+    assert n > 1000 and [sounds_of(bank, settings)["everyday"] for settings in (quick, without)] == [n, 0]
+    tiny_detector("babycry").save(tmp_path / "best.npz")
+    write(tmp_path, "config.json", {"settings": vars(TrainSettings())})
+    write(tmp_path, "sounds.json", sounds_of(bank, quick))
+    assert f"Mixed in as sounds that are not it: 240 events of class glassbreak, 240 events of class gunshot, {n}" in (
+        files.card(tmp_path).replace("\n", " ")
+    )
 
 
 def test_sounds_of_a_folder(sweep_place):  # noqa: F811
@@ -298,6 +365,18 @@ def test_the_exported_file_has_the_card(tmp_path, run, monkeypatch):
     export.main([str(run / "best.npz"), str(tmp_path / "b.onnx")])
     props = [{p.key: p.value for p in onnx.load(tmp_path / name).metadata_props} for name in ("a.onnx", "b.onnx")]
     assert props[0].pop("card") == files.card(run) and props[0] == props[1]
+
+
+def test_an_export_does_not_take_a_card_that_is_out_of_date(run):
+    """Unless there is nothing to make another of: a detector that was moved with its card."""
+    from minirsed.export.__main__ import card_of
+
+    (run / "card.md").write_text("of yesterday")
+    assert card_of(run) == files.card(run)
+    (run / "config.json").unlink()
+    assert card_of(run) == "of yesterday" and card_of(run / "best.npz") is None
+    (run / "card.md").unlink()
+    assert card_of(run) is None
 
 
 def test_a_real_folder_of_sounds_from_end_to_end(tmp_path, monkeypatch):

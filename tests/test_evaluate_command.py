@@ -12,9 +12,9 @@ import pytest
 from data_tools.banks.base import Background, Bank
 from data_tools.inventory import Holding, few
 from data_tools.recipes import Recipe
-from minirsed.analysis import breakdown
+from minirsed.analysis import breakdown, left_out
 from minirsed.analysis.evaluation import Evaluation, estimated_events, reference_events
-from minirsed.analysis.files import Results, figures_of, grid_of, write_report
+from minirsed.analysis.files import Results, figures_of, grid_of, tune_on_dev, write_report
 from minirsed.analysis.thresholds import lowest_error
 from minirsed.detector import Detector
 from minirsed.evaluate import __main__ as evaluate
@@ -217,11 +217,41 @@ def test_thresholds_are_tuned_on_dev_and_applied_to_eval(tmp_path):
     assert figures["tuned"]["dev"].pop("made_of")["n_events"] == 2
     assert figures["tuned"]["dev"] == {"n_clips": 4, "error_rate": 0.0, "f1": 1.0}
     assert figures["tuned"]["dev_untuned"]["error_rate"] == pytest.approx(1.0)
+    assert figures["tuned"]["left_out"] is None  # nobody asked
     assert figures["tuned"]["n_tp"] == figures["n_tp"] == 2
     lower = figures_of(results_by_hand(tmp_path, tuned_thresholds=(0.3, 0.5), dev_store=dev_store, dev_evaluation=dev))
     assert lower["tuned"]["n_tp"] == 3 and lower["n_tp"] == 2  # now the last clip passes; the headline stays
     above = breakdown.with_thresholds(dev, dev_store, detector, 0.3, 0.8)  # no frame is above 0.7
     assert above.scores.n_sys == 0 and above.detections[0].onset_s is None and above.reference == dev.reference
+
+
+def test_thresholds_of_few_recordings_stay_those_of_the_run(tmp_path):
+    """2 recordings of events and 3 of backgrounds, see `HandBank`; what is made of unknown ones is tuned as ever."""
+    results = results_by_hand(tmp_path)
+    results.dev_store, results.dev_evaluation = results.store, results.evaluation
+    tune_on_dev(results)
+    assert results.tuned_thresholds is None and results.left_out is None
+    figures = figures_of(results) | {"files": []}
+    assert figures["tuned"] is None
+    (note,) = figures["notes"]
+    assert "those of the run stay: 2 of events and 3 of backgrounds are too few recordings" in note
+    assert note in evaluate.tables(figures)
+    results = results_by_hand(tmp_path)
+    results.store.recipes[1] = dataclasses.replace(results.store.recipes[1], event=None)
+    results.dev_store, results.dev_evaluation = results.store, results.evaluation
+    tune_on_dev(results)
+    assert results.tuned_thresholds is not None and "is not known" in results.notes[0]
+
+
+def test_tuned_thresholds_are_judged_on_recordings_left_out(tmp_path, few_are_enough):
+    results = results_by_hand(tmp_path)
+    results.dev_store, results.dev_evaluation = results.store, results.evaluation
+    tune_on_dev(results)
+    tuned = figures_of(results)["tuned"]
+    assert tuned["left_out"]["n_ref"] == 5 and tuned["left_out"]["error_rate"] > tuned["dev"]["error_rate"]
+    honest = f"judged on it: {tuned['left_out']['error_rate']:.2f}, 95 % "
+    text = evaluate.tables(figures_of(results) | {"files": []})
+    assert honest in text and ("no sign that they are better" in text) == (tuned["left_out"]["error_rate"] >= 1.2)
 
 
 def test_report_files_hold_what_the_figures_say(tmp_path):
@@ -287,6 +317,12 @@ def runs(tmp_path_factory):
     return root
 
 
+@pytest.fixture
+def few_are_enough(monkeypatch):
+    """Thresholds are tuned on 4 recordings of events."""
+    monkeypatch.setattr(left_out, "FEW", 2)
+
+
 def arguments_for(runs, *arguments):
     return ["--features", str(runs / "features"), "--threads", "1", "--jobs", "1", *map(str, arguments)]
 
@@ -297,7 +333,7 @@ def results_of(runs, *arguments):
     return evaluate.evaluated(given, tune=given.tune, compare=given.compare)
 
 
-def test_the_command_end_to_end(runs, capsys):
+def test_the_command_end_to_end(runs, few_are_enough, capsys):
     """Eight eval mixtures, tuned on eight dev mixtures, compared with another run."""
     evaluate.main(arguments_for(runs, runs / "a", "--compare", runs / "b", "--json"))
     printed = capsys.readouterr()
@@ -317,6 +353,7 @@ def test_the_command_end_to_end(runs, capsys):
     tuned = figures["tuned"]
     assert on_dev[tuned["thres0"], tuned["thres1"]] == min(on_dev.values()) == tuned["dev"]["error_rate"]
     assert tuned["dev_untuned"]["error_rate"] == on_dev[0.5, 0.5] > min(on_dev.values())
+    assert tuned["left_out"]["n_ref"] == 4 and tuned["left_out"]["error_rate"] >= tuned["dev"]["error_rate"]
     for name, row in (("events_eval", figures), ("events_eval_tuned", tuned)):
         score.main([str(runs / "a" / "reference_eval.csv"), str(runs / "a" / f"{name}.csv"), "--json"])
         scored = json.loads(capsys.readouterr().out)
@@ -328,20 +365,23 @@ def test_the_command_end_to_end(runs, capsys):
     assert figures["other"]["error_rate"] == alone.evaluation.scores.error_rate
 
 
-def test_thresholds_do_not_depend_on_the_evaluation_mixtures(runs):
+def test_thresholds_do_not_depend_on_the_evaluation_mixtures(runs, few_are_enough):
     one, eight = (results_of(runs, runs / "a", "--clips", n_clips) for n_clips in (1, 8))
     assert len(one.store) == 1 and len(one.dev_store) == len(eight.dev_store) == 8
     assert one.tuned_thresholds == eight.tuned_thresholds != (0.5, 0.5)
     assert not {recipe.name for recipe in eight.dev_store.recipes} & {recipe.name for recipe in eight.store.recipes}
 
 
-def test_tables_are_short_and_say_what_was_tuned_where(runs, monkeypatch):
+def test_tables_are_short_and_say_what_was_tuned_where(runs, few_are_enough, monkeypatch):
     monkeypatch.chdir(runs)
     tables = {}
     for subset in ("dev", "eval"):
         results = results_of(runs, "a", "--compare", "b", "--subset", subset)
         tables[subset] = evaluate.tables(figures_of(results) | {"files": ["figures.json"]})
-    for words in ("8 eval mixtures", "lowest ER on 8 dev mixtures", "sign-flip", "EBR", "mistakes: miss"):
+    for words in (
+        *("8 eval mixtures", "lowest ER on 8 dev mixtures", "sign-flip", "EBR", "mistakes: miss"),
+        "chosen without a mixture's recordings, and judged on it: ",
+    ):
         assert words in tables["eval"], words
     lines = tables["eval"].splitlines()
     assert len(lines) < 45 and max(map(len, lines)) <= 110

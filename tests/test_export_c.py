@@ -17,9 +17,10 @@ from minirsed.activations import sigmoid
 from minirsed.export import __main__ as export
 from minirsed.export.c_file import c_text, comment, number, string
 from minirsed.export.parts import networks_of, parts_of, quantised
-from minirsed.features import lfbe
+from minirsed.features import lfbe, run_to_seconds
 from minirsed.kernels.threads import worker_threads
 from minirsed.listening.inputs import INPUTS, n_bands
+from minirsed.listening.operating import AS_FOUND, Operating
 from minirsed.outside.members import join
 from minirsed.recordings.event_finder import EventFinder, SegmentFinder
 from minirsed.recordings.files import GAP_FRAMES, detect_recording, to_event
@@ -34,10 +35,10 @@ RELATIVE = {"n_inputs": n_bands(40), "n_mels": 40, "inputs": "relative"}
 KINDS = {  # architecture, layers, networks, the rest
     "uni": ("uni", 3, 1, {"n_inputs": 20}),
     "uni-relative": ("uni", 2, 2, RELATIVE | {"rule": "strongest"}),
-    "bi": ("bi", 1, 3, {"n_inputs": 20, "rule": "strongest"}),
+    "bi": ("bi", 1, 3, {"n_inputs": 20, "rule": "strongest", "lead": 4}),
     "bi-relative": ("bi", 2, 1, RELATIVE),
     "multires": ("multires", 4, 1, {"n_inputs": 20}),
-    "multires-relative": ("multires", 3, 2, RELATIVE | {"rule": "strongest"}),
+    "multires-relative": ("multires", 3, 2, RELATIVE | {"rule": "strongest", "lead": 9}),
 }
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
 
@@ -124,11 +125,18 @@ def same(found, wanted):
     return p_t, events
 
 
+SHAPED = {  # shortest event and smallest gap that matter in `sound`
+    "multires-relative": Operating(0.3, 1.5),
+    "uni": Operating(0.25, 0.0),
+    "bi-relative": Operating(0.0, 1.0),
+}
+
+
 @needs_compiler
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_program_computes_what_python_does(kind, tmp_path):
+@pytest.mark.parametrize(("kind", "operating"), [*((kind, AS_FOUND) for kind in KINDS), *SHAPED.items()])
+def test_the_program_computes_what_python_does(kind, operating, tmp_path):
     """Sound of one window, of several, of less than a frame; a window every 15 s, or every second."""
-    detector, n_events = detector_of(kind), 0
+    detector, n_events = dataclasses.replace(detector_of(kind), operating=operating), 0
     source, *_ = write(detector, tmp_path)
     for live in (0, 1) if detector.config.arch != "uni" else (0,):
         program = compiled(source, f"-DMINIRSED_LIVE={live}")
@@ -148,7 +156,7 @@ def test_sanitizers_find_nothing(compiler, kind, int8, tmp_path):
     """Also in pieces of any length, in silence, and in what is no sound."""
     if shutil.which(compiler) is None:
         pytest.skip(f"{compiler} is not installed")
-    detector = detector_of(kind)
+    detector = dataclasses.replace(detector_of(kind), operating=SHAPED.get(kind, AS_FOUND))
     source, *_ = write(detector, tmp_path, int8=int8)
     pcm = sound(47.7, np.random.default_rng(0))[0]
     for live in (0, 1):
@@ -161,10 +169,11 @@ def test_sanitizers_find_nothing(compiler, kind, int8, tmp_path):
 HARNESS = """
 #include "detector.c"
 #include <stdio.h>
+static long n_frames;
 static void event(void *user, const minirsed_event *e)
 {
     (void)user;
-    printf("%.6f %.6f %.6f\\n", e->onset_s, e->offset_s, (double)e->probability);
+    printf("%.6f %.6f %.6f %ld\\n", e->onset_s, e->offset_s, (double)e->probability, n_frames);
 }
 int main(void)
 {
@@ -173,9 +182,11 @@ int main(void)
     float e;
     minirsed_init(&d);
     while (fread(&e, sizeof e, 1, stdin) == 1) {
+        n_frames++;
         mr_find(&d, e, &listener);
     }
-    mr_find_last(&d, &listener);
+    n_frames++;
+    minirsed_finish(&d, &listener);
     (void)mr_frame;
     return 0;
 }
@@ -191,36 +202,49 @@ def bursts(rng, n):
     return np.array(e[:n], np.float32)
 
 
+def heard_in_python(detector, logits, live):
+    """Events of frame logits that come one by one: (onset_s, offset_s, p, frames heard when it was reported)."""
+    if detector.config.rule == "strongest":
+        finder = SegmentFinder(detector.thres0, detector.thres1, context=WINDOW_FRAMES, lead=detector.config.lead)
+    else:
+        finder = EventFinder(detector.thres0, detector.thres1, context=WINDOW_FRAMES, gap=GAP_FRAMES, live=live)
+    joiner, found = detector.operating.joiner(), []
+    for n, e in enumerate(logits, 1):
+        runs = finder.push([e])
+        none_before_s, _ = run_to_seconds(finder.pending, finder.pending + 1)
+        found += [(*event, n) for event in joiner.push(map(to_event, runs), none_before_s)]
+    return found + [(*event, len(logits) + 1) for event in joiner.push(map(to_event, finder.finish()))]
+
+
 @needs_compiler
+@pytest.mark.parametrize("operating", [AS_FOUND, Operating(2.0, 0.0), Operating(0.4, 4.0), Operating(0.0, 40.0)])
 @pytest.mark.parametrize(
-    ("kind", "thres0"), [("uni", 0), ("bi", 0), ("bi-relative", 0), ("multires-relative", 1 - 2**-40)]
+    ("kind", "thres0"), [("uni", 0), ("bi", 0), ("bi-relative", 0), ("multires-relative", 1 - 2**-26)]
 )
-def test_events_are_those_of_the_finders(kind, thres0, tmp_path):
+def test_events_are_those_of_python_and_come_when_they_do(kind, thres0, operating, tmp_path):
     """Both rules; that of the paper with a context that ends with the candidate, and with one around it.
 
-    Also with a threshold for a promise, which is 1 in float32.
+    Also with a threshold for a promise, which is 1 in float32; and with every shortest event and smallest gap.
     """
-    detector = detector_of(kind)
+    detector = dataclasses.replace(detector_of(kind), operating=operating)
     if thres0:
         detector.thres0, detector.thres1 = thres0, 0.73
     write(detector, tmp_path)
     (tmp_path / "harness.c").write_text(HARNESS)
     subprocess.run([COMPILER, "-O1", "harness.c", "-lm", "-o", "harness"], cwd=tmp_path, check=True, timeout=300)
-    rng, n_found = np.random.default_rng(0), 0
-    for n in (20000, 20000, 20000, 900, 1):
+    rng, n_found, n_others = np.random.default_rng(0), 0, 0
+    for n in (20000, *[20000] * (thres0 > 0), 900, 1):  # fewer are that certain
         logits = bursts(rng, n)
-        if detector.config.rule == "strongest":
-            finder = SegmentFinder(detector.thres0, detector.thres1, context=WINDOW_FRAMES)
-        else:
-            options = {"context": WINDOW_FRAMES, "gap": GAP_FRAMES, "live": kind == "uni"}
-            finder = EventFinder(detector.thres0, detector.thres1, **options)
-        wanted = [to_event(run) for run in finder.push(logits) + finder.finish()]
+        wanted = heard_in_python(detector, logits, live=kind == "uni")
         done = subprocess.run([tmp_path / "harness"], input=logits.tobytes(), capture_output=True, check=True)
         found = [[float(word) for word in line.split()] for line in done.stdout.decode().splitlines()]
         assert len(found) == len(wanted)
         np.testing.assert_allclose(np.array(found), np.array(wanted), atol=2e-6)
         n_found += len(found)
-    assert n_found > 20
+        plain = dataclasses.replace(detector, operating=AS_FOUND)
+        n_others += len(heard_in_python(plain, logits, live=kind == "uni"))
+    assert n_others > 4
+    assert (n_found == n_others) == (operating == AS_FOUND) and (n_found > 4 or operating.min_event_s > 1)
 
 
 @needs_compiler
@@ -239,7 +263,8 @@ def test_weights_of_one_byte(tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_takes_what_its_heading_says(kind, int8, tmp_path):
     """The program prints sizeof; the compiler knows of no other variable, and of no more stack."""
-    source, ram, flash = write(detector_of(kind), tmp_path, int8=int8)
+    detector = dataclasses.replace(detector_of(kind), operating=SHAPED.get(kind, AS_FOUND))
+    source, ram, flash = write(detector, tmp_path, int8=int8)
     heading = source.read_text().split("*/")[0]
     assert f"RAM    {ram} bytes" in heading and f"Flash  {flash} bytes" in heading
     assert f"RAM {ram} bytes, flash {flash} bytes" in heard(compiled(source), np.zeros(9, "<i2"))[2]
@@ -339,9 +364,19 @@ def test_networks_are_taken_apart():
     assert networks_of(whole) == ([whole.params], whole.config)
 
 
-def test_clips_alone_are_refused(tmp_path):
-    detector = random_detector("uni", 1, head="frames")
-    with pytest.raises(InputError, match="--arch uni --head frames is for clips of 30 s alone"):
+@pytest.mark.parametrize(("arch", "head"), [("uni", "frames"), ("crnn1d", "attention"), ("crnn", "frames")])
+def test_networks_other_than_the_papers_are_refused(arch, head):
+    """In one line, which says what can hold them; for the page as well, which is made of the same parts."""
+    detector = random_detector(arch, 1, n_inputs=40, head=head)
+    with pytest.raises(InputError, match=f"^runs/x: .*--arch {arch} --head {head}, can be written as .onnx$"):
+        parts_of(detector, "runs/x")
+
+
+def test_pcen_is_refused():
+    detector = random_detector("uni", 1, **RELATIVE | {"inputs": "pcen"})
+    with pytest.raises(
+        InputError, match="^runs/x: has --inputs pcen, which a C file and a page do not compute; export"
+    ):
         parts_of(detector, "runs/x")
 
 
@@ -356,8 +391,8 @@ def run(tmp_path, monkeypatch):
     return Path("runs/tiny")
 
 
-def test_the_command(run, capsys):
-    (run / "card.md").write_text("# A card\n\nof */ this detector", encoding="utf-8")
+def test_the_command(run, capsys, monkeypatch):
+    monkeypatch.setattr("minirsed.card.files.card", lambda folder: "# A card\n\nof */ this detector")
     export.main([str(run), "detector.c"])
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("detector.c: detector of gunshot, ") and "1 × 4 units" in said[0]

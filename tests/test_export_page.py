@@ -22,12 +22,13 @@ from minirsed.detector import Detector
 from minirsed.export import __main__ as export
 from minirsed.export.page import POLICY, packed, page_text, script_json, twin
 from minirsed.export.parts import parts_of
+from minirsed.listening.operating import AS_FOUND, Operating
 from minirsed.model import ModelConfig, init_params
 from minirsed.outside.members import join
 from minirsed.recordings.streaming import DELAY
 from tests.chromium import CHROMIUM, Browser
 from tests.test_export import random_detector
-from tests.test_export_c import KINDS, NASTY, detector_of, expected, sound
+from tests.test_export_c import KINDS, NASTY, SHAPED, detector_of, expected, sound
 from tests.test_report_in_browser import contrast, luminance
 
 ROOT = Path(__file__).parents[1]
@@ -67,7 +68,7 @@ class Elements(HTMLParser):
 
 
 def test_the_page_of_the_quick_preset_is_small():
-    config = ModelConfig("multires", 3, 32, 48, inputs="relative", rule="strongest", n_mels=64)
+    config = ModelConfig("multires", 3, 32, 48, inputs="relative", rule="strongest", n_mels=64, lead=9)
     members = [init_params(config, np.random.default_rng(k)) for k in range(4)]
     joined = dataclasses.replace(config, n_units=128)
     detector = Detector(joined, join(members, config), "babycry", np.zeros(48), np.ones(48))
@@ -123,7 +124,7 @@ def test_the_twin_has_the_names_of_python():
     names = set(re.findall(r"^(?:function|class) (\w+)", program, re.M))
     assert len(names) > 25 and names - OWN <= defined and OWN <= names
     constants = re.findall(r"\b([A-Z_]{3,}) = ([\d.e-]+)", program)
-    assert len(constants) == 14 and dict(constants)["DELAY"] == str(DELAY)
+    assert len(constants) == 16 and dict(constants)["DELAY"] == str(DELAY)
 
 
 def test_lists_have_the_columns_of_the_command(text):
@@ -174,11 +175,15 @@ in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not inst
 HEAR = """(() => {
   const pcm = new Int16Array(Uint8Array.from(atob("PCM"), (c) => c.charCodeAt(0)).buffer);
   const y = Float32Array.from(pcm, (v) => v / 32768);
-  const stream = new Detector(ABOUT).stream(44100, LIVE), p_t = [], events = [];
-  const take = (found) => { p_t.push(...found.frame_probabilities); events.push(...found.events); };
+  const stream = new Detector(ABOUT).stream(44100, LIVE), joiner = new Joiner(ABOUT.operating), p_t = [], events = [];
+  const take = (found) => {
+    p_t.push(...found.frame_probabilities);
+    const candidates = found.events.filter((event) => event.probability > ABOUT.thres0);
+    events.push(...joiner.push(candidates, found.none_before_s));
+  };
   for (let n = 0; n < y.length; n += 70000) take(stream.push(y.slice(n, n + 70000)));
   take(stream.finish());
-  return {p_t, events: events.filter((event) => event.probability > ABOUT.thres0)};
+  return {p_t, events};
 })()"""
 
 
@@ -213,9 +218,9 @@ def browser(tmp_path_factory):
 
 @pytest.mark.slow
 @in_a_browser
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_twin_computes_what_python_does(kind, browser, tmp_path):
-    detector, n_events = detector_of(kind), 0
+@pytest.mark.parametrize(("kind", "operating"), [*((kind, AS_FOUND) for kind in KINDS), *SHAPED.items()])
+def test_the_twin_computes_what_python_does(kind, operating, browser, tmp_path):
+    detector, n_events = dataclasses.replace(detector_of(kind), operating=operating), 0
     open_page(browser, detector, tmp_path)
     for seconds in (62.3, 30.25, 3.1, 0.03):
         pcm, y = sound(seconds, np.random.default_rng(int(seconds)))
@@ -235,7 +240,7 @@ def test_the_twin_computes_what_python_does(kind, browser, tmp_path):
 @in_a_browser
 def test_a_dropped_file(browser, tmp_path):
     """Worker, picture, list, slider and both downloads; then a file that is no sound."""
-    detector = detector_of("multires-relative")
+    detector = dataclasses.replace(detector_of("multires-relative"), operating=Operating(0.2, 1.0))
     y = sound(63, np.random.default_rng(1))[1]
     path = tmp_path / "a\tsound & <b>.wav"
     soundfile.write(path, y, 44100, subtype="FLOAT")  # of 16 bits a browser makes other floats, by 1 part in 32768
@@ -246,6 +251,11 @@ def test_a_dropped_file(browser, tmp_path):
     np.testing.assert_allclose(shown, p_t, atol=1e-4)
     same_events(browser.run("wanted()"), events)
     assert browser.run("[...$('events').rows].length") == len(events) > 2
+    plain = expected(dataclasses.replace(detector, operating=AS_FOUND), y, 0)[1]
+    assert len(plain) > len(events) and browser.run("$('counted').textContent").startswith(f"{len(events)} events")
+    for beyond_s, n_settled in ((0.9, len(events) - 1), (1.1, len(events))):  # live, the last one waits for the gap
+        browser.run(f"sound.none_before_s = {events[-1].offset_s + beyond_s}")
+        assert browser.run("wanted().length") == n_settled
     assert browser.run("$('status').textContent") == "Heard 0:01:03 of a\tsound & <b>.wav."
     (tmp_path / "events.csv").write_text(browser.run("csv_text()"), encoding="utf-8")
     (read,) = read_event_list(tmp_path / "events.csv").values()
@@ -262,7 +272,8 @@ def test_a_dropped_file(browser, tmp_path):
     browser.run("$('threshold').value = 0.99; $('threshold').oninput()")
     assert browser.run("$('events').rows.length") == 0 and browser.run("$('csv').disabled")
     browser.run("$('threshold').value = 0; $('threshold').oninput()")
-    assert browser.run("$('events').rows.length") > len(events)
+    n_candidates = len(expected(dataclasses.replace(detector, thres0=0.0), y, 0)[1])
+    assert browser.run("$('events').rows.length") == n_candidates
     browser.run("[...$('events').querySelectorAll('button')].pop().click()")  # the first one
     colours = "new Set(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height / 2).data).size"
     browser.wait("is_drawn && !sound.follow")

@@ -18,7 +18,7 @@ from data_tools.mixing import render
 from data_tools.recipes import draw_recipes
 from data_tools.soundbank import SoundBank, open_bank
 from minirsed.run import folds as cross_validation
-from minirsed.run.folder import read_settings
+from minirsed.run.folder import read_settings, trained_detector
 from minirsed.run.folds import COLUMNS, cross_validate, pooled
 from minirsed.run.resumable import Stopped
 from minirsed.run.session import evaluate_run, train
@@ -288,3 +288,23 @@ def test_the_command(sounds, tmp_path, monkeypatch, capsys):
     assert re.search(r"^train: \d+ events of \d+ recordings and 2 background pieces of 2 recordings, ", printed, re.M)
     assert "fold 1 of 2" in printed and "fold all" in printed and printed.endswith("folds.csv, folds.json\n")
     assert read_settings(tmp_path / "out/fold-2").fold == "2/2"
+
+
+def test_what_folds_do_not_choose_is_said(sounds, tmp_path, monkeypatch, capsys):
+    """Where a training without them keeps an epoch for a promise; asked for, each fold does so."""
+    monkeypatch.chdir(tmp_path)
+    (sounds / "negatives").mkdir()
+    for i in range(3):
+        soundfile.write(sounds / f"negatives/{i}.wav", np.random.default_rng(i).normal(0, 0.1, 4000), 8000)
+    with open(sounds / "split.csv", "a") as file:
+        file.writelines(f"\nnegatives/{i}.wav,{subset}" for i, subset in enumerate(("train", "dev", "train")))
+    words = "dog --folds 2 --clips 4 --dev-clips 4 --layers 1 --units 2 --epochs 2 --members 1 --data".split()
+    train_command.main([*words, str(sounds), "--out", "plain"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed.startswith("Each fold keeps its last epoch, with the thresholds of a new detector. Without --folds")
+    detector = trained_detector(tmp_path / "plain/fold-1")
+    assert detector.operating.chosen is None and "missed at" not in printed
+    train_command.main([*words, str(sounds), "--keep", "promise", "--out", "promise"])
+    printed = capsys.readouterr().out
+    assert not printed.startswith("Each") and "missed at 0.5 alarms an hour" in printed
+    assert trained_detector(tmp_path / "promise/fold-1").operating.chosen["chosen_on"] == "mixtures"

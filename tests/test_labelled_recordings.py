@@ -19,7 +19,8 @@ from data_tools.banks.base import SUBSETS, Background
 from data_tools.banks.cuts import MARGIN_S
 from data_tools.errors import InputError
 from data_tools.inventory import holding, inventory_lines, repeated
-from data_tools.labelled_recordings import LABEL_SUFFIXES, LabelledRecording, labelled_recordings
+from data_tools.label_adding import with_events
+from data_tools.labelled_recordings import LABEL_SUFFIXES, LabelledRecording, labelled_recordings, read_labels
 from data_tools.mixing import event_clip, render
 from data_tools.recipes import draw_recipes, read_recipes, write_recipes
 from data_tools.soundbank import open_bank
@@ -94,6 +95,58 @@ def test_what_detect_prints_of_several_recordings_is_read_back(form, hour, tmp_p
     assert [recording.recording for recording in found] == sorted(names)
     for recording in found:
         check_same(recording, names[recording.recording])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.txt", ""),
+        ("a.wav.txt", "\n"),
+        ("a.csv", ""),
+        ("a.txt", "1\t2\tdog 0.97\r\n\\\t100\t200\r\n7\t8\tcat"),
+        ("a.txt", "1,5\t2,5\tdog"),
+        ("a.csv", "onset,offset,label\n1,2,dog\n"),
+        ("a.csv", '\ufefflabel;note;offset;onset\n"dog";"x;y";2,5;1,5'),
+        ("a.csv", "1;2;dog\n"),
+        ("labels.csv", "a.wav\t1\t2\tdog\nb/c d.wav\t3\t4\tdog\nb/quiet.wav\n"),
+        ("labels.tsv", "filename\tonset\toffset\tevent_label\r\na\t1\t2\tdog\r\nb/c d\t3\t4\tdog\r\nb/quiet\t\t\t\r\n"),
+        ("labels.txt", "b/quiet.wav\nb/c d.wav\na.wav\n"),
+    ],
+)
+def test_events_added_to_labels_are_read_back(name, text, tmp_path):
+    """In every form that has rows; and what was there is there, byte for byte."""
+    several = ["b/c d.wav", "b/quiet.wav"] if name.startswith("labels") else []
+    for recording in ("a.wav", *several):
+        write_sound(tmp_path / recording)
+    (tmp_path / name).write_bytes(text.encode())
+    before = {recording.recording: set(recording.events) for recording in labelled_recordings(tmp_path)}
+    added = {"a.wav": [(40.0, 41.25, "big dog"), (30.5, 31.0004, "dog")]}
+    added |= {recording: [(50.0, 51.0, "cat, black")] for recording in several}
+    found = read_labels(tmp_path)
+    written = with_events([(each, added[each.path.relative_to(tmp_path).as_posix()]) for each in found])
+    assert list(written) == [tmp_path / name] and written[tmp_path / name].encode().startswith(text.encode())
+    (tmp_path / name).write_bytes(written[tmp_path / name].encode())
+    assert ("\r\n" in text) == ("\r\n" in written[tmp_path / name])
+    for recording in labelled_recordings(tmp_path):
+        assert set(recording.events) == before[recording.recording] | set(added[recording.recording])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.selections.txt", "Selection\tBegin Time (s)\tEnd Time (s)\n1\t1\t2\n", "completed by hand: dog from 30"),
+        ("a.json", '{"events": []}', "completed by hand: dog from 30.000 to 31.000 s in a.wav"),
+        ("a.csv", "onset,offset\n1,2\n", "has no column for the class"),
+        ("a.txt", None, "a.wav: has no label file; to add events it takes one"),
+    ],
+)  # fmt: skip
+def test_labels_that_cannot_be_added_to_are_named(name, text, message, tmp_path):
+    folder = tmp_path if text is not None else tmp_path / "quiet"
+    write_sound(folder / "a.wav")
+    if text is not None:
+        put(folder / name, text)
+    with pytest.raises(InputError, match=message):
+        with_events([(read_labels(folder)[0], [(30.0, 31.0, "dog")])])
 
 
 def test_a_name_in_a_list_must_fit_one_recording(tmp_path):

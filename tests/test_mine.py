@@ -15,9 +15,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from data_tools import files as file_tools
 from data_tools.errors import InputError
 from data_tools.soundbank import open_bank
 from minirsed.kernels.threads import worker_threads
+from minirsed.listening.operating import Operating
+from minirsed.listening.segments import EVIDENCE
 from minirsed.mine import __main__ as mine
 from minirsed.mine import clips as clip_files
 from minirsed.mine import filing
@@ -108,6 +111,18 @@ def test_no_more_are_kept_than_asked_for(desk):
     assert [e.event for e in found.kept["alarm"]] == [e.event for e in everything.kept["alarm"][:2]]
     assert found.kept["near"][0].event == everything.kept["near"][0].event
     assert not dug(0, 0).findings()
+
+
+def test_of_those_that_are_certain_the_one_of_most_evidence_comes_first(desk):
+    """All have p = 1, which is as much as a number can say."""
+    for name, spans in (("a.wav", [(3, 9), (20, 28)]), ("b.wav", [(3, 10), (20, 30)])):
+        soundfile.write(f"nights/{name}", tones(40, spans), 44100)
+    found = dug().kept["alarm"]
+    assert [each.event.probability for each in found[:4]] == 4 * [1.0] > [found[4].event.probability]
+    assert [round(each.event.offset_s - each.event.onset_s) for each in found[:4]] == [10, 8, 7, 6]
+    for each in found[4:]:  # the peak of the sum may lie a frame or two before its end
+        assert each.evidence == pytest.approx(-EVIDENCE * np.log2(1 - each.event.probability), rel=0.05)
+    assert [each.event for each in dug(n_alarms=3).kept["alarm"]] == [each.event for each in found[:3]]
 
 
 def test_near_ones_of_a_clip_and_of_any_rule(desk):
@@ -438,6 +453,189 @@ def test_clips_of_a_recording_of_the_folder_stay_where_it_is(place, subset, desk
     assert after.startswith(before) and len(added) == 5 and all(row.endswith(f",{subset}") for row in added)
     assert {bank.negative_recording(c.key) for c in bank.negatives("dog", subset)} == {f"{place}/monday.flac"}
     assert len(bank.negatives("dog", subset)) == 5
+
+
+def mined_from(recording, labels, sounds, place="recordings", subset="dev", verdict="event"):  # noqa: F811
+    """Verdicts on the clips of a recording that lies in the sound folder, with labels beside it or without."""
+    (sounds / place).mkdir(parents=True, exist_ok=True)
+    shutil.copy(recording, sounds / place / "monday.flac")
+    if labels is not None:
+        (sounds / place / "monday.txt").write_text(labels)
+    with open(sounds / "split.csv", "a") as file:
+        file.write(f"{place}/monday.flac,{subset}\n")
+    assert call("dog.npz", sounds / place / "monday.flac", "--near", "0") == 0
+    clips = clip_files.read_list(Path("mined"))
+    write_verdicts(dict.fromkeys(clips, verdict))
+    return clips
+
+
+@pytest.mark.parametrize("subset", ["train", "dev"])
+def test_an_event_in_a_labelled_recording_becomes_a_label(subset, desk, sounds, capsys):  # noqa: F811
+    """Not a file beside it, for then the recording would have a sound that is none; labels that it has stay."""
+    clips = mined_from("nights/monday.flac", "36.5\t37.5\tdog\n50\t51\tcow\n", sounds, subset=subset)
+    before, wholly = (
+        tree(sounds),
+        sorted((clip.at_s + clip.onset_s, clip.at_s + clip.offset_s) for clip in clips.values()),
+    )
+    assert len(clips) == 3
+    capsys.readouterr()
+    assert call("--apply", "verdicts.csv", "--data", "sounds") == 0
+    said = capsys.readouterr().out.splitlines()
+    labels = "sounds/recordings/monday.txt"
+    assert said[-1] == "sounds: 2 clips filed, 1 there before, 0 unsure"
+    spans = [f"dog from {onset_s:.3f} to {offset_s:.3f} s, {subset}" for onset_s, offset_s in wholly]
+    assert sorted(said[:-1]) == sorted(
+        [f"{labels} ({spans[0]})", f"{labels} ({spans[1]}): was there", f"{labels} ({spans[2]})"]
+    )
+    after = tree(sounds)
+    assert after.keys() == before.keys()
+    assert {name for name in after if after[name] != before[name]} == {"recordings/monday.txt"}
+    assert after["recordings/monday.txt"].startswith(before["recordings/monday.txt"])
+    bank = open_bank(sounds)
+    (whole,) = bank.recordings("dev") or [whole for _, whole in bank._whole("train")]
+    assert [event[2] for event in whole.events] == ["dog", "dog", "cow", "dog"]
+    np.testing.assert_allclose([event[:2] for event in whole.events][::3], wholly[::2], atol=1e-6)
+    if subset == "train":  # cut out of the backgrounds, and an event to mix
+        pieces = [(b.start_s, b.start_s + b.duration_s) for b in bank.backgrounds("train") if "monday" in b.key]
+        assert pieces and not any(start_s < off and on < end_s for start_s, end_s in pieces for on, off in wholly)
+        assert sum("monday" in clip.key for clip in bank.events("dog", "train")) == 3
+    assert call("--apply", "verdicts.csv", "--data", "sounds") == 0 and tree(sounds) == after
+
+
+@pytest.mark.parametrize(
+    ("place", "labels"),
+    [("recordings/quiet", None), ("recordings/quiet", ""), ("backgrounds", None), ("negatives", None)],
+)
+def test_an_event_where_there_must_be_none_is_refused(place, labels, desk, sounds, capsys):  # noqa: F811
+    """With a line for each that says what to do; done so, also with a new name, it is filed where the recording is."""
+    clips = mined_from("nights/monday.flac", labels, sounds, place)
+    before = tree(sounds)
+    assert call("--apply", "verdicts.csv", "--data", "sounds") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].endswith("3 verdicts cannot be filed; nothing was:") and len(lines) == 4 and tree(sounds) == before
+    for line in lines[1:]:
+        assert line.startswith(f"  sounds/{place}/monday.flac: has dog from ") and "but files there must have" in line
+        assert "move it into sounds/recordings, with an empty monday.txt beside it" in line
+    write_verdicts(dict.fromkeys(clips, "not"))  # of which it may have any number
+    shutil.copytree(sounds, "other")
+    assert call("--apply", "verdicts.csv", "--data", "other") == 0
+
+    (sounds / "recordings").mkdir(exist_ok=True)
+    shutil.move(sounds / place / "monday.flac", sounds / "recordings/tuesday.flac")
+    (sounds / place / "monday.txt").unlink(missing_ok=True)
+    if place != "backgrounds":
+        shutil.rmtree(sounds / place)
+    (sounds / "recordings/tuesday.txt").write_text("")
+    split = (sounds / "split.csv").read_text()
+    (sounds / "split.csv").write_text(split.replace(f"{place}/monday.flac", "recordings/tuesday.flac"))
+    write_verdicts(dict.fromkeys(clips, "event"))
+    assert call("--apply", "verdicts.csv", "--data", "sounds") == 0
+    (whole,) = open_bank(sounds).recordings("dev")
+    assert len(whole.events) == 3 and not list((sounds / "events/dog").glob("monday*"))
+
+
+def test_a_verdict_against_a_label_is_refused(desk, sounds, capsys):  # noqa: F811
+    """It would make a negative of an event. The same of an event that is a file."""
+    mined_from("nights/monday.flac", "5\t6\tdog\n", sounds, verdict="not")
+    before = tree(sounds)
+    assert call("--apply", "verdicts.csv", "--data", "sounds") == 2
+    error = capsys.readouterr().err
+    assert "sounds/recordings/monday.txt, line 1: has dog from 5.000 to 6.000 s, and monday-0h00m0" in error
+    assert error.count("\n") == 1 and tree(sounds) == before
+    shutil.rmtree("mined")
+    soundfile.write(sounds / "events/dog/0.wav", tones(3, [(1.0, 1.7)], sr=16000), 16000)
+    assert call("dog.npz", sounds / "events/dog") == 0
+    (clip,) = clip_files.read_list(Path("mined"))
+    write_verdicts({clip: "not"})
+    assert call("--apply", "verdicts.csv", "--data", "sounds") == 2
+    assert "sounds/events/dog/0.wav: has dog from 0.000 to 3.000 s" in capsys.readouterr().err
+    write_verdicts({clip: "event"})
+    before = tree(sounds)
+    assert call("--apply", "verdicts.csv", "--data", "sounds") == 0 and tree(sounds) == before
+    assert capsys.readouterr().out.splitlines()[0] == "sounds/events/dog/0.wav (train): was there"
+
+
+def test_files_of_one_size_are_not_all_read(tmp_path, monkeypatch):
+    """Recorders make files of one length by the thousand; their middles tell them apart."""
+    rng = np.random.default_rng(0)
+    for name in "abc":
+        (tmp_path / name).write_bytes(rng.bytes(20000))
+    shutil.copy(tmp_path / "a", tmp_path / "copy")
+    read, digest = [], file_tools._digest
+    monkeypatch.setattr(file_tools, "_digest", lambda path: read.append(path.name) or digest(path))
+    content = file_tools.content_of(tmp_path / "a")
+    assert [name for name in ("a", "b", "c", "copy") if file_tools.is_content(tmp_path / name, content)] == [
+        "a",
+        "copy",
+    ]
+    assert read == ["a", "a", "copy"]
+    (tmp_path / "b").write_bytes(b"x" + (tmp_path / "a").read_bytes()[1:])  # with the same middle
+    assert not file_tools.is_content(tmp_path / "b", content)
+
+
+@pytest.mark.parametrize("has_content", [True, False])
+def test_a_copy_of_a_recording_of_the_folder_is_that_recording(has_content, desk, sounds, capsys):  # noqa: F811
+    """Mined elsewhere, it is in no other subset; as is known for lists of earlier versions while the copy is there."""
+    (sounds / "recordings").mkdir()
+    shutil.copy("nights/monday.flac", sounds / "recordings/a.flac")
+    (sounds / "recordings/a.txt").write_text("36.5\t37.5\tcow\n")
+    with open(sounds / "split.csv", "a") as file:
+        file.write("recordings/a.flac,eval\n")
+    clips = mined()
+    if not has_content:
+        found = rows("mined/clips.csv")
+        with open("mined/clips.csv", "w", newline="") as file:
+            writer = csv.DictWriter(file, clip_files.COLUMNS, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(found)
+    verdicts = {name: "not" for name in clips if name.startswith("monday-0h00m0")}
+    verdicts |= {name: "event" for name in clips if name.startswith("monday-0h01m0")}
+    assert len(verdicts) == 2
+    write_verdicts(verdicts)
+    assert call("--apply", "verdicts.csv", "--data", "sounds") == 0
+    bank = open_bank(sounds)
+    (negative,) = bank.negatives("dog", "eval")
+    assert bank.negative_recording(negative.key) == "recordings/a.flac" and not bank.negatives("dog", "train")
+    assert [event[2] for event in bank.recordings("eval")[0].events] == ["cow", "dog"]
+
+
+def test_clips_of_a_recording_do_not_stand_for_its_labels(desk, sounds):  # noqa: F811
+    """Events that were filed in dev, as earlier versions did, are no reason to leave labelled ones out of mixtures."""
+    for name in ("events/dog/1.wav", "backgrounds/1.wav"):
+        (sounds / name).unlink()
+    split = (sounds / "split.csv").read_text().splitlines()
+    kept = [row for row in split if row.split(",")[0] not in ("events/dog/1.wav", "backgrounds/1.wav")]
+    mined_from("nights/monday.flac", "5\t6\tdog\n64\t64.5\tdog\n", sounds)
+    names = ["events/dog/part.wav", "backgrounds/part.wav"]
+    for name in names:
+        shutil.copy(sounds / "backgrounds/0.wav", sounds / name)
+    kept += ["recordings/monday.flac,dev", *(f"{name},dev" for name in names)]
+    (sounds / "split.csv").write_text("\n".join([*kept, ""]))
+    alone = open_bank(sounds)
+    assert [clip.key for clip in alone.events("dog", "dev")] == ["dog/part.wav"]
+    assert [piece.key for piece in alone.backgrounds("dev")] == ["part.wav"]
+    listed = "".join(f"{name},recordings/monday.flac\n" for name in names)
+    (sounds / "recordings.csv").write_text("file,recording\n" + listed)
+    bank = open_bank(sounds)
+    assert len(bank.events("dog", "dev")) == 3 and len(bank.backgrounds("dev")) > 1
+
+
+def test_an_alarm_that_was_joined_is_judged_piece_by_piece(desk, capsys):
+    """What is between the pieces is no event; short pieces count if the alarm is long enough."""
+    detector = dataclasses.replace(dog_detector(), operating=Operating(1.2, 30.0))
+    (alarm,) = detect_file(detector, "nights/monday.flac").events
+    assert (round(alarm.onset_s), round(alarm.offset_s)) == (37, 65)  # up to 30 s; the first is too short by itself
+    found = dug(detector=detector)
+    pieces = found.kept["alarm"]
+    whole = detect_file(dog_detector(), "nights/monday.flac").events
+    assert sorted(each.event for each in pieces) == whole[1:] and {each.alarm for each in pieces} == {alarm}
+    assert (found.n_found, found.n_pieces) == (1, 2)
+    assert whole[0][:2] in [each.event[:2] for each in found.kept["near"]]
+    detector.save("dog.npz")
+    assert call("dog.npz", "nights") == 0
+    said = capsys.readouterr().out
+    assert "2 pieces and " in said and "1 alarm, joined of 2 pieces, each of which is judged by itself" in said
+    assert page_text().count("<dt>alarm</dt><dd>piece of 36.") == 2
 
 
 def test_a_second_round_of_the_same_recording_joins_the_first(judged, sounds):  # noqa: F811

@@ -127,8 +127,9 @@ def test_negatives_never_cross_subsets(sounds):
     assert bank.negative_recording("0.wav") == "walk" and bank.negative_recording("2.wav") == "negatives/2.wav"
     assert sum(map(len, found.values())) == len(set.union(*found.values())) == 40
     assert len(found["train"]) > len(found["dev"]) > 2 and len(found["eval"]) > 2
-    assert bank.recording_of(sounds / "negatives/0.wav") == ("walk", "dev")
-    assert bank.recording_of(sounds / "split.csv") is None
+    name = bank.name_of(sounds / "negatives/0.wav")
+    assert (name, bank.recording_of(name), bank.subset_of_file(name)) == ("negatives/0.wav", "walk", "dev")
+    assert bank.name_of(sounds / "split.csv") is None
     assert bank.subset_of("walk") == "dev" and bank.subset_of("elsewhere") is None
 
 

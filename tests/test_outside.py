@@ -11,11 +11,22 @@ from data_tools.mixing import render
 from data_tools.recipes import draw_recipes
 from data_tools.soundbank import open_bank
 from minirsed.activations import sigmoid
+from minirsed.analysis.thresholds import threshold_grid
 from minirsed.detector import Detector
 from minirsed.features import HOP, SAMPLE_RATE, event_frames, frame_to_seconds, lfbe
 from minirsed.gradcheck import TOLERANCE, gradcheck
 from minirsed.kernels.threads import worker_threads
-from minirsed.listening.inputs import FORGET, INPUTS, RELATIVE_FLOOR, average_pairs, band_widths_hz, n_bands, relative
+from minirsed.listening.inputs import (
+    FORGET,
+    INPUTS,
+    PCEN_FORGET,
+    RELATIVE_FLOOR,
+    average_pairs,
+    band_widths_hz,
+    n_bands,
+    pcen,
+    relative,
+)
 from minirsed.listening.segments import EVIDENCE, MOST_A_FRAME, STRONGEST, confidence, logit, strongest_segments
 from minirsed.model import ModelConfig, forward, init_params, loss_and_grads, losses, param_shapes
 from minirsed.outside import changes
@@ -33,6 +44,7 @@ from minirsed.outside.members import (
 )
 from minirsed.outside.spectra import FRAMES_BEFORE, EventSpectrum, Spectra
 from minirsed.recordings.event_finder import SegmentFinder
+from minirsed.recordings.files import event_finder, to_event
 from minirsed.run.resumable import Stopped, Training
 from minirsed.run.settings import NEED_SPECTRA, PRESETS, TrainSettings, complete
 from minirsed.store.dataset import prepare
@@ -42,7 +54,15 @@ from tests.conftest import pattern_store
 QUICK = complete(PRESETS["quick"], {"label": "gunshot"})
 NO_CHANGES = {
     name: 0.0
-    for name in ("stretch", "pitch_bands", "event_equaliser_db", "distance", "second_background", "other_events")
+    for name in (
+        "stretch",
+        "pitch_bands",
+        "event_equaliser_db",
+        "distance",
+        "second_background",
+        "other_events",
+        "everyday",
+    )
 } | {"low_pass": 0.0, "equaliser_db": 0.0}
 
 
@@ -68,6 +88,43 @@ def test_inputs_are_as_their_definition_says():
         np.testing.assert_allclose(x[:, i], np.log(pairs[i] / mean[:, None] + RELATIVE_FLOOR), rtol=0, atol=2e-5)
 
 
+def test_pcen_is_as_its_definition_says():
+    """Wang's M_i = (1 − s) M_{i−1} + s P_i, once the first frames are forgotten; α 0.98, δ 2, r 0.5."""
+    power = random_power(np.random.default_rng(0), 2, 201, 5)
+    x, _ = pcen(power, 64)
+    pairs = average_pairs(power).astype(np.float64)
+    s = 1 - np.exp(-2 * HOP / SAMPLE_RATE / 0.4)
+    assert 1 - PCEN_FORGET == pytest.approx(s) and 1 - (1 - s) ** (0.01 * SAMPLE_RATE / HOP / 2) == pytest.approx(
+        0.025, abs=4e-4
+    )
+    mean, weight = np.zeros((2, 5)), 0.0
+    for i in range(101):
+        mean, weight = (1 - s) * mean + s * pairs[:, i], (1 - s) * weight + s
+        expected = np.sqrt(pairs[:, i] / (1e-13 + mean / weight) ** 0.98 + 2) - np.sqrt(2)
+        np.testing.assert_allclose(x[:, i], expected, rtol=1e-5, atol=2e-6)
+    assert weight == pytest.approx(1, abs=1e-4)  # the last of them are Wang's own
+
+
+@pytest.mark.parametrize("gain_db", [-24, 24])
+def test_pcen_nearly_does_not_know_the_gain(gain_db):
+    """A gain g leaves P / M^α its g^(1 − α): of 24 dB 0.48 dB. The colour of steady noise goes in the same way."""
+    y = np.random.default_rng(1).normal(0, 0.01, 3 * SAMPLE_RATE)
+    kind = INPUTS["pcen"]
+    plain, louder = (kind.of_lfbe(lfbe(factor * y, floor=kind.power_floor))[0] for factor in (1, 10 ** (gain_db / 20)))
+    ratio = [(x + np.sqrt(2)) ** 2 - 2 for x in (plain, louder)]
+    np.testing.assert_allclose(10 * np.log10(ratio[1] / ratio[0]), 0.02 * gain_db, atol=0.01)
+    tilted = lfbe(y, floor=kind.power_floor) + np.linspace(0, -4, 64, dtype=np.float32)  # nats: 17 dB
+    ratio.append((kind.of_lfbe(tilted)[0] + np.sqrt(2)) ** 2 - 2)
+    assert np.abs(np.log(ratio[2] / ratio[0])).max() < 0.02 * 4 + 0.01
+
+
+def test_pcen_of_silence_and_of_sound_after_it_is_finite():
+    y = np.concatenate([np.zeros(SAMPLE_RATE), np.ones(SAMPLE_RATE), np.zeros(SAMPLE_RATE)])
+    kind = INPUTS["pcen"]
+    x = kind.of_lfbe(lfbe(y, floor=kind.power_floor))[0]
+    assert np.isfinite(x).all() and x.dtype == np.float32 and x.max() < 10
+
+
 @pytest.mark.parametrize("gain_db", [-24, -7, 24])
 def test_inputs_do_not_know_the_gain(gain_db):
     y = np.random.default_rng(1).normal(0, 0.01, 3 * SAMPLE_RATE)
@@ -88,10 +145,11 @@ def test_inputs_end_at_8_khz_so_a_recording_at_16_khz_is_the_same_sound():
     assert np.abs(wide[2:-2, :46] - narrow[2 : len(wide) - 2, :46]).mean() < 0.05  # 0.2 dB
 
 
-def test_inputs_in_pieces_are_those_of_the_whole():
+@pytest.mark.parametrize("kind", ["relative", "pcen"])
+def test_inputs_in_pieces_are_those_of_the_whole(kind):
     rng = np.random.default_rng(3)
     features = np.log(random_power(rng, 21, 40))
-    kind, past, pieces = INPUTS["relative"], None, []
+    kind, past, pieces = INPUTS[kind], None, []
     for first, last in ((0, 4), (4, 6), (6, 16), (16, 21)):
         x, past = kind.of_lfbe(features[first:last], past)
         pieces.append(x)
@@ -154,6 +212,52 @@ def test_segments_that_come_in_pieces(seed):
     assert best.probability == pytest.approx(probability, abs=1e-9) == pytest.approx(finder.probability(), abs=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_lead_begins_each_segment_earlier_and_changes_nothing_else(seed):
+    rng = np.random.default_rng(seed)
+    logits = np.cumsum(rng.normal(0, 2, 700)) % 14 - 9
+    plain, led = (
+        SegmentFinder(0.0, STRONGEST, context=1303),
+        SegmentFinder(0.0, STRONGEST, context=1303, lead=9),
+    )
+    without, found = plain.push(logits) + plain.finish(), []
+    for piece in np.split(logits, np.sort(rng.integers(0, 700, 40))):
+        runs, before = led.push(piece), led.pending
+        assert all(run.offset_frame <= before or run.onset_frame >= before for run in runs)
+        found += runs
+        assert not found or led.pending >= found[-1].offset_frame
+    found += led.finish()
+    ends = [0, *(run.offset_frame for run in without)]
+    expected = [
+        run._replace(onset_frame=max(end, run.onset_frame - 9)) for run, end in zip(without, ends, strict=False)
+    ]
+    assert found == expected != without
+    (probability,), (onset,), (offset,) = strongest_segments(sigmoid(logits)[None], lead=9)
+    best = max(found, key=lambda run: run.probability)
+    assert (best.onset_frame, best.offset_frame) == (onset, offset)
+
+
+def test_lead_of_a_detector():
+    """The setting in seconds; clips, long recordings and the grid of thresholds agree, and the file keeps it."""
+    config = model_config(TrainSettings(**PRESETS["quick"] | {"label": "x"}), 64)
+    assert config.lead == round(0.2 * SAMPLE_RATE / HOP) == 9
+    assert model_config(TrainSettings(**PRESETS["quick"] | {"label": "x", "rule": "longest"}), 64).lead == 0
+    p_t = np.full((1, 300), 1e-4)
+    p_t[0, 100:160] = 0.99
+    starts = {}
+    for lead in (0, 9):
+        config = ModelConfig(n_layers=1, n_units=2, rule="strongest", lead=lead)
+        detector = Detector(config, init_params(config, np.random.default_rng(0)), "x", np.zeros(64), np.ones(64))
+        starts[lead] = detector.decode(0.0, p_t[0]).onset_s
+        (run,) = (finder := event_finder(detector)).push(logit(p_t[0])) + finder.finish()
+        assert to_event(run).onset_s == starts[lead]
+        for miss_s, hits in ((0.499, 1), (0.501, 0)):
+            onset_s = [starts[lead] + miss_s]
+            grid = threshold_grid([0.0], p_t, onset_s, [0.5], [STRONGEST], rule="strongest", lead=lead)
+            assert grid.n_tp[0, 0] == hits
+    assert starts[0] - starts[9] == pytest.approx(9 * HOP / SAMPLE_RATE)
+
+
 def test_two_events_with_quiet_between_them_are_two():
     logits = np.full(300, -8.0)
     logits[50:70] = logits[100:140] = 5
@@ -188,6 +292,38 @@ def test_stretch_and_shift():
     tone = np.full((44, 20), 1e-6, np.float32)
     tone[24] = 1  # 20 frames after the first of the sound
     assert changes.stretched(tone, 0.8, 0.0)[:, 0].argmax() == FRAMES_BEFORE + 25
+
+
+def test_pieces_are_copies_of_the_beginning():
+    """An event of 10 hops, of 1 in frames 4 … 12 and ½ in the two that it fills by half; 6 hops of it, three times."""
+    event = np.zeros((16, 2), np.float32)
+    event[3:14] = 1
+    event[3] = event[13] = 0.5
+    cut = changes.pieces(event, 6, 1, 0)
+    assert cut[:, 0].tolist() == [0, 0, 0, 0.5, 1, 1, 1, 1, 1, 0.5]
+    thrice = changes.pieces(event, 6, 3, 2)
+    assert thrice[:, 1].tolist() == [0, 0, 0] + [0.5, 1, 1, 1, 1, 1, 0.5, 0] * 2 + [0.5, 1, 1, 1, 1, 1, 0.5]
+    seamless = changes.pieces(event, 6, 2, 0)  # halves meet in one frame
+    assert seamless[:, 0].tolist() == [0, 0, 0, 0.5] + [1] * 11 + [0.5]
+    assert event[13, 0] == 0.5 and event.sum() == 20  # as it was
+
+
+def test_a_cut_in_the_spectrum_is_a_cut_of_the_waveform_but_for_chance():
+    from minirsed.outside.spectra import LEAST_POWER
+
+    y = np.random.default_rng(0).normal(0, 0.1, 30 * HOP)
+
+    def spectrum(sound):
+        padded = np.concatenate([np.zeros(FRAMES_BEFORE * HOP), sound, np.zeros(2 * HOP)])
+        return np.exp(lfbe(padded, floor=LEAST_POWER))[:, 8:40]
+
+    of_power = changes.pieces(spectrum(y), 12, 2, 5)
+    of_samples = spectrum(np.concatenate([y[: 12 * HOP], np.zeros(5 * HOP), y[: 12 * HOP]]))[: len(of_power)]
+    ratio = of_power.sum(axis=1) / np.maximum(of_samples.sum(axis=1), 1e-12)
+    is_sound = of_samples.sum(axis=1) > 1e-6
+    assert is_sound.sum() == 2 * 13
+    np.testing.assert_allclose(ratio[is_sound], 1, atol=0.35)
+    assert abs(ratio[is_sound].mean() - 1) < 0.05 and of_power[~is_sound].max() < 1e-6
 
 
 def test_a_room_leaves_a_tail_of_the_energy_asked_for():
@@ -236,7 +372,11 @@ def spectra(bank, tmp_path_factory):
         def events(self, label, subset):
             return bank.events(label, subset)[:7]
 
+        def everyday_sounds(self):
+            return bank.everyday_sounds()[::97]
+
         event_audio, event_recording, negatives = bank.event_audio, bank.event_recording, bank.negatives
+        everyday_audio = bank.everyday_audio
 
     return Spectra.of(Few(), few, store)
 
@@ -252,7 +392,7 @@ def test_noise_is_as_large_as_asked_and_without_it_nothing_is_drawn():
 
 def test_what_clips_are_made_of(spectra, bank):
     assert [len(group) for group in (spectra.events, spectra.others, spectra.backgrounds)] == [7, 7, 5]
-    assert spectra.bands == 48
+    assert spectra.bands == 48 and [len(own) for own in spectra.everyday] == [1] * 13
     event = spectra.events[0][0]
     loudest = event.power.sum(axis=1).argmax()
     assert FRAMES_BEFORE - 2 <= loudest < FRAMES_BEFORE + event.length_s * SAMPLE_RATE / HOP
@@ -280,6 +420,77 @@ def test_an_event_is_where_its_labels_are_and_as_loud_as_asked():
     quiet, labels = draw_clip(np.random.default_rng(0), flat, settings, False)
     assert not labels.any()
     assert quiet == pytest.approx(1e-4, rel=1e-3)
+
+
+def test_an_event_in_pieces_is_where_its_labels_are_and_as_loud_as_asked():
+    """The same event of 22 hops; its pieces are shorter and longer than it, and their energy is over their length."""
+    flat = SpectraOf(background=np.full((1303, 64), np.log(1e-4), np.float32), event=np.full((30, 48), 1.0, np.float32))
+    flat.events[0][0].power[: FRAMES_BEFORE - 1] = 0
+    settings = dataclasses.replace(QUICK, **NO_CHANGES, ebr_db=(6.0,), pieces=1.0)
+    lengths, n_pauses = set(), set()
+    for seed in range(60):
+        power, labels = draw_clip(np.random.default_rng(seed), flat, settings, True)
+        active, loud = np.flatnonzero(labels), power[:, 0] > 1.5e-4
+        if active[0] > 0 and active[-1] < len(labels) - 3:
+            first, last = np.flatnonzero(loud)[[0, -1]]
+            assert abs(first + 1 - active[0]) <= 1 and abs(last - active[-1]) <= 1
+            on = power[first : last + 1, 0] - 1e-4
+            assert 10 * np.log10(on.sum() / len(active) / 1e-4) == pytest.approx(6, abs=0.6)
+            lengths.add(len(active))
+            n_pauses.add(int((np.diff(loud.astype(int)) == 1).sum()))
+    assert min(lengths) < 15 and max(lengths) > 60 and n_pauses == {1, 2, 3}
+
+
+def test_without_pieces_no_random_number_is_drawn_for_them():
+    """So trainings of earlier versions are repeated to the byte."""
+    flat = SpectraOf(background=np.full((1303, 64), np.log(1e-4), np.float32), event=np.full((30, 48), 1.0, np.float32))
+    power, _ = draw_clip(np.random.default_rng(3), flat, QUICK, True)
+    assert (power.shape, float(power.sum(dtype=np.float64))) == ((434, 48), pytest.approx(4.768053, rel=1e-5))
+
+
+def test_a_quiet_place_has_everyday_sounds_and_events_as_loud_as_elsewhere(spectra):
+    """Of what is heard there only the event is labelled; and there is silence between the sounds."""
+    settings = dataclasses.replace(QUICK, **NO_CHANGES | {"everyday": 1.0}, ebr_db=(6.0,))
+    n_alone = 0
+    for seed in range(30):
+        for has_event in (False, True):
+            power, labels = draw_clip(np.random.default_rng(seed), spectra, settings, has_event)
+            usual, _ = draw_clip(
+                np.random.default_rng(seed), spectra, dataclasses.replace(settings, everyday=0.0), False
+            )  # the same background, at its level
+            level, usual_level = (part @ spectra.widths[:48] for part in (power, usual))
+            noise_db, loudest_db = 10 * np.log10(np.array([np.quantile(level, 0.05), level.max()]) / usual_level.mean())
+            assert -50 < noise_db < -5
+            assert labels.any() == has_event
+            n_alone += not has_event and loudest_db < -5
+            if has_event:
+                assert 10 * np.log10(level[labels > 0].mean() / usual_level.mean()) > 0
+    assert 1 <= n_alone <= 15  # nothing at all, a fifth of the time
+
+
+def test_without_everyday_sounds_no_random_number_is_drawn_for_them(spectra):
+    """So clips of one's own sounds, and old runs, stay as they were."""
+    without = Spectra(spectra.events, spectra.others, spectra.backgrounds, spectra.n_mels, spectra.bands, everyday=())
+    batches = [
+        draw_batch(np.random.default_rng(3), of, dataclasses.replace(QUICK, everyday=share), 8)
+        for of, share in ((without, 0.0), (without, 1.0), (spectra, 1.0))
+    ]
+    np.testing.assert_array_equal(batches[0].power, batches[1].power)
+    assert (batches[0].power != batches[2].power).any()
+    statistics = [input_stats(dataclasses.replace(QUICK, everyday=share), spectra) for share in (0.0, 1.0)]
+    assert all((one == other).all() for one, other in zip(*statistics, strict=True))
+    assert Spectra.of(SilentBank(), dataclasses.replace(QUICK, everyday=0.0), spectra.backgrounds).everyday == []
+
+
+class SilentBank:
+    """One that must not be asked for everyday sounds."""
+
+    classes = ("gunshot",)
+
+    def __init__(self):
+        bank = open_bank("builtin")
+        self.events = lambda label, subset: bank.events(label, subset)[:1]
+        self.event_audio, self.event_recording, self.negatives = bank.event_audio, bank.event_recording, bank.negatives
 
 
 class SpectraOf(Spectra):

@@ -17,8 +17,8 @@ import soundfile
 
 from data_tools.errors import InputError
 from minirsed.analysis.files import figures_of
+from minirsed.pages import media
 from minirsed.report import __main__ as report
-from minirsed.report import media
 from minirsed.report import page as report_page
 from minirsed.run.metrics import METRICS
 from minirsed.run.settings import TrainSettings

@@ -52,7 +52,7 @@ from data_tools.banks.cuts import (
 )
 from data_tools.errors import InputError
 from data_tools.event_lists import is_label
-from data_tools.files import address_in, equal_files
+from data_tools.files import address_in, equal_files, is_content
 from data_tools.folder_lists import (
     list_name,
     name_of,
@@ -170,13 +170,34 @@ class FolderBank(Bank):
         """See `Bank.negative_recording`."""
         return self._recording(f"negatives/{key}")
 
-    def recording_of(self, path):
-        """Recording of the sound file at `path`, and its subset; None if it is not one of this folder."""
+    def name_of(self, path, content=None):
+        """Name, relative to the folder, of the sound file at `path`, or of one with the same content; None: of none.
+
+        Parameters
+        ----------
+        path : str or Path
+        content : str, optional
+            `data_tools.files.content_of` it. Of several files with it, the one that is furthest from training.
+        """
         path = os.path.realpath(path)
-        for name, file in self._files:
-            if os.path.realpath(file) == path:
-                return self._recording(name), self._subset_of[self._recording(name)]
-        return None
+        same = [name for name, file in self._files if os.path.realpath(file) == path]
+        if not same and content:
+            alike = [(name, file) for name, file in self._files if is_content(file, content)]
+            same = [name for name, _ in sorted(alike, key=lambda each: -SUBSETS.index(self.subset_of_file(each[0])))]
+        return same[0] if same else None
+
+    def recording_of(self, name):
+        """Recording of the sound file of this name, relative to the folder."""
+        return self._recording(name)
+
+    def subset_of_file(self, name):
+        """Subset of the sound file of this name, relative to the folder."""
+        return self._subset_of[self._recording(name)]
+
+    def event_of(self, name):
+        """The event that a file below `events/` holds, EventClip; None if the name is that of another file."""
+        key = name.removeprefix("events/")
+        return next((clip for clips in self._clips.values() for clip in clips if clip.key == key != name), None)
 
     def subset_of(self, recording):
         """Subset of a recording; None if no file is of it."""
@@ -212,8 +233,17 @@ class FolderBank(Bank):
         return [] if self._is_cut(None, subset) else self._cut(None, subset)
 
     def _is_cut(self, label, subset):
-        """Whether recordings of a subset give events of a class, or with None backgrounds, to be mixed."""
-        return subset == "train" or not (self._clips[label, subset] if label else self._pieces[subset])
+        """Whether recordings of a subset give events of a class, or with None backgrounds, to be mixed.
+
+        In dev and eval they do where there is nothing else; files that come from these recordings are nothing else.
+        """
+        sounds, recording_of = (
+            (self._clips[label, subset], self.event_recording)
+            if label
+            else (self._pieces[subset], self.background_recording)
+        )
+        whole = {recording.recording for _, recording in self._long[subset]}
+        return subset == "train" or all(recording_of(sound.key) in whole for sound in sounds)
 
     def _cut(self, label, subset):
         """Events of a class, or with None backgrounds, of the recordings of a subset."""
@@ -415,7 +445,7 @@ def _read_labels(folder, known):
     if not classes:
         raise InputError(f"{folder}: no class in any label, and there are no events/CLASS that would name one")
     only = classes[0] if len(classes) == 1 else None
-    return [(path, duration_s, with_classes(events, only)) for path, duration_s, events in found]
+    return [(labels.path, labels.duration_s, with_classes(labels.events, only)) for labels in found]
 
 
 def _background_pieces(background_root, file):

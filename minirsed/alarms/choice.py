@@ -18,6 +18,13 @@ and the smallest gap are taken from short lists. Each that differs from that of 
 event, or it stays as it is.
 
 *Too short?* With fewer than 1 / X hours, the choice is the one without alarms, and `is_shown` is false.
+
+*Too sure?* p is a number of float64, and the largest below 1 is 1 − 2⁻⁵³. What has more than 53 × `EVIDENCE` nats, some
+three seconds of frames of which the network is certain, has p = 1, and no threshold tells one such alarm from another,
+or from an event. Where more of them than X allows are false, no choice keeps the promise, and `at_one` counts them.
+
+*What is such a choice worth elsewhere?* The counts where it was made flatter. So it is made again without some of the
+recordings, and judged on these, until each has been left out once (`minirsed.analysis.left_out`, `judged_elsewhere`).
 """
 
 import dataclasses
@@ -29,8 +36,9 @@ import numpy as np
 from data_tools.errors import InputError
 from minirsed.alarms.counting import judge
 from minirsed.alarms.poisson import hours_text, rate_text, upper
+from minirsed.analysis.left_out import dealt, splits
 from minirsed.console.options import counted, probability_text
-from minirsed.listening.operating import Operating
+from minirsed.listening.operating import AT_ONE, COUNTS, Operating
 from minirsed.listening.segments import STRONGEST
 
 THRES1 = {"strongest": (STRONGEST, 0.5, 0.88, 0.95), "longest": (0.5, 0.3, 0.7, 0.9)}  # by rule; its own first
@@ -49,6 +57,7 @@ class Choice(NamedTuple):
     counts: dict  # of `counting.Judged`
     n_changes: int  # settings, thres0 apart, that are not what they were
     is_shown: bool  # whether (n + 1) / T keeps the promise
+    at_one: dict | None = None  # counts of p = 1, where these alone are more alarms than the promise allows
 
     @property
     def rank(self):
@@ -92,7 +101,37 @@ def choose(measured, rule, alarms_per_hour, *, events=None, every=True):
                 thres0, counts = _threshold((measured, events), thres1, operating, max(0, n_allowed))
                 n_changes = (thres1 != THRES1[rule][0]) + (min_gap_s > 0) + (min_event_s > 0)
                 choices.append(Choice(thres0, thres1, operating, counts, n_changes, n_allowed >= 0))
-    return min(choices, key=lambda choice: choice.rank)  # the first of equals
+    best = min(choices, key=lambda choice: choice.rank)  # the first of equals
+    counts = counts_at(measured, events, 1 - LEAST, best.thres1, best.operating)
+    is_beyond = counts[FALSE] > max(0, n_allowed)
+    return best._replace(at_one={name: counts[name] for name in AT_ONE} if is_beyond else None)
+
+
+def judged_elsewhere(measured, rule, alarms_per_hour, *, events=None, every=True):
+    """What such a choice makes of recordings that it has not seen: parameters as in `choose`.
+
+    Returns
+    -------
+    dict or None
+        Counts of all recordings, each at the settings chosen without its group, and `n_choices`. None if nothing can be
+        left out, or it is not known of which recordings the mixtures are made.
+    """
+    if measured.recordings is None or (events is not None and events.recordings is None):
+        return None
+    parts = [(measured.where(rest), measured.where(left_out)) for rest, left_out in splits(measured.recordings)]
+    if not parts or not all(rest.hours for rest, _ in parts):
+        return None
+    others = [(None, None)] * len(parts)
+    if events is not None:  # their alarms do not count, so their backgrounds do not matter
+        group, _ = dealt([event for event, _ in events.recordings], len(parts))
+        others = [(events.where(group != k), events.where(group == k)) for k in range(len(parts))]
+    total = dict.fromkeys(COUNTS, 0)
+    for (rest, left_out), (other_rest, other_left_out) in zip(parts, others, strict=True):
+        choice = choose(rest, rule, alarms_per_hour, events=other_rest, every=every)
+        settings = choice.thres0, choice.thres1, choice.operating
+        for name, count in counts_at(left_out, other_left_out, *settings).items():
+            total[name] += count
+    return {"n_choices": len(parts), **total}
 
 
 def require_promise(alarms_per_hour):
@@ -154,7 +193,7 @@ def _between(low, high):
     return float(next(middle for middle in (short, 1 - rest, low) if low <= middle < high))
 
 
-def evidence(choice, measured, alarms_per_hour, *, rule, chosen_on, source, events=None):
+def evidence(choice, measured, alarms_per_hour, *, rule, chosen_on, source, events=None, left_out=None):
     """What a detector keeps of a choice, JSON-able and without a date.
 
     Parameters
@@ -165,12 +204,14 @@ def evidence(choice, measured, alarms_per_hour, *, rule, chosen_on, source, even
         Mixtures of 30 s are weaker evidence: they repeat a few backgrounds.
     source : str
         Where they are from, in a word or two.
+    left_out : dict, optional
+        What `judged_elsewhere` gives.
 
     Returns
     -------
     dict
         The promise, what it was chosen on, counts there, alarms an hour (found, expected elsewhere, upper end at 95 %
-        one-sided), and `untuned`, the counts at the thresholds of a new detector.
+        one-sided), `untuned`, the counts at the thresholds of a new detector, `left_out`, and `at_one` if there is one.
     """
     n = choice.counts[FALSE]
     return {
@@ -186,6 +227,8 @@ def evidence(choice, measured, alarms_per_hour, *, rule, chosen_on, source, even
         "upper_95": upper(n, measured.hours),
         "is_shown": choice.is_shown,
         "untuned": counts_at(measured, events, 0.5, THRES1[rule][0]),
+        "left_out": left_out,
+        **({"at_one": choice.at_one} if choice.at_one else {}),
     }
 
 
@@ -217,6 +260,7 @@ def sentences(detector):
         f"there {rate_text(chosen['found_per_hour'])} an hour; to be expected elsewhere: "
         f"{rate_text(chosen['expected_per_hour'])}; below {rate_text(chosen['upper_95'])} at 95 % (one-sided)",
     ]
+    lines += _sentence_elsewhere(chosen)
     if chosen["events_of"] != chosen["chosen_on"]:
         lines.append("the recordings hold few events, so those of dev mixtures count as well")
     if chosen["chosen_on"] == "mixtures":
@@ -224,9 +268,32 @@ def sentences(detector):
     if not chosen["is_shown"]:
         needed = hours_text(1 / chosen["alarms_per_hour"])
         lines.append(f"too little sound to show this promise, which takes {needed}; so no false alarm was allowed")
+    if chosen.get("at_one"):
+        lines.append(f"{too_sure(chosen)}: no threshold tells these apart")
     if chosen["n_events"] and not chosen["n_hits"]:
         lines.append("at such a threshold nothing is found any more: this detector cannot keep the promise")
     return lines
+
+
+def too_sure(chosen):
+    """Of which alarms p says no more than 1, in words; `chosen` as of `evidence`, with `at_one`."""
+    number, n_hits = counted(chosen["at_one"][FALSE], "false alarm"), chosen["at_one"]["n_hits"]
+    return (
+        f"{number} in {hours_text(chosen['hours'])}, more than {chosen['alarms_per_hour']:g} an hour allow, and "
+        f"{counted(n_hits, 'hit')} have p = 1, beyond which p has no steps"
+    )
+
+
+def _sentence_elsewhere(chosen):
+    """What the choice is worth on recordings that it has not seen; older detectors do not know."""
+    counts = chosen.get("left_out")
+    if counts:
+        yield (
+            f"chosen without a recording and judged on it, {counts['n_choices']} times: "
+            f"{counted(counts[FALSE], 'false alarm')}, {counts['n_misses']} of {counts['n_events']} events missed"
+        )
+    elif "left_out" in chosen:
+        yield "no recording could be left out to judge the choice on, so it is open by how much these counts flatter"
 
 
 def with_choice(detector, choice, chosen):

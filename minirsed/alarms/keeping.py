@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from data_tools.soundbank import open_bank
-from minirsed.alarms.choice import FALSE, THRES1, choose, evidence, with_choice
+from minirsed.alarms.choice import FALSE, THRES1, choose, evidence, judged_elsewhere, with_choice
 from minirsed.alarms.measure import measure, measure_mixtures, of_class
 from minirsed.multires import ARCHITECTURES
 
@@ -28,8 +28,8 @@ def usual(settings):
     InputError
         The sounds cannot be used.
     """
-    is_for_any_length = settings.arch in ARCHITECTURES and settings.head == "attention"
-    if not (is_for_any_length and any((Path(settings.data) / name).is_dir() for name in ("recordings", "negatives"))):
+    is_rival = settings.arch not in ARCHITECTURES or settings.head != "attention"  # judged as its authors did
+    if is_rival or not any((Path(settings.data) / name).is_dir() for name in ("recordings", "negatives")):
         return settings
     bank = open_bank(settings.data, fold=settings.fold)
     negatives = getattr(bank, "negatives", lambda label, subset: [])  # not every source of sounds has them
@@ -68,8 +68,10 @@ def kept(detector, alarms_per_hour, measured, mixtures, *, source=DEV, every=Tru
         measured, chosen_on, source = mixtures(), "mixtures", DEV
     elif len(measured.reference.row) < FEW:
         events = mixtures()
-    choice = choose(measured, rule, alarms_per_hour, events=events, every=every)
+    how = {"events": events, "every": every}
+    choice = choose(measured, rule, alarms_per_hour, **how)
     about = {"rule": rule, "chosen_on": chosen_on, "source": source, "events": events}
+    about["left_out"] = judged_elsewhere(measured, rule, alarms_per_hour, **how)
     return with_choice(detector, choice, evidence(choice, measured, alarms_per_hour, **about))
 
 
@@ -87,10 +89,12 @@ class Keeper:
     executor : concurrent.futures.Executor
         Of `n_threads` threads.
     n_threads : int
+    made_of : list, optional
+        Recordings of the mixtures, as `data_tools.inventory.recordings_of` gives them.
     """
 
-    def __init__(self, label, alarms_per_hour, recordings, dev_store, executor, n_threads):
-        self.recordings, self.alarms_per_hour = of_class(recordings, label), alarms_per_hour
+    def __init__(self, label, alarms_per_hour, recordings, dev_store, executor, n_threads, made_of=None):
+        self.recordings, self.alarms_per_hour, self.made_of = of_class(recordings, label), alarms_per_hour, made_of
         self.dev_store, self.executor, self.n_threads = dev_store, executor, n_threads
 
     def __call__(self, detector, tick=lambda: None):
@@ -102,7 +106,9 @@ class Keeper:
         measured = None
         if self.recordings:
             measured = measure(detector, self.recordings, n_threads=self.n_threads, **options)
-        mixtures = partial(measure_mixtures, detector, self.dev_store, self.executor, **options)
+        mixtures = partial(
+            measure_mixtures, detector, self.dev_store, self.executor, recordings=self.made_of, **options
+        )
         return kept(detector, self.alarms_per_hour, measured, mixtures, every=False)
 
 

@@ -18,7 +18,7 @@ from minirsed.analysis.files import clip_s
 from minirsed.kernels.threads import worker_threads
 from minirsed.listening.operating import AS_FOUND
 from minirsed.model import groups
-from minirsed.recordings.files import detect_recording, event_finder, to_event
+from minirsed.recordings.files import detect_recording, event_finder, rule_logits, to_event
 from minirsed.store.mixtures import finite_clips
 
 
@@ -49,6 +49,9 @@ class Measured:
     candidates : dict of float to Events
         By thres1: all with p > 0, in order of time.
     label : str
+    recordings : list of (str or None, str), optional
+        For each mixture the recording of its event, None without one, and that of its background; for each recording
+        None and itself. None if it is not known.
     """
 
     names: list
@@ -57,11 +60,31 @@ class Measured:
     reference: Events
     candidates: dict
     label: str
+    recordings: list | None = None
 
     @property
     def hours(self):
         """Of sound."""
         return float(self.duration_s.sum()) / 3600
+
+    def where(self, mask):
+        """The recordings that a mask (N,) picks, as another `Measured`."""
+        kept = np.flatnonzero(mask)
+        number = np.cumsum(mask) - 1
+
+        def own(events):
+            events = events.where(np.asarray(mask)[events.row])
+            return events._replace(row=number[events.row])
+
+        return dataclasses.replace(
+            self,
+            names=[self.names[row] for row in kept],
+            paths=[self.paths[row] for row in kept],
+            duration_s=self.duration_s[kept],
+            reference=own(self.reference),
+            candidates={key: own(events) for key, events in self.candidates.items()},
+            recordings=self.recordings and [self.recordings[row] for row in kept],
+        )
 
 
 def measure(detector, recordings, *, n_threads=1, thres1=None, progress=None):
@@ -86,7 +109,7 @@ def measure(detector, recordings, *, n_threads=1, thres1=None, progress=None):
     Raises
     ------
     InputError
-        A recording cannot be read, or the detector is for clips alone.
+        A recording cannot be read.
     """
     found, done_s, total_s = [], 0.0, sum(each.duration_s for each in recordings)
     with worker_threads(n_threads) as executor:
@@ -98,23 +121,27 @@ def measure(detector, recordings, *, n_threads=1, thres1=None, progress=None):
 
             found.append(_candidates(detector, file_blocks(each.path, progress=show), executor, n_threads, thres1))
             done_s += each.duration_s
+    paths = [str(Path(each.path).absolute()) for each in recordings]
     return Measured(
         short_names([each.path for each in recordings]),
-        [str(Path(each.path).absolute()) for each in recordings],
+        paths,
         np.array([duration_s for duration_s, _ in found]),
         _events([sorted((*event[:2], 1.0) for event in each.events) for each in recordings]),
         _by_thres1([candidates for _, candidates in found]),
         detector.label,
+        [(None, path) for path in paths],
     )
 
 
-def measure_mixtures(detector, store, executor, *, thres1=None, progress=None):
+def measure_mixtures(detector, store, executor, *, thres1=None, progress=None, recordings=None):
     """The same of mixtures of 30 s, by the rule for longer recordings: any number of events in each.
 
     Parameters
     ----------
     detector, thres1, progress : as in `measure`
         Progress is in clips.
+    recordings : list, optional
+        Those of the mixtures, as `data_tools.inventory.recordings_of` gives them.
     store : minirsed.store.dataset.FeatureStore
     executor : concurrent.futures.Executor
 
@@ -123,7 +150,7 @@ def measure_mixtures(detector, store, executor, *, thres1=None, progress=None):
     Measured
     """
     found = []
-    for logits, _ in executor.map(lambda rows: detector.logits(finite_clips(store, rows)), groups(len(store))):
+    for logits, _ in executor.map(lambda rows: rule_logits(detector, finite_clips(store, rows)), groups(len(store))):
         for own in logits:
             finders = _finders(detector, thres1)
             found.append({key: _in_order(finder.push(own) + finder.finish()) for key, finder in finders.items()})
@@ -137,6 +164,7 @@ def measure_mixtures(detector, store, executor, *, thres1=None, progress=None):
         _events([[(onset_s, offset_s, 1.0)] if has_event else [] for has_event, onset_s, offset_s in spans]),
         _by_thres1(found),
         detector.label,
+        recordings,
     )
 
 

@@ -25,7 +25,8 @@ from data_tools.event_lists import write_event_list
 from data_tools.files import atomic_write
 from data_tools.inventory import few, holding_of, recordings_of, repeated
 from minirsed.analysis import breakdown, plots
-from minirsed.analysis.thresholds import GRID, PAPER, clip_rates, det_curve, threshold_grid
+from minirsed.analysis.left_out import UNKNOWN, cross_validated, too_few
+from minirsed.analysis.thresholds import GRID, PAPER, clip_rates, decisions, det_curve, lowest_error
 from minirsed.features import frame_to_seconds
 
 N_WORST = 10  # mistakes to show
@@ -45,6 +46,7 @@ class Results:
     tuned_thresholds: tuple | None = None  # (thres0, thres1)
     dev_store: Any = None  # on which they were tuned, and its Evaluation
     dev_evaluation: Any = None
+    left_out: Any = None  # minirsed.analysis.left_out.LeftOut of the way in which they were tuned
     other_run: Path | None = None
     other_detector: Any = None
     other: Any = None  # Evaluation of the other detector on `store`
@@ -80,16 +82,43 @@ class Results:
         ]
 
 
-def grid_of(detector, store, evaluation):
-    """`ThresholdGrid` of an evaluation, the detector's own thresholds among those of `thresholds.GRID`."""
-    return threshold_grid(
+def decisions_of(detector, store, evaluation):
+    """`Decisions` of an evaluation, the detector's own thresholds among those of `thresholds.GRID`."""
+    return decisions(
         probabilities(evaluation),
         np.stack([found.frame_probabilities for found in evaluation.detections]),
         store.onset_s,
         np.union1d(GRID, detector.thres0),
         np.union1d(GRID, detector.thres1),
         rule=detector.config.rule,
+        lead=detector.config.lead,
     )
+
+
+def grid_of(detector, store, evaluation):
+    """`ThresholdGrid` of `decisions_of`."""
+    return decisions_of(detector, store, evaluation).grid()
+
+
+def tune_on_dev(results):
+    """The thresholds with the lowest error rate on the dev mixtures, and what that way of choosing is worth.
+
+    Of equals those nearest to the detector's own. Sets `tuned_thresholds` and `left_out`, or adds to `notes` why there
+    are none: no event, or too few recordings to choose by, see `minirsed.analysis.left_out`.
+    """
+    recordings = recordings_of(results.bank, results.dev_store.recipes)
+    why_not = None if recordings is None else too_few(recordings)
+    if not results.dev_store.has_event.any():
+        results.notes.append("thresholds not tuned: no dev mixture has an event")
+    elif why_not:
+        results.notes.append(f"thresholds not tuned, those of the run stay: {why_not}")
+    else:
+        found = decisions_of(results.detector, results.dev_store, results.dev_evaluation)
+        results.tuned_thresholds = lowest_error(found.grid(), results.thresholds)
+        if recordings is None:
+            results.notes.append(UNKNOWN)
+        else:
+            results.left_out = cross_validated(found, recordings, results.thresholds)
 
 
 def figures_of(results):
@@ -111,6 +140,7 @@ def figures_of(results):
             ).scores
             tuned[name] = {"n_clips": len(results.dev_store), "error_rate": on_dev.error_rate, "f1": on_dev.f1}
         tuned["dev"]["made_of"] = made_of(results.bank, "dev", results.dev_store)
+        tuned["left_out"] = _left_out(results)
     if results.other:
         other = {"run": str(results.other_run)}
         other |= _figures(results, results.other, results.other_detector.thres0, results.other_detector.thres1)
@@ -124,6 +154,7 @@ def figures_of(results):
         "clip_s": clip_s(store),
         "made_of": made_of(results.bank, results.subset, store),
         **_figures(results, evaluation, *results.thresholds),
+        "min_event_s": results.detector.operating.min_event_s,
         "resamples": breakdown.RESAMPLES,
         "tuned": tuned,
         "by_ebr_db": breakdown.by_ebr(store, evaluation),
@@ -136,6 +167,16 @@ def figures_of(results):
         "notes": results.notes,
         "warnings": _warnings(results),
     }
+
+
+def _left_out(results):
+    """Figures of the way of tuning, on recordings that it has not seen; None if they are not known."""
+    if results.left_out is None:
+        return None
+    recordings = recordings_of(results.bank, results.dev_store.recipes)
+    names = ("n_ref", "n_sys", "n_tp", "error_rate", "error_rate_95_by_recording", "f1")
+    found = breakdown.figures_of_counts(results.left_out.counts, recordings)
+    return {"n_choices": results.left_out.n_choices, **{name: found[name] for name in names}}
 
 
 def _warnings(results):

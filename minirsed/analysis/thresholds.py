@@ -42,6 +42,25 @@ class ThresholdGrid(NamedTuple):
         return np.array([getattr(self.scores(*index), name) for index in np.ndindex(shape)], float).reshape(shape)
 
 
+class Decisions(NamedTuple):
+    """What is detected in each of N clips for I values of thres0 and J of thres1."""
+
+    thres0: np.ndarray  # (I,)
+    thres1: np.ndarray  # (J,)
+    has_event: np.ndarray  # (N,) bool
+    found: np.ndarray  # (I, J, N) bool, an event is detected
+    hit: np.ndarray  # (I, J, N) bool, and its onset is within the collar
+
+    def grid(self, clips=slice(None)):
+        """`ThresholdGrid` of all clips, or of those that a mask or an index picks."""
+        n_sys, n_tp = (part[..., clips].sum(axis=2) for part in (self.found, self.hit))
+        return ThresholdGrid(self.thres0, self.thres1, int(self.has_event[clips].sum()), n_sys, n_tp)
+
+    def index(self, thres0, thres1):
+        """(i, j) of two thresholds of the grid."""
+        return int(np.flatnonzero(self.thres0 == thres0)[0]), int(np.flatnonzero(self.thres1 == thres1)[0])
+
+
 class DetCurve(NamedTuple):
     """Decision by clip, p > thres0, for K rising thresholds: detection error trade-off."""
 
@@ -71,10 +90,15 @@ class ClipRates(NamedTuple):
     false_alarm_rate: float  # share of the clips without an event
 
 
-def threshold_grid(
-    probabilities, frame_probabilities, onset_s, thres0=GRID, thres1=GRID, collar_s=COLLAR_S, rule="longest"
+def threshold_grid(*arguments, **options):
+    """Count detections and hits for every pair of thresholds: the `ThresholdGrid` of `decisions`, to whom all goes."""
+    return decisions(*arguments, **options).grid()
+
+
+def decisions(
+    probabilities, frame_probabilities, onset_s, thres0=GRID, thres1=GRID, collar_s=COLLAR_S, rule="longest", lead=0
 ):
-    """Count detections and hits for every pair of thresholds.
+    """What is detected in each clip for every pair of thresholds, and whether it is a hit.
 
     The same as `minirsed.decode.decode` and `minirsed.scoring.score` at each point, for clips of one class with one
     event at most.
@@ -93,10 +117,12 @@ def threshold_grid(
         Seconds.
     rule : {"longest", "strongest"}
         The paper's, or that of `minirsed.listening.segments`, where p is another one for each `thres1`.
+    lead : int
+        Frames that this rule reports before a segment.
 
     Returns
     -------
-    ThresholdGrid
+    Decisions
 
     Raises
     ------
@@ -108,18 +134,17 @@ def threshold_grid(
     if frame_probabilities.ndim != 2 or len(frame_probabilities) != len(probabilities):
         raise ValueError(f"frame_probabilities is {frame_probabilities.shape}: expected ({len(probabilities)}, T)")
     thres0, thres1 = _thresholds("thres0", thres0), _thresholds("thres1", thres1)
-    n_sys, n_tp = np.empty((2, len(thres0), len(thres1)), np.int64)
+    found, hit = np.empty((2, len(thres0), len(thres1), len(onset_s)), bool)
     for j, threshold in enumerate(thres1.tolist()):
         if rule == "strongest":
-            probabilities, *ends = strongest_segments(frame_probabilities, threshold)
+            probabilities, *ends = strongest_segments(frame_probabilities, threshold, lead)
             runs = [run if run[0] < run[1] else None for run in zip(*(part.tolist() for part in ends), strict=True)]
         else:
             runs = [decode(1.0, p_t, -np.inf, threshold) for p_t in frame_probabilities]  # -inf: every clip passes
         found_s = np.array([np.nan if run is None else run_to_seconds(*run)[0] for run in runs])
-        passes = (probabilities > thres0[:, None]).astype(np.int64)  # (I, N)
-        n_sys[:, j] = passes @ ~np.isnan(found_s)
-        n_tp[:, j] = passes @ (np.abs(onset_s - found_s) <= collar_s)  # NaN, no event or no run, is no hit
-    return ThresholdGrid(thres0, thres1, int((~np.isnan(onset_s)).sum()), n_sys, n_tp)
+        found[:, j] = (probabilities > thres0[:, None]) & ~np.isnan(found_s)
+        hit[:, j] = found[:, j] & (np.abs(onset_s - found_s) <= collar_s)  # NaN, no event or no run, is no hit
+    return Decisions(thres0, thres1, ~np.isnan(onset_s), found, hit)
 
 
 def lowest_error(grid, prefer=PAPER):
@@ -178,7 +203,7 @@ def det_curve(probabilities, has_event, clip_s):
     )
 
 
-def precision_recall_curve(probabilities, frame_probabilities, onset_s, thres1=PAPER[1], rule="longest"):
+def precision_recall_curve(probabilities, frame_probabilities, onset_s, thres1=PAPER[1], rule="longest", lead=0):
     """Precision and recall of events for every thres0 that makes a difference, up to the last that finds anything.
 
     Parameters and errors as for `threshold_grid`, with one `thres1`. Of more than 500 different p some are passed
@@ -191,7 +216,7 @@ def precision_recall_curve(probabilities, frame_probabilities, onset_s, thres1=P
     """
     thres0 = np.unique(np.quantile(probabilities, np.linspace(0, 1, 501), method="lower"))
     thres0 = np.concatenate([[0.0], thres0[thres0 > 0]])
-    grid = threshold_grid(probabilities, frame_probabilities, onset_s, thres0, [thres1], rule=rule)
+    grid = threshold_grid(probabilities, frame_probabilities, onset_s, thres0, [thres1], rule=rule, lead=lead)
     n_sys, n_tp = grid.n_sys[:, 0], grid.n_tp[:, 0]
     some = n_sys > 0 if grid.n_ref else np.zeros(len(n_sys), bool)
     return PrecisionRecall(thres0[some], n_tp[some] / n_sys[some], n_tp[some] / max(grid.n_ref, 1))

@@ -8,6 +8,7 @@ from typing import Any
 from data_tools.errors import InputError
 from data_tools.files import read_json
 from minirsed.card.sounds import is_count, is_number, read_sounds
+from minirsed.listening.operating import NAMES
 from minirsed.robustness import files as robust_files
 from minirsed.run.folder import read_settings, trained_detector
 from minirsed.run.metrics import best_epoch, read_metrics
@@ -93,7 +94,7 @@ def _is_figures(figures):
     by_clip, groups = figures["by_clip"], figures["by_ebr_db"]
     return (
         all(_is_scored(row) for row in (figures, *groups.values()))
-        and is_number(figures["thres0"], figures["thres1"], figures["clip_s"])
+        and is_number(figures["thres0"], figures["thres1"], figures["clip_s"], figures.get("min_event_s", 0.0))
         and all(is_count(by_clip[name]) for name in ("n_events", "n_misses", "n_quiet", "n_false_alarms"))
         and all(isinstance(scene, str) for scene in figures["by_scene"])
         and isinstance(figures.get("data", ""), str)
@@ -119,7 +120,7 @@ def _is_scored(row):
 def _is_alarms(alarms):
     return (
         all(is_count(alarms[name]) for name in ALARM_COUNTS)
-        and is_number(alarms["hours"], alarms["thres0"], alarms["thres1"])
+        and is_number(alarms["hours"], alarms["thres0"], alarms["thres1"], *(alarms.get(n, 0.0) for n in NAMES))
         and alarms["hours"] > 0
         and isinstance(alarms["in_words"], str)
         and isinstance(alarms.get("detector", ""), str)

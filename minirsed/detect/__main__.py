@@ -178,16 +178,14 @@ def load_detector(arguments):
             raise InputError(f"--{name} is {value}: expected a probability, 0 … 1")
     given = {name: value for name, value in thresholds.items() if value is not None}
     detector = trained_detector(arguments.run)
-    from minirsed.recordings.files import require_any_length
-
-    require_any_length(detector, arguments.run)
     return dataclasses.replace(detector, **given)
 
 
 def detect_recordings(arguments, detector):
     """Run over files and folders, print or write what is found, and name what cannot be used at the end."""
     from minirsed.detect.formats import FORMATS, body_of, clock
-    from minirsed.detect.results import file_size, find_recordings, open_results
+    from minirsed.detect.results import open_results
+    from minirsed.recordings.listing import file_size, find_recordings
 
     form, passed_over = FORMATS[arguments.format], []
     recordings = find_recordings(

@@ -16,8 +16,8 @@ import numpy as np
 
 from data_tools.errors import InputError
 from minirsed.detect.finding import find
-from minirsed.detect.results import file_state
 from minirsed.kernels.threads import worker_threads
+from minirsed.recordings.listing import file_state
 from minirsed.run.folder import trained_detector
 from minirsed.store.cluster import results_from_cluster
 from minirsed.store.files import store_settings

@@ -7,8 +7,8 @@ import io
 from typing import NamedTuple
 
 from data_tools.sound_blocks import file_blocks
-from minirsed.detect.results import file_state
 from minirsed.recordings.files import Recording, detect_recording
+from minirsed.recordings.listing import file_state
 
 
 class Found(NamedTuple):

@@ -53,7 +53,8 @@ def parse_arguments(argv=None):
         "--tune",
         action=argparse.BooleanOptionalAction,
         help="also report the thresholds with the lowest ER on the dev mixtures of the same sounds, as many as in "
-        "training; done unless --no-tune is given",
+        "training, and their ER on recordings left out of the choice; with fewer than 10 recordings of events or of "
+        "backgrounds there is no choice; done unless --no-tune is given",
     )
     output.add_argument(
         "--compare",
@@ -117,7 +118,6 @@ def main(argv=None):
     if arguments.recordings:
         figures = in_hours(arguments)
         print(json.dumps(figures, indent=2) if arguments.json else hour_tables(figures))
-        write_card(arguments.run)
         return
     from minirsed.analysis.files import write_report
     from minirsed.run.session import inventory_of_run
@@ -247,6 +247,14 @@ def remarks(figures):
             f"tuned: lowest ER on {dev['n_clips']} dev mixtures, {rate(dev['error_rate'])} there instead of "
             f"{rate(untuned['error_rate'])}{these}"
         )
+        if left_out := figures["tuned"].get("left_out"):
+            yield (
+                f"  chosen without a mixture's recordings, and judged on it: {rate(left_out['error_rate'])}, 95 % "
+                f"{span(left_out['error_rate_95_by_recording'])}"
+            )
+            own = [figures[name] == figures["tuned"][name] for name in ("thres0", "thres1")]
+            if left_out["error_rate"] >= untuned["error_rate"] and not all(own):
+                yield "  so there is no sign that they are better than the run's own"
     if figures["other"]:
         other = figures["other"]
         yield f"other: {other['run']}"

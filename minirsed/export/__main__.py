@@ -81,13 +81,13 @@ def as_c(detector, arguments):
 
     parts, is_header = parts_of(detector, arguments.run), arguments.out.suffix.lower() == ".h"
     losses = int8_losses(detector, arguments) if arguments.int8 else ""
-    notes = "\n\n".join(filter(None, [losses, card_of(arguments.run), unshaped(detector)]))
+    notes = "\n\n".join(filter(None, [losses, card_of(arguments.run)]))
     text, ram, flash = c_text(detector, parts, arguments.out, int8=arguments.int8, notes=notes)
     file = "-x c " * is_header + shlex.quote(str(arguments.out))
     lines = [
         f"{arguments.out}: {named(parts, detector)}",
         f"RAM      {ram:,} bytes; flash {flash:,} bytes of constants, and the code",
-        *filter(None, [losses, unshaped(detector)]),
+        *([losses] if losses else []),
         f"try it   cc -std=c99 -O2 -DMINIRSED_MAIN {file} -lm -o detector",
     ]
     return text.encode(), "\n".join(lines)
@@ -100,12 +100,9 @@ def as_html(detector, arguments):
 
     parts = parts_of(detector, arguments.run)
     about = {"figures": figures_of_run(arguments.run, detector), "card": card_of(arguments.run) or ""}
-    if note := unshaped(detector):
-        about["card"] = f"{note}\n\n{about['card']}"
     content = page_text(detector, parts, networks=named(parts, detector), **about).encode()
     said = [f"{arguments.out}: {len(content) / 1e6:.2f} MB, {named(parts, detector)}"]
     said += [about["figures"]["sentence"]] if about["figures"] else []
-    said += [note] if note else []
     return content, "\n".join(
         [*said, "open it in a browser; from a file some allow no microphone: see the folder's README"]
     )
@@ -151,17 +148,6 @@ def int8_losses(detector, arguments):
     )
 
 
-def unshaped(detector):
-    """A line where the detector has a shortest event or smallest gap, which only ONNX metadata carry; else ""."""
-    operating = detector.operating
-    if not (operating.min_event_s or operating.min_gap_s):
-        return ""
-    return (
-        f"note     it reports events as they are: the detector's shortest event ({operating.min_event_s:g} s) and "
-        f"smallest gap ({operating.min_gap_s:g} s) are left to you"
-    )
-
-
 def named(parts, detector):
     """What a file holds: class, architecture, size."""
     config, n = parts.config, len(parts.head)
@@ -170,7 +156,9 @@ def named(parts, detector):
 
 
 def card_of(run):
-    """The card of a run folder, written there or not; None for the file of a detector alone.
+    """The card of a run folder as it would be written now; of a detector that was moved with its card alone, that.
+
+    None for the file of a detector.
 
     Raises
     ------
@@ -178,13 +166,16 @@ def card_of(run):
         It is no text.
     """
     from minirsed.card.files import CARD, card
+    from minirsed.run.folder import CONFIG
 
-    if (run / CARD).exists():
-        try:
-            return (run / CARD).read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise InputError(f"{run / CARD}: is no text in UTF-8") from error
-    return card(run) if (run / "config.json").exists() else None
+    if (run / CONFIG).exists():
+        return card(run)
+    if not (run / CARD).exists():
+        return None
+    try:
+        return (run / CARD).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{run / CARD}: is no text in UTF-8") from error
 
 
 def export(detector, card=None):

@@ -16,6 +16,7 @@ from minirsed import __version__
 from minirsed.export.parts import filled, int8_columns, n_directions, rate_of
 from minirsed.features import HOP, SAMPLE_RATE, WIN
 from minirsed.listening.inputs import FORGET, INPUTS, RELATIVE_FLOOR
+from minirsed.listening.operating import LONGEST_S, ROUNDING_S
 from minirsed.listening.segments import EVIDENCE, MOST_A_FRAME, logit
 from minirsed.recordings.files import GAP_FRAMES
 from minirsed.recordings.streaming import DELAY
@@ -64,7 +65,7 @@ def c_text(detector, parts, path, *, int8=False, notes=""):
         Bytes, as in its heading; the compiler checks both.
     """
     config, file = parts.config, comment(shlex.quote(path.name))
-    constants, ram = _constants(parts, int8), ram_bytes(parts)
+    constants, ram = _constants(parts, int8), ram_bytes(parts, joins=detector.operating.min_gap_s > 0)
     flash = sum(n_bytes for _, n_bytes in constants.values())
     weights = sum(constants[name][1] for name in ("WEIGHTS", "BIASES", "SCALES", "HEAD"))
     values = {name: text for name, (text, _) in constants.items()} | {
@@ -83,15 +84,17 @@ def c_text(detector, parts, path, *, int8=False, notes=""):
 
 def _settings(detector, parts):
     """Numbers of the settings of the file, by the name of their place in the template."""
-    config, (n_dirs, _) = parts.config, n_directions(parts.config)
+    config, (n_dirs, _), operating = parts.config, n_directions(parts.config), detector.operating
     return {
         **{"THRES0": repr(float(detector.thres0)), "THRES1": number(detector.thres1)},
+        **{"MIN_GAP_S": repr(float(operating.min_gap_s)), "MIN_EVENT_S": repr(float(operating.min_event_s))},
+        **{"JOINS": int(operating.min_gap_s > 0), "ROUNDING_S": repr(ROUNDING_S), "LONGEST_S": repr(LONGEST_S)},
         **{"SAMPLE_RATE": SAMPLE_RATE, "WIN": WIN, "HOP": HOP, "N_FFT": len(parts.cosine)},
         **{"N_BANDS": config.n_inputs, "N_MELS": detector.features["n_mels"], "N_BANK": sum(map(len, parts.bank))},
         **{"POWER_FLOOR": number(INPUTS[config.inputs].power_floor), "HIGHEST_PEAK": number(HIGHEST_PEAK)},
         **{"RELATIVE": int(config.inputs == "relative"), "RATE": rate_of(config)},
         **{"FORGET": repr(float(FORGET)), "RELATIVE_FLOOR": number(RELATIVE_FLOOR)},
-        **{"STRONGEST": int(config.rule == "strongest"), "EVIDENCE": repr(EVIDENCE)},
+        **{"STRONGEST": int(config.rule == "strongest"), "EVIDENCE": repr(EVIDENCE), "LEAD": config.lead},
         **{"MOST_A_FRAME": repr(MOST_A_FRAME), "BIAS": repr(float(logit(detector.thres1))), "LN2": repr(math.log(2))},
         **{"AHEAD": n_dirs - 1, "POOLED": int(config.arch == "multires"), "N_NETWORKS": len(parts.head)},
         **{"N_LAYERS": config.n_layers, "N_UNITS": config.n_units, "CONTEXT": WINDOW_FRAMES, "CAPACITY": CAPACITY},
@@ -123,8 +126,8 @@ def _constants(parts, int8):
     }
 
 
-def ram_bytes(parts):
-    """`sizeof(minirsed)`: its members in the order of the template."""
+def ram_bytes(parts, joins):
+    """`sizeof(minirsed)`: its members in the order of the template; `joins` has those of an event that waits."""
     config, (n_dirs, K) = parts.config, n_directions(parts.config)
     rate, pair = rate_of(config), 2 if config.arch == "multires" else 1
     n_inputs = CAPACITY // rate if n_dirs > 1 else 1
@@ -134,7 +137,9 @@ def ram_bytes(parts):
     else:
         floats += len(parts.head) * config.n_layers * config.n_units
     floats += 0 if config.rule == "strongest" else 3 * WINDOW_FRAMES
-    return -(-(4 * 8 + 7 * 8 + 2 * 4 + 4 * floats) // 8) * 8  # doubles, int64_t, int32_t; a whole number of doubles
+    return (
+        -(-((4 + 3 * joins) * 8 + 8 * 8 + 2 * 4 + 4 * floats) // 8) * 8
+    )  # doubles, int64_t, int32_t; a whole number of doubles
 
 
 def number(value):

@@ -18,6 +18,7 @@ from minirsed.alarms import files as alarm_files
 from minirsed.export.parts import TEMPLATES, filled, rate_of
 from minirsed.features import HOP, SAMPLE_RATE, WIN
 from minirsed.listening.inputs import FORGET, RELATIVE_FLOOR
+from minirsed.listening.operating import LONGEST_S, NAMES, ROUNDING_S
 from minirsed.listening.segments import EVIDENCE, MOST_A_FRAME
 from minirsed.recordings.files import GAP_FRAMES
 from minirsed.recordings.streaming import DELAY, STEP, about
@@ -27,7 +28,10 @@ POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' blob: data:; worker-src blob:; style-src 'unsafe-inline'; "
     "img-src data:; media-src blob:; base-uri 'none'; form-action 'none'"
 )
-SHOWN = ("class", "architecture", "n_layers", "n_units", "inputs", "rule", "thres0", "thres1", "n_mels")
+SHOWN = (
+    *("class", "architecture", "n_layers", "n_units", "inputs", "rule", "thres0", "thres1"),
+    *("min_event_s", "min_gap_s", "n_mels"),
+)
 
 
 def page_text(detector, parts, *, networks, figures=None, card=""):
@@ -68,7 +72,14 @@ def twin(parts):
         **{"SAMPLE_RATE": SAMPLE_RATE, "WIN": WIN, "HOP": HOP, "RATE": rate_of(parts.config)},
         **{"FORGET": float(FORGET), "RELATIVE_FLOOR": RELATIVE_FLOOR, "EVIDENCE": EVIDENCE},
         **{"MOST_A_FRAME": MOST_A_FRAME, "WINDOW_FRAMES": WINDOW_FRAMES, "STEP_FRAMES": STEP_FRAMES},
-        **{"ALIGNMENT": ALIGNMENT, "GAP_FRAMES": GAP_FRAMES, "STEP": STEP, "DELAY": DELAY},
+        **{
+            "ROUNDING_S": ROUNDING_S,
+            "LONGEST_S": LONGEST_S,
+            "ALIGNMENT": ALIGNMENT,
+            "GAP_FRAMES": GAP_FRAMES,
+            "STEP": STEP,
+            "DELAY": DELAY,
+        },
     }
     return filled("detector.js", constants)
 
@@ -79,10 +90,16 @@ def detector_data(detector, parts):
     matrices = [layer[key] for layer in parts.layers for key in ("W", "U", "b")]
     return {
         "label": detector.label,
+        "operating": {name: float(getattr(detector.operating, name)) for name in NAMES},
         **{"thres0": detector.thres0, "thres1": detector.thres1, "floor": detector.features["floor"]},
         "config": {
             **{"arch": config.arch, "rule": config.rule, "inputs": config.inputs, "n_layers": config.n_layers},
-            **{"n_units": config.n_units, "n_inputs": config.n_inputs, "n_mels": detector.features["n_mels"]},
+            **{
+                "n_units": config.n_units,
+                "lead": config.lead,
+                "n_inputs": config.n_inputs,
+                "n_mels": detector.features["n_mels"],
+            },
         },
         "n_networks": len(parts.head),
         **{name: np.asarray(getattr(parts, name), float).tolist() for name in ("mean", "std", "widths")},

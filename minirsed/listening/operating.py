@@ -16,6 +16,7 @@ from dataclasses import dataclass
 ROUNDING_S = 1e-9
 LONGEST_S = 30.0  # of events that have been joined: that of the context in which p is computed
 NAMES = ("min_event_s", "min_gap_s")
+AT_ONE = ("n_hits", "n_false_alarms")  # counts of p = 1, if there are too many
 COUNTS = ("n_events", "n_hits", "n_misses", "n_misplaced", "n_false_alarms")
 EVIDENCE = {  # by kind
     float: ("alarms_per_hour", "hours", "found_per_hour", "expected_per_hour", "upper_95"),
@@ -76,13 +77,25 @@ AS_FOUND = Operating()
 
 def is_evidence(chosen):
     """Whether a value has what `minirsed.alarms.choice.evidence` gives, of these kinds."""
-    untuned = chosen.get("untuned") if isinstance(chosen, dict) else None
-    return isinstance(untuned, dict) and all(
+    if not isinstance(chosen, dict):
+        return False
+    untuned, at_one = chosen.get("untuned"), chosen.get("at_one", dict.fromkeys(AT_ONE, 0))
+    if not (isinstance(untuned, dict) and isinstance(at_one, dict) and _is_left_out(chosen.get("left_out"))):
+        return False
+    return all(type(at_one.get(name)) is int and 0 <= at_one[name] < LARGEST for name in AT_ONE) and all(
         (type(holder.get(name)) is kind or (kind is float and type(holder.get(name)) is int))
         and (kind not in (int, float) or 0 <= holder[name] < LARGEST)
         for kind, names in EVIDENCE.items()
         for name in names
         for holder in ((chosen, untuned) if name in COUNTS else (chosen,))
+    )
+
+
+def _is_left_out(counts):
+    """Whether it is what `minirsed.alarms.choice.judged_elsewhere` gives."""
+    return counts is None or (
+        isinstance(counts, dict)
+        and all(type(counts.get(name)) is int and 0 <= counts[name] < LARGEST for name in ("n_choices", *COUNTS))
     )
 
 

@@ -6,7 +6,7 @@ on, and files the clips in a sound folder as the verdicts say. `README.md` shows
 
 import shlex
 import sys
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from data_tools.console import Parser, add_threads, command
@@ -86,15 +86,13 @@ def main(argv=None):
 
 def search(arguments, made_by):
     """Look through all recordings, write clips and page, and say what to do with them."""
-    from minirsed.detect.results import find_recordings
     from minirsed.kernels.threads import keep_freed_memory
     from minirsed.mine.findings import Mine
-    from minirsed.recordings.files import require_any_length
+    from minirsed.recordings.listing import find_recordings
     from minirsed.run.folder import trained_detector
 
     keep_freed_memory()
     detector = trained_detector(arguments.run)
-    require_any_length(detector, arguments.run)
     passed_over = []
     recordings = find_recordings(arguments.paths, lambda path, reason: passed_over.append(f"{path}: {reason}"))
     if passed_over:
@@ -105,9 +103,13 @@ def search(arguments, made_by):
     n_heard = len(recordings) - len(failures)
     hours = mine.seconds / 3600
     summary = f"{counted(n_heard, 'recording')}, {hours:.2f} hours of sound, {counted(mine.n_found, 'alarm')}"
+    what = "alarm"
+    if mine.n_pieces > mine.n_found:
+        what = "piece"
+        summary += f", joined of {mine.n_pieces} pieces, each of which is judged by itself"
     if mine.findings():
         n_each = write(arguments, mine, made_by, summary)
-        shown = f"{counted(n_each['alarm'], 'alarm')} and {n_each['near']} near ones"
+        shown = f"{counted(n_each['alarm'], what)} and {n_each['near']} near ones"
         print(f"{arguments.out / 'index.html'}: {shown}, of {summary}")
         print(f"judge them there, then: {next_command(arguments.out)}")
         if arguments.open:
@@ -129,8 +131,8 @@ def next_command(out):
 
 def dig(mine, recordings, n_threads):
     """Search recordings one after the other; the InputError of each that cannot be used."""
-    from minirsed.detect.results import file_size
     from minirsed.kernels.threads import worker_threads
+    from minirsed.recordings.listing import file_size
 
     failures, n_bytes, n_read = [], sum(file_size(path) for path, _ in recordings), 0
 
@@ -151,17 +153,17 @@ def dig(mine, recordings, n_threads):
 
 def write(arguments, mine, made_by, summary):
     """Write clips, page and, last, the list: how many of each kind."""
-    from data_tools.files import atomic_write
+    from data_tools.files import atomic_write, content_of
     from minirsed.mine.clips import FOLDER, PAGE, write_clip, write_list
     from minirsed.mine.findings import KINDS
     from minirsed.mine.page import card, page
 
     (arguments.out / FOLDER).mkdir(exist_ok=True)
-    clips, cards, findings = {}, {kind: [] for kind in KINDS}, mine.findings()
+    clips, cards, findings, content = {}, {kind: [] for kind in KINDS}, mine.findings(), cache(content_of)
     with Progress("drawing", "clip") as progress:
         for n_done, finding in enumerate(findings):
             progress(n_done, len(findings))
-            clip, y, sr = write_clip(arguments.out, mine.detector.label, finding)
+            clip, y, sr = write_clip(arguments.out, mine.detector.label, finding, content(finding.path))
             if clip.clip not in clips:  # the same recording twice, under two names
                 clips[clip.clip] = clip
                 shown = card(len(clips), clip, y, sr, finding, mine.detector)
@@ -182,7 +184,8 @@ def apply_verdicts(arguments):
     folder = beside if arguments.out == OUT and (beside / LIST).exists() else arguments.out
     filed, n_unsure = file_clips(arguments.apply, folder, arguments.data)
     for each in filed:
-        print(f"{each.path} ({each.subset}){'' if each.is_new else ': was there'}")
+        event = "{2} from {0:.3f} to {1:.3f} s, ".format(*each.event) if each.event else ""
+        print(f"{each.path} ({event}{each.subset}){'' if each.is_new else ': was there'}")
     n_new = sum(each.is_new for each in filed)
     print(f"{arguments.data}: {counted(n_new, 'clip')} filed, {len(filed) - n_new} there before, {n_unsure} unsure")
 

@@ -1,7 +1,8 @@
 """Findings as short sound files, and the list of them, from which verdicts are understood later.
 
     DIR/clips/NAME.wav    2 s of sound on either side of each, mono, at the rate of its recording, 24 bits
-    DIR/clips.csv         clip, class, kind, probability, onset_s, offset_s (in the clip), recording, at_s (in it)
+    DIR/clips.csv         clip, class, kind, probability, onset_s, offset_s (in the clip), recording, at_s (in it),
+                          content (of the recording, `data_tools.files.content_of`; not in lists of earlier versions)
     DIR/index.html        the page (`minirsed.mine.page`)
 
 The name of a clip has a digest of its bytes: clips of the same name are the same sound, wherever they are. The list is
@@ -23,7 +24,8 @@ from data_tools.errors import InputError
 from data_tools.event_lists import is_label
 from data_tools.files import atomic_write
 from data_tools.folder_lists import rows_of, seconds_of
-from minirsed.detect.results import printable
+from minirsed.console.options import probability_text
+from minirsed.recordings.listing import printable
 
 LIST, FOLDER, PAGE = "clips.csv", "clips", "index.html"
 LONGEST_WORD = 40  # characters of the recording's name in that of a clip
@@ -40,12 +42,14 @@ class Clip(NamedTuple):
     offset_s: float
     recording: str  # the path of the recording
     at_s: float  # where the clip begins in it
+    content: str = ""  # of the recording, wherever it lies by now
 
 
 COLUMNS = ("clip", "class", "kind", "probability", "onset_s", "offset_s", "recording", "at_s")  # as in a Clip
+CONTENT = "content"  # the last one, which lists of earlier versions do not have
 
 
-def write_clip(folder, label, finding):
+def write_clip(folder, label, finding, content=""):
     """Write the clip of a finding into DIR/clips.
 
     Parameters
@@ -54,6 +58,8 @@ def write_clip(folder, label, finding):
         DIR.
     label : str
     finding : minirsed.mine.findings.Finding
+    content : str
+        Of the recording.
 
     Returns
     -------
@@ -78,9 +84,9 @@ def write_clip(folder, label, finding):
         file.write(buffer.getvalue())
     start_s, end_s = (time_s - finding.start_s for time_s in finding.event[:2])
     recording = " ".join(printable(Path(os.path.realpath(finding.path))).split())
-    probability = round(finding.event.probability, 4)
+    probability = float(probability_text(finding.event.probability, 4))
     times = (round(start_s, 3), round(min(end_s, len(y) / sr), 3))
-    return Clip(name, label, finding.kind, probability, *times, recording, round(finding.start_s, 3)), y, sr
+    return Clip(name, label, finding.kind, probability, *times, recording, round(finding.start_s, 3), content), y, sr
 
 
 def clip_name(finding, content):
@@ -95,7 +101,7 @@ def write_list(folder, clips):
     """Write the list of all clips."""
     with atomic_write(folder / LIST, "w") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow((*COLUMNS, CONTENT))
         writer.writerows(clips)
 
 
@@ -111,7 +117,7 @@ def read_list(folder):
     if not path.exists():
         raise InputError(f"{path}: no such file; expected the folder that minirsed.mine has written (--out)")
     for where, row in rows_of(path, COLUMNS):
-        clip = Clip(*(row[name] for name in COLUMNS))
+        clip = Clip(*(row[name] for name in COLUMNS), row.get(CONTENT) or "")
         numbers = {name: seconds_of(getattr(clip, name), name, where) for name in NUMBERS}
         clip = clip._replace(**numbers)
         if not re.fullmatch(r"[A-Za-z0-9-]+\.wav", clip.clip):

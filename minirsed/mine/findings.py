@@ -1,7 +1,9 @@
 """Recordings → what a detector was surest of, and what it nearly took for an event.
 
-Data flow: data_tools.sound_blocks, detector → **findings** → clips, page. An alarm is what `minirsed.detect` reports. A
-near one is any other candidate of the same rule: it has a p that is just too low, or is too short.
+Data flow: data_tools.sound_blocks, detector → **findings** → clips, page. An alarm is what `minirsed.detect` reports.
+If it was joined of several over gaps, each piece is found by itself, since the gaps are no event, and what is true of
+one piece may not be true of another. A near one is any other candidate of the same rule: its p is just too low, or it
+is too short.
 """
 
 import dataclasses
@@ -11,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data_tools.sound_blocks import file_blocks
-from minirsed.features import seconds_to_frame
+from minirsed.features import event_frames, seconds_to_frame
 from minirsed.listening.operating import AS_FOUND
 from minirsed.listening.segments import logit
 from minirsed.recordings.files import Event, detect_recording, event_finder, to_event
@@ -32,6 +34,8 @@ class Finding(NamedTuple):
     end_s: float
     first_frame: int  # of `probabilities`
     probabilities: np.ndarray  # p_t of the clip, float32
+    evidence: float = 0.0  # nats, to tell those of equal p apart
+    alarm: Event | None = None  # that it is a piece of
 
 
 class Mine:
@@ -46,16 +50,16 @@ class Mine:
     Attributes
     ----------
     kept : dict of str to list of Finding
-        By kind, the highest p first.
-    n_found : int
-        Alarms in all.
+        By kind, the highest p first; of equal p, as of many that are certain, those of most evidence.
+    n_found, n_pieces : int
+        Alarms in all, and the pieces that they were joined of.
     seconds : float
         Of sound in all.
     """
 
     def __init__(self, detector, n_alarms, n_near):
         self.detector, self.limits = detector, {"alarm": n_alarms, "near": n_near}
-        self.kept, self.n_found, self.seconds = {kind: [] for kind in KINDS}, 0, 0.0
+        self.kept, self.n_found, self.n_pieces, self.seconds = {kind: [] for kind in KINDS}, 0, 0, 0.0
 
     def dig(self, path, name, executor, *, n_threads, progress=None):
         """Look into one recording. InputError: it cannot be used.
@@ -70,18 +74,31 @@ class Mine:
             As in `data_tools.sound_blocks.file_blocks`.
         """
         blocks = file_blocks(path, progress=progress)
-        recording = detect_recording(self.detector, blocks, executor, n_threads=n_threads)
-        self.n_found += len(recording.events)
+        apart = dataclasses.replace(self.detector, operating=AS_FOUND)
+        recording = detect_recording(apart, blocks, executor, n_threads=n_threads)
+        pieces, alarms = recording.events, self.detector.operating.joiner().push(recording.events)
+        pieces = [piece for piece in pieces if any(overlap(piece, alarm) for alarm in alarms)]
+        recording = recording._replace(events=alarms)
+        self.n_found += len(alarms)
+        self.n_pieces += len(pieces)
         self.seconds += recording.duration_s
-        for kind, events in (("alarm", recording.events), ("near", near_events(self.detector, recording))):
-            best = sorted(events, key=lambda event: (-event.probability, event.onset_s))[: self.limits[kind]]
-            kept = self.kept[kind] + [finding(kind, path, name, event, recording) for event in best]
-            kept.sort(key=lambda each: (-each.event.probability, each.name, each.event.onset_s))
+        for kind, events in (("alarm", pieces), ("near", near_events(self.detector, recording))):
+            weighed = [(event, evidence(event, recording, self.detector.thres1)) for event in events]
+            weighed.sort(key=lambda each: (-each[0].probability, -each[1], each[0].onset_s))
+            best = weighed[: self.limits[kind]]
+            kept = self.kept[kind] + [finding(kind, path, name, event, recording, nats) for event, nats in best]
+            kept.sort(key=lambda each: (-each.event.probability, -each.evidence, each.name, each.event.onset_s))
             self.kept[kind] = kept[: self.limits[kind]]
 
     def findings(self):
         """All that is kept: list of Finding, alarms first."""
         return [each for kind in KINDS for each in self.kept[kind]]
+
+
+def evidence(event, recording, thres1):
+    """What the frames of an event add up to, nats, as in `minirsed.listening.segments`."""
+    first, end = event_frames(event.onset_s, event.offset_s, len(recording.frame_probabilities))
+    return float((logit(recording.frame_probabilities[first:end]) - logit(thres1)).sum())
 
 
 def near_events(detector, recording):
@@ -102,10 +119,11 @@ def overlap(one, other):
     return one.onset_s < other.offset_s and other.onset_s < one.offset_s
 
 
-def finding(kind, path, name, event, recording):
-    """The `Finding` of an event of a recording."""
+def finding(kind, path, name, event, recording, nats):
+    """The `Finding` of an event of a recording, which has so much evidence."""
     start_s, end_s = max(0.0, event.onset_s - MARGIN_S), min(recording.duration_s, event.offset_s + MARGIN_S)
     n_frames = len(recording.frame_probabilities)
     first, last = np.clip(seconds_to_frame(np.array([start_s, end_s])), 0, n_frames - 1).astype(int)
     probabilities = recording.frame_probabilities[first : last + 1].copy()  # or all of the recording would stay
-    return Finding(kind, path, name, event, start_s, end_s, int(first), probabilities)
+    alarm = next((alarm for alarm in recording.events if overlap(event, alarm) and alarm[:2] != event[:2]), None)
+    return Finding(kind, path, name, event, start_s, end_s, int(first), probabilities, nats, alarm)

@@ -1,6 +1,6 @@
 """The page on which findings are heard, seen and judged: one HTML file that needs no network and no other file.
 
-Data flow: findings, clips, `minirsed.report.media` → **page**. Its only script is page.js, and the page's own policy
+Data flow: findings, clips, `minirsed.pages.media` → **page**. Its only script is page.js, and the page's own policy
 allows no other: names of recordings and classes are escaped, and if one did get through, it would be text still.
 """
 
@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-import minirsed.report
+import minirsed.pages
 from data_tools.audio import SAMPLE_RATE, resample
 from minirsed import __version__
 from minirsed.analysis.plots import FOUND, draw_log_mel
+from minirsed.console.options import probability_text
 from minirsed.features import frame_to_seconds, lfbe
-from minirsed.report import media
-from minirsed.report.elements import Html, paragraph
+from minirsed.pages import media
+from minirsed.pages.elements import Html, paragraph
 
 TITLES = {
     "alarm": ("Alarms", "what the detector takes for the event"),
@@ -48,8 +49,8 @@ def page(label, cards, command, summary):
     summary : str
         What was listened to.
     """
-    own, folder = Path(__file__).parent, Path(minirsed.report.__file__).parent
-    css = (folder / "report.css").read_text(encoding="utf-8") + (own / "page.css").read_text(encoding="utf-8")
+    own, folder = Path(__file__).parent, Path(minirsed.pages.__file__).parent
+    css = (folder / "pages.css").read_text(encoding="utf-8") + (own / "page.css").read_text(encoding="utf-8")
     script = (own / "page.js").read_text(encoding="utf-8")
     names = [name for group in cards.values() for name, _ in group]
     identity = hashlib.blake2b("\n".join(names).encode(), digest_size=8).hexdigest()
@@ -102,13 +103,16 @@ def card(number, clip, y, sr, finding, detector):
     """
     y = resample(y, sr, SAMPLE_RATE)
     place = f"{finding.name}, {clock(finding.event.onset_s)}"
-    heading = f"{number}. p = {finding.event.probability:.3f}, {finding.event.offset_s - finding.event.onset_s:.1f} s"
+    event = finding.event
+    heading = f"{number}. p = {probability_text(event.probability, 3)}, {event.offset_s - event.onset_s:.1f} s"
+    alarm = finding.alarm and f"piece of {media.span(*finding.alarm[:2])}, joined over gaps"
+    piece = f"<dt>alarm</dt><dd>{escape(alarm)}</dd>" if alarm else ""
     buttons = "".join(f'<button type="button" value="{value}">{text}</button>' for value, text in BUTTONS)
     return Html(
         f'<article data-clip="{escape(clip.clip)}" tabindex="-1" aria-label="{escape(heading)}">'
         f"<h4>{escape(heading)}</h4>{picture(f'clip{number}', y, finding, detector)}"
         f'<audio controls preload="metadata" src="{media.audio(y)}" aria-label="Sound of {escape(place)}"></audio>'
-        f"<dl><dt>recording</dt><dd>{escape(place)}</dd><dt>clip</dt><dd>{escape(clip.clip)}</dd></dl>"
+        f"<dl><dt>recording</dt><dd>{escape(place)}</dd><dt>clip</dt><dd>{escape(clip.clip)}</dd>{piece}</dl>"
         f'<div class="verdicts" role="group" aria-label="Verdict">{buttons}</div></article>'
     )
 

@@ -35,6 +35,37 @@ def stretched(power, speed, shift):
     return np.exp(log_power)
 
 
+def pieces(power, n_kept, n_times, n_pause):
+    """A cry that breaks off, shots in a row: the first `n_kept` frames of an event, `n_times`, with pauses between.
+
+    The sound starts at the first sample of frame F = 4, and a frame is two hops long. So cut after n_kept hops it fills
+    frames F … F + n_kept − 2, half of frame F + n_kept − 1, and as ever half of frame F − 1; half a frame, half the
+    power. It always begins as it did: a shot without its bang would be another sound. Copies add up,
+
+        E'_t = Σ_{j < n_times} C_{t − j (n_kept + n_pause)},    C the cut event,
+
+    and one label covers them all, pauses too. The cut itself makes no click, as one of the waveform would. The rule is
+    this project's own and has no source.
+
+    Parameters
+    ----------
+    power : (frames, bands) float32
+    n_kept, n_times, n_pause : int
+        Hops, at least 1; copies, at least 1; hops.
+
+    Returns
+    -------
+    (FRAMES_BEFORE + n_times · (n_kept + n_pause) − n_pause, bands) float32
+    """
+    cut = power[: FRAMES_BEFORE + n_kept].copy()
+    cut[FRAMES_BEFORE + n_kept - 1 :] *= np.float32(0.5)
+    every = n_kept + n_pause
+    repeated = np.zeros((FRAMES_BEFORE + n_times * every - n_pause, power.shape[1]), np.float32)
+    for j in range(n_times):
+        repeated[j * every : j * every + len(cut)] += cut
+    return repeated
+
+
 def _between(values, position):
     """Rows of (n, m) values at fractional positions, linearly interpolated."""
     low = np.clip(np.floor(position).astype(np.int64), 0, max(len(values) - 2, 0))

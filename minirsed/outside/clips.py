@@ -10,15 +10,21 @@ from typing import NamedTuple
 import numpy as np
 
 from minirsed.features import HOP, SAMPLE_RATE, frame_labels
+from minirsed.listening.inputs import band_edges_hz
 from minirsed.outside import changes
 from minirsed.outside.spectra import FRAMES_BEFORE, LEAST_POWER, EventSpectrum
 
 SECOND_BACKGROUND_DB = (-10.0, 3.0)  # of the first's level
 OTHER_EVENTS_DB = (-6.0, 10.0)  # of the background under them
+EVERYDAY_DB, MOST_EVERYDAY = (-6.0, 12.0), 4
+QUIET_DB = (-45.0, -10.0)  # of a place of the usual level, in which events are as loud as elsewhere
+QUIET_SLOPE = (0.0, 2.0)  # of the power over the frequency: white to brown
 NEGATIVES = 0.5  # of the sounds that are not to be found, where events of other classes are there as well
 MIXTURE_CUTOFF_HZ, EVENT_CUTOFF_HZ = (3000.0, 16000.0), (1500.0, 8000.0)
 ROOM_T60_S, ROOM_DIRECT_DB = (0.15, 0.9), (-3.0, 12.0)
 ROOM, EVENT_LOW_PASS = 0.5, 0.4  # how likely each is where an event is far away
+LEAST_KEPT, MOST_TIMES = 0.25, 3  # of an event in pieces: share of its length, copies
+SHORTEST_HOPS, LONGEST_PAUSE_HOPS = 4, 22  # 0.1 s, 0.5 s
 
 
 class Batch(NamedTuple):
@@ -62,6 +68,10 @@ def draw_clip(rng, spectra, settings, has_event):
         second, second_level = _background(rng, spectra, n_frames)
         gain = np.float32(_ratio(rng, SECOND_BACKGROUND_DB) * level.mean() / max(second_level.mean(), LEAST_POWER))
         power, level = power + gain * second, level + gain * second_level
+    if settings.everyday > 0 and spectra.everyday and rng.random() < settings.everyday:
+        power = _quiet_place(rng, spectra, level)
+        for _ in range(rng.integers(MOST_EVERYDAY + 1)):
+            _put(rng, power, level, spectra.everyday, _ratio(rng, EVERYDAY_DB), spectra, settings)
     labels = np.zeros(n_frames, np.float32)
     if (spectra.others or spectra.negatives) and rng.random() < settings.other_events:
         for _ in range(rng.integers(1, 3)):
@@ -79,6 +89,15 @@ def draw_clip(rng, spectra, settings, has_event):
 def _background(rng, spectra, n_frames):
     features = spectra.backgrounds.features
     return spectra.background(rng.integers(len(features)), rng.integers(features.shape[1]), n_frames)
+
+
+def _quiet_place(rng, spectra, level):
+    """Background of a place in which nothing is heard but a recorder's own noise, far below `level` (T,): power."""
+    white = spectra.white[(rng.integers(len(spectra.white)) + np.arange(len(level))) % len(spectra.white)]
+    centre_hz = band_edges_hz(spectra.n_mels)[1 : spectra.bands + 1]
+    power = white * ((centre_hz / 1000) ** -rng.uniform(*QUIET_SLOPE)).astype(np.float32)
+    loudness = (power @ spectra.widths[: spectra.bands]).mean()
+    return power * np.float32(_ratio(rng, QUIET_DB) * level.mean() / loudness)
 
 
 def _not_to_be_found(rng, spectra, settings):
@@ -111,6 +130,8 @@ def _put(rng, power, level, recordings, ratio, spectra, settings):
 
 def _changed(rng, event, spectra, settings):
     """An event as it might have been elsewhere, an `EventSpectrum`."""
+    if settings.pieces > 0 and rng.random() < settings.pieces:
+        event = _in_pieces(rng, event, spectra)
     power, length_s, above = event
     if settings.stretch > 0 or settings.pitch_bands > 0:
         speed = float(np.exp(rng.uniform(-1, 1) * settings.stretch))
@@ -127,6 +148,17 @@ def _changed(rng, event, spectra, settings):
     if settings.event_equaliser_db > 0:
         power = power * changes.equaliser(rng, settings.event_equaliser_db, spectra.bands)
     return EventSpectrum(power, length_s, above)
+
+
+def _in_pieces(rng, event, spectra):
+    """An event cut short and repeated, an `EventSpectrum`; what lies above its bands keeps its share of the energy."""
+    length = max(1, int(event.length_s * SAMPLE_RATE / HOP))
+    n_kept = max(min(SHORTEST_HOPS, length), round(length * rng.uniform(LEAST_KEPT, 1)))
+    n_times, n_pause = int(rng.integers(1, MOST_TIMES + 1)), int(rng.integers(LONGEST_PAUSE_HOPS + 1))
+    power = changes.pieces(event.power, n_kept, n_times, n_pause)
+    before, after = (float((each @ spectra.widths[: spectra.bands]).sum()) for each in (event.power, power))
+    length_s = (n_times * (n_kept + n_pause) - n_pause) * HOP / SAMPLE_RATE
+    return EventSpectrum(power, length_s, event.above * after / max(before, LEAST_POWER))
 
 
 def _ratio(rng, between_db):

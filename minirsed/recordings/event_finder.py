@@ -14,6 +14,8 @@ logits e_t = wᵀh_t:
 so it can be computed for any set of frames: here for the 30 s without the active frames of other candidates. A second
 event in the same half minute then neither helps nor harms: a blip is not carried over the threshold by a loud
 neighbour. With a single candidate in 30 s, p is the paper's.
+
+A detector of the head `frames` has no attention: a candidate's p is that of its likeliest frame (`FrameFinder`).
 """
 
 from typing import NamedTuple
@@ -126,6 +128,23 @@ class EventFinder:
         return attention_probability(self.logits[wanted - self.first])
 
 
+class FrameFinder(EventFinder):
+    """The same for the head `frames` (`minirsed.rivals.frames`), in smoothed frame logits.
+
+    p of a candidate is that of its likeliest frame, as p of a clip is, and nothing around it matters.
+    """
+
+    def probability(self):
+        """P of the last `context` frames, as if they were a clip; NaN before the first frame."""
+        return float(sigmoid(self.logits[-self.context :].max())) if len(self.logits) else float("nan")
+
+    def _context_end(self, longest, last):
+        return last
+
+    def _probability(self, active, first, last, end):
+        return float(sigmoid(self.logits[first - self.first : last - self.first].max()))
+
+
 class SegmentFinder:
     """Find events in frame logits that come in pieces; how they are cut into pieces does not matter.
 
@@ -137,11 +156,13 @@ class SegmentFinder:
         A segment is an event if its p > thres0; frames with p_t > thres1 add evidence.
     context : int
         Frames of the sound whose p `probability` tells; a segment longer than that is reported in parts.
+    lead : int
+        Frames that are reported before a segment.
     """
 
-    def __init__(self, thres0, thres1, *, context):
-        self.thres0, self.bias, self.context = thres0, float(logit(thres1)), context
-        self.n_frames, self.recent = 0, np.zeros(0)
+    def __init__(self, thres0, thres1, *, context, lead=0):
+        self.thres0, self.bias, self.context, self.lead = thres0, float(logit(thres1)), context, lead
+        self.n_frames, self.last, self.recent = 0, 0, np.zeros(0)  # last: where the segment before has ended
         self._begin(0)
 
     def push(self, frame_logits):
@@ -152,6 +173,7 @@ class SegmentFinder:
         for gain in (evidence - self.bias).tolist():
             if self.total <= 0 or self.total <= self.peak - EVIDENCE or self.n_frames - self.start >= self.context:
                 found += self._ended()
+                self.last = self.end if self.peak > 0 else self.last
                 self._begin(self.n_frames)
             self.total += gain
             self.n_frames += 1
@@ -162,7 +184,7 @@ class SegmentFinder:
     @property
     def pending(self):
         """First frame of the segment that has not ended: no run to come begins before it."""
-        return self.start if self.peak > 0 else self.n_frames
+        return self._first(self.start if self.peak > 0 else self.n_frames)
 
     def finish(self):
         """Nothing follows: the list of the last `FoundRun`."""
@@ -177,6 +199,9 @@ class SegmentFinder:
     def _begin(self, frame):
         self.total, self.peak, self.start, self.end = 0.0, 0.0, frame, frame
 
+    def _first(self, frame):
+        return max(self.last, frame - self.lead)
+
     def _ended(self):
         probability = float(confidence(self.peak))
-        return [FoundRun(self.start, self.end, probability)] if probability > self.thres0 else []
+        return [FoundRun(self._first(self.start), self.end, probability)] if probability > self.thres0 else []

@@ -1,1 +1,1 @@
-"""A run on one page, `python -m minirsed.report`: media, elements → page, one HTML file complete in itself."""
+"""A run on one page, `python -m minirsed.report`: plots, minirsed.pages → page, one HTML file complete in itself."""

@@ -75,7 +75,7 @@ def make_page(results, record, n_of_each, command, robust=None, more=None):
     from minirsed.analysis.files import figures_of
     from minirsed.card.content import sections
     from minirsed.card.facts import read_facts
-    from minirsed.report.media import audio
+    from minirsed.pages.media import audio
     from minirsed.report.page import card, choose_clips, clip_card, page
 
     if results.tuned_thresholds == results.thresholds:  # a row, a point and a sentence that would say nothing new

@@ -17,8 +17,8 @@ from minirsed.alarms.poisson import hours_text, rate_text
 from minirsed.analysis.plots import FOUND, draw_log_mel
 from minirsed.console.options import counted, probability_text
 from minirsed.features import frame_to_seconds, lfbe
-from minirsed.report import media
-from minirsed.report.elements import Html, figure, paragraph, table
+from minirsed.pages import media
+from minirsed.pages.elements import Html, figure, paragraph, table
 
 AROUND_S = 5.0  # before and after an alarm
 LONGEST_S = 20.0  # of an excerpt

@@ -1,6 +1,6 @@
 """A run and its evaluation as one HTML page that needs nothing else: no network, no script, no other file.
 
-Data flow: evaluation_report, media, elements → **page** → `minirsed.report` writes it. Everything that comes from
+Data flow: evaluation, plots, `minirsed.pages` → **page** → `minirsed.report` writes it. Everything that comes from
 files or users goes through `html.escape`; the page's own policy forbids scripts and any address outside of it.
 """
 
@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 
+import minirsed.pages
 from data_tools.inventory import Holding
 from minirsed import __version__
 from minirsed.analysis import breakdown, plots
 from minirsed.card import content
 from minirsed.evaluate.__main__ import rate, remarks, span
-from minirsed.report import media
-from minirsed.report.elements import Html, figure, interval, paragraph, table
+from minirsed.pages import media
+from minirsed.pages.elements import Html, figure, interval, paragraph, table
+from minirsed.report import plots as report_plots
+from minirsed.rivals.encoders import ENCODERS
 from minirsed.robustness import files as robust_files
 from minirsed.robustness.measure import identity
 from minirsed.run.settings import option_name, value_text
@@ -82,7 +85,7 @@ def page(results, figures, record, cards, command, robust=None, more=None):
         f'<section aria-labelledby="{ids[title]}"><h2 id="{ids[title]}">{title}</h2>{content}</section>'
         for title, content in sections.items()
     )
-    css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    css = (Path(minirsed.pages.__file__).parent / "pages.css").read_text(encoding="utf-8")
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
@@ -104,7 +107,7 @@ def heading(figures, record):
         ("events found in time", f"{figures['n_tp']} of {figures['n_ref']}", "onset within 0.5 s"),
         ("false alarms", f"{by_clip['n_false_alarms']} of {by_clip['n_quiet']}", "clips without the event"),
     )
-    networks = f"{settings.members} networks of " if settings.members > 1 else ""
+    whose = ENCODERS[settings.arch].origin
     drawn = f", drawn from {Holding(**figures['made_of'])}" if figures["made_of"] else ""
     caveat = ""
     if figures["subset"] == "dev" and record.data == settings.data and settings.keep != "last":
@@ -115,7 +118,7 @@ def heading(figures, record):
     return (
         f"<h1>{escape(figures['label'])}: report on a detector</h1>"
         + paragraph(
-            f"Run folder {figures['run']}: {settings.arch}, {networks}{settings.layers} × {settings.units} units. "
+            f"Run folder {figures['run']}: {settings.network}{f' ({whose})' if whose else ''}. "
             f"Scored on {figures['n_clips']} {figures['subset']} mixtures of {record.data} sounds{drawn}."
         )
         + '<ul class="tiles">'
@@ -162,13 +165,13 @@ def thresholds(results):
     pictures = []
     for draw, caption, missing in (
         (
-            media.det,
+            report_plots.det,
             "Is there an event in the clip? Misses against false alarms as the clip's threshold falls; the lower left "
             "is better. Both axes are linear below the rate of a single clip, so that 0 has a place.",
             "No DET curve: it needs mixtures with an event and mixtures without.",
         ),
         (
-            media.precision_recall,
+            report_plots.precision_recall,
             "Where is it? Precision against recall of the events found as the clip's threshold falls, for each "
             "threshold of the frames; the upper right is better.",
             "No precision-recall curve: nothing was found, or there is nothing to find.",
@@ -225,7 +228,7 @@ def robustness(results, robust):
         "p of noises and of silence at three sample rates. Above 0.5, shaded, they are taken for the event.",
     )
     pictures = "".join(
-        figure(picture, caption) for picture, caption in zip(media.robustness(robust), captions, strict=True)
+        figure(picture, caption) for picture, caption in zip(report_plots.robustness(robust), captions, strict=True)
     )
     return (
         paragraph(
@@ -277,7 +280,7 @@ def clip_card(results, row, audio):
     } | ({"not to be found": recipe.negative} if recipe.negative else {})
     terms = "".join(f"<dt>{name}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
     return Html(
-        f"<article><h4>{escape(caption)}</h4>{media.clip(f'clip{row}', results, row)}"
+        f"<article><h4>{escape(caption)}</h4>{report_plots.clip(f'clip{row}', results, row)}"
         f'<audio controls preload="metadata" src="{audio}" aria-label="Sound of: {escape(caption)}"></audio>'
         f"<dl>{terms}</dl></article>"
     )
@@ -309,7 +312,7 @@ def training(record):
         "colour of the text).",
         "Error rate and F1 on the development mixtures; the dot is the lowest error rate.",
     )
-    curves = media.training_curves(record.history)
+    curves = report_plots.training_curves(record.history)
     pictures = "".join(figure(svg, caption) for svg, caption in zip(curves, captions, strict=True))
     columns = [name.replace("_", " ") for name in record.history[0]]
     rows = [["–" if value is None else f"{value:.4g}" for value in row.values()] for row in record.history]

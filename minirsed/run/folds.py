@@ -9,7 +9,8 @@ Data flow: settings → `session` trains K ordinary runs → **folds** → folds
 The counts of all folds' development mixtures are put together, as if one detector had been tried on every recording.
 What is scored is the way of training; the detector to use is one that is trained on everything. With
 `keep` best each run keeps the epoch that is best on its own fold, and that choice flatters. So the score of the last
-epoch, which nothing chose, stands beside it.
+epoch, which nothing chose, stands beside it. The promise of so many false alarms an hour is for the detector to use:
+folds keep an epoch and thresholds for it only if `keep` says so, each on its own fold.
 """
 
 import csv
@@ -186,7 +187,10 @@ def table(found):
         spans = ", ".join(f"{_rate(low)} … {_rate(high)} over {what}" for what, (low, high) in over.items())
         lines.append(f"{name} of all folds, 95 %: {spans}")
     if any(fold["error_rate"] != fold["last_error_rate"] for fold in found["folds"]):
-        lines.append("each run's epoch was chosen on its own fold, which flatters; nothing chose the last one")
+        lines.append(
+            "each run's epoch, and with --keep promise its thresholds, was chosen on its own fold, which flatters;\n"
+            "nothing chose the last epoch, which is scored with the thresholds of a new detector"
+        )
     return "\n".join(lines)
 
 

@@ -1,20 +1,21 @@
 """A run's detector in hours of sound, and with thresholds for a promise of so many alarms an hour.
 
 Data flow: a run folder, recordings with labels → `minirsed.alarms` → **promise** → files in the run folder, `best.npz`.
+Whatever changes there, `card.md` says it afterwards.
 """
 
 from pathlib import Path
 
 from data_tools.errors import InputError
 from data_tools.files import exclusive
+from data_tools.inventory import recordings_of
 from data_tools.labelled_recordings import labelled_recordings
 from minirsed.alarms import files
-from minirsed.alarms.choice import THRES1, require_promise
+from minirsed.alarms.choice import THRES1, require_promise, too_sure
 from minirsed.alarms.keeping import DEV, kept
 from minirsed.alarms.measure import measure, measure_mixtures, of_class
 from minirsed.kernels.threads import worker_threads
-from minirsed.recordings.files import is_for_any_length, require_any_length
-from minirsed.run.folder import BEST, LOCK, read_settings, trained_detector
+from minirsed.run.folder import BEST, CONFIG, LOCK, read_settings, trained_detector
 from minirsed.run.session import Machine, mixtures_of_run, silent, sounds_of_run
 
 THIS_MACHINE = Machine()
@@ -47,10 +48,12 @@ def measure_run(folder, subset="eval", *, recordings=None, data=None, machine=TH
     """
     detector = trained_detector(folder)
     labelled = labelled_of(folder, subset, detector.label, recordings, data)
-    if not labelled or (recordings is None and not is_for_any_length(detector)):
+    if not labelled:
         return None
     measured = _measured(detector, labelled, machine, progress)
-    return files.write(detector, measured, folder, files.GIVEN if recordings else subset)
+    figures = files.write(detector, measured, folder, files.GIVEN if recordings else subset)
+    _write_card(folder)
+    return figures
 
 
 def keep_promise(folder, alarms_per_hour, *, recordings=None, data=None, machine=THIS_MACHINE, progress=silent):
@@ -71,24 +74,29 @@ def keep_promise(folder, alarms_per_hour, *, recordings=None, data=None, machine
     Raises
     ------
     InputError
-        As `measure_run`; a promise that is no number above 0; or a process trains in the folder.
+        As `measure_run`; a promise that is no number above 0, or that no threshold can keep, since more false alarms
+        than it allows have p = 1; or a process trains in the folder. The detector then stays as it was.
     """
     require_promise(alarms_per_hour)
     folder, detector = Path(folder), trained_detector(folder)
-    require_any_length(detector, folder)
     thres1 = THRES1[detector.config.rule]
     labelled = labelled_of(folder, "dev", detector.label, recordings, data)
 
     def mixtures():
         store = mixtures_of_run(folder, "dev", data=data, detector=detector, machine=machine, progress=progress)
+        made_of = recordings_of(sounds_of_run(read_settings(folder), data), store.recipes)
         with worker_threads(machine.threads) as executor, progress("detecting, dev", "clip") as done:
-            return measure_mixtures(detector, store, executor, thres1=thres1, progress=done)
+            return measure_mixtures(detector, store, executor, thres1=thres1, progress=done, recordings=made_of)
 
     measured = _measured(detector, labelled, machine, progress, thres1) if labelled else None
     source = Path(recordings).absolute().name if recordings else DEV
     detector = kept(detector, alarms_per_hour, measured, mixtures, source=source)
+    if detector.operating.chosen.get("at_one"):
+        advice = "so no threshold keeps the promise, and best.npz stays as it was; minirsed.mine shows these alarms"
+        raise InputError(f"{folder}: {too_sure(detector.operating.chosen)}, {advice}")
     with exclusive(folder / LOCK, "training in"):
         detector.save(folder / BEST)
+    _write_card(folder)
     return detector
 
 
@@ -97,6 +105,13 @@ def labelled_of(folder, subset, label, recordings=None, data=None):
     if recordings is not None:
         return labelled_recordings(recordings, label)
     return of_class(sounds_of_run(read_settings(folder), data).recordings(subset), label)
+
+
+def _write_card(folder):
+    from minirsed.card import files as card  # here: it also knows what stands behind this file in the map
+
+    if (Path(folder) / CONFIG).exists():  # a detector alone can be measured too, and has no card
+        card.write(folder)
 
 
 def _measured(detector, labelled, machine, progress, thres1=None):

@@ -19,22 +19,23 @@ import logging
 import math
 import shlex
 import sys
+import textwrap
 import time
 from pathlib import Path
 
 import numpy as np
 
+from data_tools.console import WIDTH
 from data_tools.errors import InputError
 from data_tools.event_lists import write_event_list
 from data_tools.files import folder_size, size_text
-from data_tools.inventory import inventory_lines
+from data_tools.inventory import inventory_lines, recordings_of
 from data_tools.soundbank import open_bank
 from minirsed.alarms import keeping
 from minirsed.alarms.choice import sentences
 from minirsed.analysis import plots
 from minirsed.analysis.evaluation import evaluate
-from minirsed.analysis.files import Results, grid_of
-from minirsed.analysis.thresholds import lowest_error
+from minirsed.analysis.files import Results, tune_on_dev
 from minirsed.console.options import counted
 from minirsed.detector import Detector
 from minirsed.kernels.threads import worker_threads
@@ -185,8 +186,7 @@ class _Job:
         """All of it; what stops it also says which folder can be resumed."""
         s = self.settings
         log.info("%s", s)
-        networks = f"{s.members} networks of " if s.members > 1 else ""
-        self.say(f"{s.label}, {s.arch}, {networks}{s.layers} × {s.units} units, run folder {folder}")
+        self.say(f"{s.label}, {s.network}, run folder {folder}")
         self.say("\n".join(inventory_lines(self.bank, s.label, ("train", "dev"))))
         try:
             train, dev = stores = [self.prepared(subset, recipes[subset]) for subset in ("train", "dev")]
@@ -214,7 +214,8 @@ class _Job:
         groups = (spectra.events, spectra.others, spectra.negatives)
         n_events, n_others, n_negatives = (sum(map(len, group)) for group in groups)
         negatives = f", {counted(n_negatives, 'negative')}" if n_negatives else ""
-        made_of = f"{n_events} events, {n_others} of other classes{negatives}"
+        everyday = f", {counted(len(spectra.everyday), 'everyday sound')}" if spectra.everyday else ""
+        made_of = f"{n_events} events, {n_others} of other classes{negatives}{everyday}"
         self.say(f"train: {made_of}; every clip of {self.settings.clip_s:g} s is new")
         return spectra
 
@@ -284,7 +285,8 @@ class _Job:
         if s.keep != "promise":
             return None
         recordings, n_threads = self.bank.recordings("dev"), self.machine.threads
-        return keeping.Keeper(s.label, s.alarms_per_hour, recordings, dev_store, executor, n_threads)
+        made_of = recordings_of(self.bank, dev_store.recipes)
+        return keeping.Keeper(s.label, s.alarms_per_hour, recordings, dev_store, executor, n_threads, made_of)
 
     def opened(self, folder, train_store, resume):
         """A new run, or the one to resume; one that was killed before its first checkpoint starts again."""
@@ -320,7 +322,7 @@ class _Job:
         self.say(f"\n{epoch} on {len(dev_store)} development mixtures (onset within 0.5 s)")
         self.say(score_table(label, dev.scores))
         for text in sentences(detector):
-            self.say(text)
+            self.say(textwrap.fill(text, WIDTH, subsequent_indent="    "))
         write_sounds(run.folder, self.bank, self.settings)
         card.write(run.folder)
         self.say(f"\n{run.folder}: best.npz (detector), card.md, metrics.csv, events_dev.csv, curves.png, examples.png")
@@ -354,7 +356,7 @@ def warm_up(detector):
     """Compile the kernels, or read them from Numba's cache, before the clock of the first epoch starts: seconds."""
     started = time.perf_counter()
     x = np.zeros((1, 2, detector.config.n_inputs), detector.mean.dtype)
-    loss_and_grads(detector.params, detector.config, x, np.ones((1, 2), x.dtype))
+    loss_and_grads(detector.params, detector.config, x, np.ones((1, 2), x.dtype), rng=np.random.default_rng(0))
     return time.perf_counter() - started
 
 
@@ -443,7 +445,8 @@ def evaluate_run(
     n_clips : int, optional
         Mixtures; by default `dev_clips` of the training.
     tune : bool
-        Also choose the thresholds with the lowest error rate on the development mixtures.
+        Also choose the thresholds with the lowest error rate on the development mixtures, see
+        `minirsed.analysis.files.tune_on_dev`.
     compare : str or Path, optional
         Another run of the same class, for a paired test on the same mixtures.
     machine, progress : as in `train`
@@ -481,18 +484,9 @@ def evaluate_run(
         if subset != "dev":
             results.dev_store = mixtures("dev")
             results.dev_evaluation = detect(detector, results.dev_store, "detecting, dev")
-        _tune(results)
+        tune_on_dev(results)
     if other:
         results.other_run, results.other_detector = Path(compare), other
         other_store = mixtures(subset, n_clips, other)  # the same rows, if its features are
         results.other = detect(other, other_store, "detecting, other run")
     return results
-
-
-def _tune(results):
-    """The thresholds with the lowest error rate on the development mixtures, of equals those nearest to the own."""
-    if results.dev_store.has_event.any():
-        grid = grid_of(results.detector, results.dev_store, results.dev_evaluation)
-        results.tuned_thresholds = lowest_error(grid, results.thresholds)
-    else:
-        results.notes.append("thresholds not tuned: no dev mixture has an event")

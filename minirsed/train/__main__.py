@@ -6,9 +6,10 @@ Draws mixtures, computes their features once, trains, and leaves a run folder th
 import dataclasses
 import shlex
 import sys
+import textwrap
 from functools import partial
 
-from data_tools.console import Parser, add_jobs, add_threads, command, require_positive
+from data_tools.console import WIDTH, Parser, add_jobs, add_threads, command, require_positive
 from data_tools.errors import InputError
 from minirsed.console.options import Progress, add_place, named
 from minirsed.run.interrupt import StopSignals
@@ -119,7 +120,11 @@ def main(argv=None):
         settings = resumed_settings(folder, given_settings(arguments))
     else:
         settings = from_arguments(arguments, arguments.preset)
-        settings = settings if arguments.folds or "keep" in given_settings(arguments) else usual(settings)
+        by_promise = settings if "keep" in given_settings(arguments) else usual(settings)
+        if not arguments.folds:
+            settings = by_promise
+        elif by_promise != settings:
+            print(*textwrap.wrap(no_promise(settings), WIDTH), sep="\n", flush=True)
     with StopSignals() as signals, named(features=arguments.features, out=arguments.out):
         options = {
             "machine": Machine(arguments.features, arguments.threads, arguments.jobs, arguments.cluster),
@@ -141,6 +146,16 @@ def main(argv=None):
             advice = "the same command continues" if arguments.folds else how_to_resume(saved, words)
             print(f"\n{str(stopped) or 'stopped'}; {advice}", file=sys.stderr)
             sys.exit(signals.exit_status)
+
+
+def no_promise(settings):
+    """How folds differ from the training for which they stand, where that would choose for a promise."""
+    kept = {"last": "its last epoch", "best": "the epoch of its lowest error rate"}[settings.keep]
+    return (
+        f"Each fold keeps {kept}, with the thresholds of a new detector. Without --folds, a training on these sounds, "
+        f"which have dev recordings or negatives, chooses both for {settings.alarms_per_hour:g} false alarms an hour. "
+        "With --keep promise each fold does so too, on the sounds that it is scored on, which flatters."
+    )
 
 
 def how_to_resume(folder, words):

@@ -4,10 +4,10 @@
 
 Seed s is trained without fold s + 1 of the recordings (`--fold`, as many folds as seeds) and tried on that fold, so
 that every recording is tried once. Rows differ from the second, clips mixed of spectra and nothing else, in one
-ingredient; "paper" is the preset plain, and the last rows have them all. All keep the last epoch: nothing is chosen on
-the mixtures that a row is scored on. A row's figures are those of all folds' mixtures together; intervals are over
-recordings (pigeonhole bootstrap), and differences are paired. Finished trainings are in OUT/results.jsonl and not
-repeated.
+ingredient; "paper" is the preset plain. "all" is the preset quick, and the rows after it differ from that one in one
+ingredient. All keep the last epoch: nothing is chosen on the mixtures that a row is scored on. A row's figures are
+those of all folds' mixtures together; intervals are over recordings (pigeonhole bootstrap), and differences are paired.
+Finished trainings are in OUT/results.jsonl and not repeated.
 """
 
 import argparse
@@ -52,8 +52,11 @@ ROWS = {
     "rooms and distance": FIRST | {"distance": 1.0},
     "all (preset quick)": QUICK,
     "all, and distance": QUICK | {"distance": 1.0},
+    "all, PCEN": QUICK | {"inputs": "pcen"},
+    "all, events in pieces": QUICK | {"pieces": 0.5},
+    "all, from built-in sounds": QUICK | {"init_from": "{label}"},  # see --origin
 }
-BASE = "clips of spectra, always new"
+BASE, ALL = "clips of spectra, always new", "all (preset quick)"
 
 
 def parse_arguments():
@@ -65,7 +68,10 @@ def parse_arguments():
     parser.add_argument("--clips", type=int, default=800, help="clips an epoch, of ten (default: %(default)s)")
     parser.add_argument("--dev-clips", type=int, default=100, help="mixtures of a fold (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rows", nargs="+", default=list(ROWS))
+    parser.add_argument("--rows", nargs="+", default=[name for name, own in ROWS.items() if "init_from" not in own])
+    parser.add_argument(
+        "--origin", metavar="RUNS/{label}", help="detectors of built-in sounds, for the row that starts from them"
+    )
     parser.add_argument("--out", type=Path, default=Path("ablation"))
     parser.add_argument("--features", type=Path, default=Path("features"))
     return parser.parse_args()
@@ -75,6 +81,8 @@ def settings_of(arguments, row, label, seed):
     """Of one training. The plain preset sees its 600 mixtures as often as it always does."""
     own = ROWS[row] | {"label": label, "seed": seed, "data": str(Path(arguments.data).resolve())}
     own |= {"dev_clips": arguments.dev_clips, "fold": f"{seed + 1}/{len(arguments.seeds)}"}
+    if "init_from" in own:
+        own["init_from"] = arguments.origin.format(label=label)
     if own.get("mixing") == "spectra":
         own |= {"clips": arguments.clips, "epochs": 10}
     return TrainSettings(**own)
@@ -115,16 +123,21 @@ def main():
     print(table(arguments, done(results)))
 
 
+def base_of(row):
+    """The row that a row differs from in one ingredient."""
+    return ALL if row.startswith("all, ") else BASE
+
+
 def table(arguments, found):
-    """Markdown: error rate of each row and class, and its difference to the first row."""
+    """Markdown: error rate of each row and class, and its difference to the row that it is made from."""
     lines = [
-        "| | " + " | ".join(arguments.labels) + " | mean | mean − first |",
+        "| | " + " | ".join(arguments.labels) + " | mean | difference |",
         "|---|" + "--:|" * len(arguments.labels) + "--:|--:|",
     ]
     for row in arguments.rows:
         cells, rates, differences = [], [], []
         for label in arguments.labels:
-            both = [found.get((name, label, seed)) for name in (row, BASE) for seed in arguments.seeds]
+            both = [found.get((name, label, seed)) for name in (row, base_of(row)) for seed in arguments.seeds]
             own, base = both[: len(arguments.seeds)], both[len(arguments.seeds) :]
             if not all(own):
                 cells.append("–")

@@ -72,7 +72,7 @@ def main():
     parser.add_argument("out", type=Path, help="folder to write into; it must not exist")
     parser.add_argument("--subset", default="dev", choices=("train", "dev", "eval"), help="(default dev)")
     parser.add_argument("--hours", type=float, default=3.0, help="of sound (default 3)")
-    parser.add_argument("--minutes", type=float, default=15.0, help="length of a recording (default 15)")
+    parser.add_argument("--minutes", type=float, default=15.0, help="length of a recording, about (default 15)")
     parser.add_argument("--events", type=float, default=20.0, help="an hour (default 20)")
     parser.add_argument("--others", type=float, help="of other classes, an hour (default: as --events; 0: none)")
     parser.add_argument("--seed", type=int, default=7, help="(default 7)")
@@ -81,14 +81,15 @@ def main():
     pieces, own = bank.backgrounds(args.subset, args.label), bank.events(args.label, args.subset)
     others = [clip for label in bank.classes if label != args.label for clip in bank.events(label, args.subset)]
     n_files = max(1, round(60 * args.hours / args.minutes))
-    n_others = (args.events if args.others is None else args.others) * args.minutes / 60 if others else 0
+    minutes = 60 * args.hours / n_files  # so that together they are as long as was asked for
+    n_others = (args.events if args.others is None else args.others) * minutes / 60 if others else 0
     args.out.mkdir(parents=True)
     n_events = 0
     for i in range(n_files):
         rng = np.random.default_rng([args.seed, i])
-        y = background(bank, pieces, round(60 * args.minutes * SAMPLE_RATE), rng)
+        y = background(bank, pieces, round(60 * minutes * SAMPLE_RATE), rng)
         taken = []
-        spans = add_events(y, bank, own, rng.poisson(args.events * args.minutes / 60), taken, rng)
+        spans = add_events(y, bank, own, rng.poisson(args.events * minutes / 60), taken, rng)
         add_events(y, bank, others, rng.poisson(n_others), taken, rng)
         y *= ANTICLIPPING_FACTOR
         y /= max(1.0, np.abs(y).max() / 0.99)
@@ -96,7 +97,7 @@ def main():
         lines = (f"{onset_s:.6f}\t{offset_s:.6f}\t{args.label}\n" for onset_s, offset_s in spans)
         (args.out / f"{i + 1:03}.txt").write_text("".join(lines))
         n_events += len(spans)
-    print(f"{args.out}: {n_files} recordings, {n_files * args.minutes / 60:.2f} h, {n_events} events of {args.label}")
+    print(f"{args.out}: {n_files} recordings, {args.hours:.2f} h, {n_events} events of {args.label}")
 
 
 if __name__ == "__main__":

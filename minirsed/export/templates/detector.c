@@ -42,7 +42,10 @@
 #define MINIRSED_SAMPLE_RATE @@SAMPLE_RATE@@
 #define MINIRSED_THRES0 @@THRES0@@ /* an event if its p is above it: raise it for fewer false alarms */
 #define MINIRSED_THRES1 @@THRES1@@ /* a frame is active if its p_t is above it */
+#define MINIRSED_MIN_GAP_S @@MIN_GAP_S@@   /* seconds: events with a shorter pause between them are one */
+#define MINIRSED_MIN_EVENT_S @@MIN_EVENT_S@@ /* shorter ones are none */
 
+#define MR_JOINS @@JOINS@@ /* 1: an event waits for the next one, for MINIRSED_MIN_GAP_S at most */
 #define MR_WIN @@WIN@@ /* samples in a frame */
 #define MR_HOP @@HOP@@ /* samples from one frame to the next */
 #define MR_N_FFT @@N_FFT@@
@@ -84,8 +87,12 @@ typedef struct { /* any of the functions may be NULL */
 typedef struct { /* nothing in it is yours to change; one for each stream of sound */
     double level_above, level_below; /* running level of the inputs, MR_AHEAD 0 */
     double total, peak;              /* evidence of the segment in work, MR_STRONGEST 1 */
+#if MR_JOINS
+    double waiting_onset_s, waiting_offset_s, waiting_p; /* the event that waits; p 0: none does */
+#endif
     int64_t n_frames, n_settled;     /* frames heard; frames with a p_t */
     int64_t start, end;              /* frames of the segment in work; MR_STRONGEST 0: those that wait, are decided */
+    int64_t last;                    /* frame where the segment before has ended, MR_STRONGEST 1 */
     int64_t window, logits_of;       /* first frame of the next window; that of the last one */
     int64_t history_of;              /* first frame of `history` */
     int32_t n_samples, n_logits;     /* in `samples`; frames of the last window */
@@ -373,27 +380,90 @@ static float mr_head_logit(int32_t network, const float *h)
     return e;
 }
 
-/* ---- events: minirsed/recordings/event_finder.py */
+/* ---- what becomes of events: minirsed/listening/operating.py */
 
-static void mr_tell(int64_t onset_frame, int64_t offset_frame, double p, const minirsed_listener *listener)
+#define MR_ROUNDING_S @@ROUNDING_S@@
+#define MR_LONGEST_S @@LONGEST_S@@ /* of events that have been joined */
+
+/* Seconds of the boundary before a frame: halfway between its middle and that of the frame before it. */
+static double mr_seconds(int64_t frame)
 {
-    if (p > MINIRSED_THRES0 && listener->on_event) { /* an onset lies halfway between the middles of two frames */
+    return ((double)frame * MR_HOP + 0.5 * (MR_WIN - MR_HOP)) / MINIRSED_SAMPLE_RATE;
+}
+
+static void mr_report(double onset_s, double offset_s, double p, const minirsed_listener *listener)
+{
+    if (offset_s - onset_s >= MINIRSED_MIN_EVENT_S - MR_ROUNDING_S && listener->on_event) {
         minirsed_event event;
-        const double half = 0.5 * (MR_WIN - MR_HOP);
-        event.onset_s = ((double)onset_frame * MR_HOP + half) / MINIRSED_SAMPLE_RATE;
-        event.offset_s = ((double)offset_frame * MR_HOP + half) / MINIRSED_SAMPLE_RATE;
+        event.onset_s = onset_s;
+        event.offset_s = offset_s;
         event.probability = (float)p; /* may round to 1 where p is above a threshold close to 1 */
         listener->on_event(listener->user, &event);
     }
 }
 
+#if MR_JOINS
+static void mr_waiting_ends(minirsed *d, const minirsed_listener *listener)
+{
+    if (d->waiting_p > 0.0) {
+        mr_report(d->waiting_onset_s, d->waiting_offset_s, d->waiting_p, listener);
+        d->waiting_p = 0.0;
+    }
+}
+#endif
+
+/* No event to come begins before `frame`. */
+static void mr_none_before(minirsed *d, int64_t frame, const minirsed_listener *listener)
+{
+#if MR_JOINS
+    if (mr_seconds(frame) - d->waiting_offset_s >= MINIRSED_MIN_GAP_S - MR_ROUNDING_S) {
+        mr_waiting_ends(d, listener);
+    }
+#else
+    (void)d, (void)frame, (void)listener;
+#endif
+}
+
+/* A candidate, in the order of time. */
+static void mr_tell(minirsed *d, int64_t onset_frame, int64_t offset_frame, double p, const minirsed_listener *listener)
+{
+    const double onset_s = mr_seconds(onset_frame), offset_s = mr_seconds(offset_frame);
+    if (!(p > MINIRSED_THRES0)) {
+        return;
+    }
+#if MR_JOINS
+    if (d->waiting_p > 0.0 && onset_s - d->waiting_offset_s < MINIRSED_MIN_GAP_S - MR_ROUNDING_S &&
+        offset_s - d->waiting_onset_s <= MR_LONGEST_S) {
+        d->waiting_offset_s = offset_s;
+        d->waiting_p = p > d->waiting_p ? p : d->waiting_p;
+    } else {
+        mr_waiting_ends(d, listener);
+        d->waiting_onset_s = onset_s;
+        d->waiting_offset_s = offset_s;
+        d->waiting_p = p;
+    }
+#else
+    (void)d;
+    mr_report(onset_s, offset_s, p, listener);
+#endif
+}
+
+/* ---- events: minirsed/recordings/event_finder.py */
+
 #if MR_STRONGEST
 #define MR_EVIDENCE @@EVIDENCE@@
 #define MR_MOST @@MOST_A_FRAME@@ /* of evidence, a frame */
+#define MR_LEAD @@LEAD@@ /* frames that are reported before a segment */
+
+static int64_t mr_first(const minirsed *d, int64_t frame)
+{
+    return frame - MR_LEAD > d->last ? frame - MR_LEAD : d->last;
+}
 
 static void mr_segment_ends(minirsed *d, const minirsed_listener *listener)
 {
-    mr_tell(d->start, d->end, 1.0 - exp(-d->peak * @@LN2@@ / MR_EVIDENCE), listener);
+    mr_tell(d, mr_first(d, d->start), d->end, 1.0 - exp(-d->peak * @@LN2@@ / MR_EVIDENCE), listener);
+    d->last = d->peak > 0.0 ? d->end : d->last;
     d->total = d->peak = 0.0;
     d->start = d->end = d->n_settled;
 }
@@ -410,6 +480,7 @@ static void mr_find(minirsed *d, float logit, const minirsed_listener *listener)
         d->peak = d->total;
         d->end = d->n_settled;
     }
+    mr_none_before(d, mr_first(d, d->peak > 0.0 ? d->start : d->n_settled), listener);
 }
 
 static void mr_find_last(minirsed *d, const minirsed_listener *listener)
@@ -495,7 +566,7 @@ static void mr_settle(minirsed *d, int is_last, const minirsed_listener *listene
             return;
         }
         d->end = last;
-        mr_tell(onset, offset, mr_probability(d, first, last, end < d->n_settled ? end : d->n_settled), listener);
+        mr_tell(d, onset, offset, mr_probability(d, first, last, end < d->n_settled ? end : d->n_settled), listener);
     }
 }
 
@@ -510,6 +581,7 @@ static void mr_find(minirsed *d, float logit, const minirsed_listener *listener)
     d->history[d->n_settled - d->history_of] = logit;
     d->n_settled++;
     mr_settle(d, 0, listener);
+    mr_none_before(d, d->start, listener);
 }
 
 static void mr_find_last(minirsed *d, const minirsed_listener *listener)
@@ -774,6 +846,9 @@ MINIRSED_API void minirsed_finish(minirsed *d, const minirsed_listener *listener
     }
     mr_after_last_frame(d, listener);
     mr_find_last(d, listener);
+#if MR_JOINS
+    mr_waiting_ends(d, listener);
+#endif
 }
 
 /* ---- an example: raw PCM from standard input, a line for each event; with `-p` one for each frame as well */

@@ -9,6 +9,7 @@ const RATE = @@RATE@@; // frames of LFBE in an input
 const FORGET = @@FORGET@@, RELATIVE_FLOOR = @@RELATIVE_FLOOR@@;
 const EVIDENCE = @@EVIDENCE@@, MOST_A_FRAME = @@MOST_A_FRAME@@;
 const WINDOW_FRAMES = @@WINDOW_FRAMES@@, STEP_FRAMES = @@STEP_FRAMES@@, ALIGNMENT = @@ALIGNMENT@@;
+const ROUNDING_S = @@ROUNDING_S@@, LONGEST_S = @@LONGEST_S@@;
 const GAP_FRAMES = @@GAP_FRAMES@@, STEP = @@STEP@@, DELAY = @@DELAY@@;
 
 // ---- minirsed/activations.py
@@ -371,6 +372,38 @@ function unpacked({numbers, step}) {
   });
 }
 
+// ---- minirsed/listening/operating.py
+
+/** Join events that come in order, and leave out short ones. */
+class Joiner {
+  constructor({min_event_s, min_gap_s}) {
+    Object.assign(this, {least_s: min_event_s - ROUNDING_S, min_gap_s, gap_s: min_gap_s - ROUNDING_S, waiting: null});
+  }
+
+  push(events, none_before_s = Infinity) {
+    const settled = [];
+    for (const event of events) {
+      if (this.waiting && this.belongs(event)) {
+        const probability = Math.max(this.waiting.probability, event.probability);
+        this.waiting = {...this.waiting, offset_s: event.offset_s, probability};
+      } else {
+        if (this.waiting) settled.push(this.waiting);
+        this.waiting = event;
+      }
+    }
+    if (this.waiting && none_before_s - this.waiting.offset_s >= this.gap_s) {
+      settled.push(this.waiting);
+      this.waiting = null;
+    }
+    return settled.filter(({onset_s, offset_s}) => offset_s - onset_s >= this.least_s);
+  }
+
+  belongs({onset_s, offset_s}) {
+    const is_near = onset_s - this.waiting.offset_s < this.gap_s && this.min_gap_s > 0;
+    return is_near && offset_s - this.waiting.onset_s <= LONGEST_S;
+  }
+}
+
 // ---- minirsed/listening/segments.py, recordings/event_finder.py
 
 function logit(p) {
@@ -393,7 +426,8 @@ function attention_probability(frame_logits) {
   return sigmoid(above / below);
 }
 
-/** The finders tell of every candidate, [onset_frame, offset_frame, p]; whether p > thres0 is for who hears it. */
+/** The finders tell of every candidate, [onset_frame, offset_frame, p]; what becomes of it is for who hears it: whether
+ *  p > thres0, then a Joiner. No candidate to come begins before `pending`. */
 class EventFinder {
   constructor(thres1, {context, gap, live}) {
     Object.assign(this, {thres1, context, gap, live, first: 0, decided: 0, waiting: 0, logits: []});
@@ -410,6 +444,10 @@ class EventFinder {
 
   is_active(frame) {
     return sigmoid(this.logits[frame - this.first]) > this.thres1;
+  }
+
+  get pending() {
+    return this.waiting;
   }
 
   next(frame, is_active, n) {
@@ -453,8 +491,8 @@ class EventFinder {
 }
 
 class SegmentFinder {
-  constructor(thres1, {context}) {
-    Object.assign(this, {bias: logit(thres1), context, n_frames: 0});
+  constructor(thres1, {context, lead}) {
+    Object.assign(this, {bias: logit(thres1), context, lead, n_frames: 0, last: 0});
     this.begin();
   }
 
@@ -467,6 +505,7 @@ class SegmentFinder {
     for (const e of frame_logits) {
       if (this.total <= 0 || this.total <= this.peak - EVIDENCE || this.n_frames - this.start >= this.context) {
         found.push(...this.finish());
+        if (this.peak > 0) this.last = this.end;
         this.begin();
       }
       this.total += Math.min(MOST_A_FRAME, Math.max(-MOST_A_FRAME, e)) - this.bias;
@@ -476,8 +515,16 @@ class SegmentFinder {
     return found;
   }
 
+  get pending() {
+    return this.first(this.peak > 0 ? this.start : this.n_frames);
+  }
+
+  first(frame) {
+    return Math.max(this.last, frame - this.lead);
+  }
+
   finish() {
-    return this.peak > 0 ? [[this.start, this.end, confidence(this.peak)]] : [];
+    return this.peak > 0 ? [[this.first(this.start), this.end, confidence(this.peak)]] : [];
   }
 }
 
@@ -619,11 +666,12 @@ class Windows {
   }
 }
 
-/** Detection in sound that comes in pieces: `push` and `finish` give {features, frame_probabilities, events}. */
+/** Detection in sound that comes in pieces: `push` and `finish` give {features, frame_probabilities, events,
+ *  none_before_s}. `events` are candidates; none to come begins before `none_before_s`. */
 class Stream {
   constructor(detector, sr, live) {
-    const {arch, rule} = detector.config, Model = arch === "uni" ? CarriedState : live ? SlidingWindow : Windows;
-    const options = {context: WINDOW_FRAMES, gap: GAP_FRAMES, live};
+    const {arch, rule, lead} = detector.config, Model = arch === "uni" ? CarriedState : live ? SlidingWindow : Windows;
+    const options = {context: WINDOW_FRAMES, gap: GAP_FRAMES, live, lead};
     this.finder = new (rule === "strongest" ? SegmentFinder : EventFinder)(detector.thres1, options);
     this.resampler = new StreamResampler(sr);
     this.features = new FeatureStream(detector.features);
@@ -648,6 +696,7 @@ class Stream {
       const [onset_s, offset_s] = run_to_seconds(onset_frame, offset_frame);
       return {onset_s, offset_s, probability};
     });
-    return {features, frame_probabilities: Float32Array.from(logits, sigmoid), events};
+    const none_before_s = last ? Infinity : run_to_seconds(this.finder.pending, this.finder.pending)[0];
+    return {features, frame_probabilities: Float32Array.from(logits, sigmoid), events, none_before_s};
   }
 }

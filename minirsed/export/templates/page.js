@@ -5,7 +5,7 @@ const $ = (id) => document.getElementById(id);
 const N_MELS = ABOUT.config.n_mels, FRAMES_A_SECOND = SAMPLE_RATE / HOP;
 const PIECE_S = 10; // of a file, sent at a time
 const CSV_HEADER = "filename\tonset\toffset\tevent_label\tprobability\n"; // as minirsed.detect --format csv
-const LONGEST_S = 3600; // of the picture; older frames are forgotten, events are not
+const KEPT_S = 3600; // of the picture; older frames are forgotten, events are not
 
 // ---- the worker
 
@@ -17,7 +17,7 @@ worker.postMessage({detector: ABOUT});
 
 // ---- what has been heard
 
-/** Columns of the picture and p_t, as long as LONGEST_S. */
+/** Columns of the picture and p_t, as long as KEPT_S. */
 class History {
   constructor() {
     Object.assign(this, {first: 0, n_frames: 0, n_settled: 0}); // numbers of frames; `first` is that of levels[0]
@@ -26,7 +26,7 @@ class History {
   }
 
   push(levels, p_t) {
-    const n_new = levels.length / N_MELS, most = Math.round(LONGEST_S * FRAMES_A_SECOND);
+    const n_new = levels.length / N_MELS, most = Math.round(KEPT_S * FRAMES_A_SECOND);
     if (this.n_frames + n_new - this.first > 1.25 * most) this.forget(this.n_frames + n_new - this.first - most);
     const needed = this.n_frames + n_new - this.first;
     if (needed > this.p_t.length) {
@@ -47,13 +47,13 @@ class History {
   }
 }
 
-const nothing = {session: 0, name: "", history: new History(), events: [], live: false, running: false};
+const nothing = {session: 0, name: "", history: new History(), events: [], none_before_s: 0, live: false, running: false};
 let sound = nothing;
 
 function begin(name, sr, live) {
   end();
   sound = {
-    session: sound.session + 1, name, sr, live, running: true, history: new History(), events: [], began: new Date(),
+    session: sound.session + 1, name, sr, live, running: true, history: new History(), events: [], none_before_s: 0, began: new Date(),
     heard_s: 0, busy_s: 0, follow: true,
   };
   worker.postMessage({start: {session: sound.session, sr, live}});
@@ -62,15 +62,15 @@ function begin(name, sr, live) {
 }
 
 /** What the worker has made of a piece of the sound. */
-function take({levels, frame_probabilities, events, heard_s, busy_s, finished}) {
+function take({levels, frame_probabilities, events, none_before_s, heard_s, busy_s, finished}) {
   sound.history.push(levels, frame_probabilities);
-  Object.assign(sound, {heard_s, busy_s});
+  Object.assign(sound, {heard_s, busy_s, none_before_s});
   sound.events.push(...events);
   if (finished) {
     sound.running = false;
     sound.finished = true;
   }
-  if (events.length || finished) list();
+  if (events.length || finished || wanted().length !== sound.n_listed) list();
   sound.next?.();
   say();
   draw_soon();
@@ -187,7 +187,11 @@ function say() {
 }
 
 let least = ABOUT.thres0;  // the detector's own, exactly, until the slider is moved
-const wanted = () => sound.events.filter((event) => event.probability > least);
+/** Events: candidates that are certain enough, joined and not too short. One that the next may belong to still waits. */
+function wanted() {
+  const candidates = sound.events.filter((event) => event.probability > least);
+  return new Joiner(ABOUT.operating).push(candidates, sound.none_before_s);
+}
 
 function at(event) {
   return sound.live ? new Date(sound.began.getTime() + 1000 * event.onset_s).toLocaleTimeString() : clock(event.onset_s);
@@ -196,7 +200,8 @@ function at(event) {
 function list() {
   const events = wanted();
   $("threshold-shown").textContent = least < 0.995 ? least.toFixed(2) : `1 − ${(1 - least).toExponential(0)}`;
-  const n_less = sound.events.length - events.length, less = n_less ? `; ${n_less} less certain` : "";
+  sound.n_listed = events.length;
+  const n_less = sound.events.filter((event) => event.probability <= least).length, less = n_less ? `; ${n_less} less certain` : "";
   $("counted").textContent = `${events.length || "No"} ${events.length === 1 ? "event" : "events"}${less}.`;
   $("csv").disabled = $("audacity").disabled = !events.length;
   const rows = events.slice(-1000).map((event) => {

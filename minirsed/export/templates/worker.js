@@ -12,12 +12,12 @@ onmessage = ({data}) => {
   }
   if (data.session !== session || !stream) return; // of a sound that has been left
   if (data.samples) heard_s += data.samples.length / sr;
-  const {features, frame_probabilities, events} = data.finish ? stream.finish() : stream.push(data.samples);
+  const {features, ...found} = data.finish ? stream.finish() : stream.push(data.samples);
   const took_s = (performance.now() - began) / 1000;
   busy_s += took_s;
-  if (live && frame_probabilities.length && stream.model.step) keep_up(took_s);
+  if (live && found.frame_probabilities.length && stream.model.step) keep_up(took_s);
   const levels = Uint8Array.from(features, (x) => Math.min(255, Math.max(0, 8 * (x + 25)))); // of ln P, for the picture
-  postMessage({session, levels, frame_probabilities, events, heard_s, busy_s, finished: Boolean(data.finish)});
+  postMessage({session, levels, ...found, heard_s, busy_s, finished: Boolean(data.finish)});
 };
 
 /** Where a look at the last 30 s takes more than half of the time until the next, it looks less often. */
