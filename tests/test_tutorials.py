@@ -115,8 +115,7 @@ def test_no_measured_number_stands_in_its_prose(path):
 
 @each_notebook
 def test_its_links_lead_somewhere(path):
-    text = path.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#\s]+)", text):
+    for target in re.findall(r"\]\(([^)#\s]+)", "\n".join(sources(path, "markdown"))):
         if not re.match(r"https?:", target):
             assert (path.parent / target).exists(), target
     following = NOTEBOOKS[int(number_of(path)) + 1 :]
