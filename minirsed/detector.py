@@ -22,6 +22,7 @@ from minirsed.listening.inputs import INPUTS
 from minirsed.listening.operating import Operating
 from minirsed.listening.segments import strongest_segment, strongest_segments
 from minirsed.model import ModelConfig, forward, param_shapes
+from minirsed.rivals.batch_norm import has_variances
 from minirsed.rivals.frames import smooth
 from minirsed.store.archive import read_arrays, write_arrays
 
@@ -132,11 +133,6 @@ class Detector:
         sr : int
             Sample rate of the pieces in Hz.
 
-        Raises
-        ------
-        InputError
-            A detector of the head `frames` or of the mlp, which are for clips.
-
         Examples
         --------
         >>> from minirsed.model import ModelConfig, init_params
@@ -223,7 +219,8 @@ class Detector:
         dtype = params["head.w"].dtype
         if dtype not in (np.float32, np.float64) or any(a.dtype != dtype for a in params.values()):
             raise InputError(f"{path}: its arrays are not all float32 or all float64")
-        if not (all(np.isfinite(a).all() for a in named.values()) and (detector.std > 0).all()):
+        positive = (detector.std > 0).all() and has_variances(params)
+        if not (positive and all(np.isfinite(a).all() for a in named.values())):
             raise InputError(f"{path}: has weights or feature statistics that are NaN or infinite")
         if not (isinstance(detector.label, str) and all(map(math.isfinite, thresholds))):
             raise InputError(f"{path}: its label or its thresholds cannot be used")

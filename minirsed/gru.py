@@ -68,12 +68,12 @@ def init_gru(n_inputs, n_units, rng, dtype=np.float32):
     """
     limit = np.sqrt(6.0 / (n_inputs + n_units))
     W = rng.uniform(-limit, limit, gru_shapes(n_inputs, n_units)["W"])
-    U = np.concatenate([_orthogonal(n_units, rng) for _ in range(3)], axis=1)
+    U = np.concatenate([orthogonal(n_units, rng) for _ in range(3)], axis=1)
     b = np.concatenate([np.ones(2 * n_units), np.zeros(n_units)])
     return {"W": W.astype(dtype), "U": U.astype(dtype), "b": b.astype(dtype)}
 
 
-def _orthogonal(n, rng):
+def orthogonal(n, rng):
     """Uniformly random orthogonal (n, n) matrix: QR of a Gaussian one, signs fixed (Mezzadri 2007)."""
     q, r = np.linalg.qr(rng.standard_normal((n, n)))
     return q * np.sign(np.diag(r))

@@ -23,23 +23,12 @@ from minirsed.losses import (
     utterance_loss_backward,
     utterance_loss_forward,
 )
-from minirsed.multires import ARCHITECTURES, encoder_backward, encoder_forward, encoder_shapes, init_encoder, n_states
+from minirsed.rivals.batch_norm import share_of
+from minirsed.rivals.encoders import ENCODERS
 from minirsed.rivals.frames import frames_backward, frames_forward
-from minirsed.rivals.mlp import init_mlp, mlp_backward, mlp_forward, mlp_shapes
 
 RULES = ("longest", "strongest")
 GROUP_CLIPS = 5  # clips a thread carries through the model at a time; fixed, so that sums keep their order
-
-
-class Encoder(NamedTuple):
-    """f(X), from features (B, T, D) to frame states (B, T, K). To add an architecture, add a row to `ENCODERS`."""
-
-    shapes: Callable  # config → {name: shape}
-    init: Callable  # config, rng, dtype → {name: array}
-    n_states: Callable  # config → K
-    forward: Callable  # params, config, x, rng, with_cache → h, cache
-    backward: Callable  # dh, cache, with_dx= → dx or None, {name: gradient}
-    has_dropout: bool = False  # whether `forward` draws from rng
 
 
 class Head(NamedTuple):
@@ -51,30 +40,6 @@ class Head(NamedTuple):
     has_clip_loss: bool  # whether L_utt is part of the loss; otherwise L_frame is that of all frames of all clips
 
 
-def _size(config):
-    return config.n_layers, config.n_inputs, config.n_units
-
-
-RECURRENT = Encoder(
-    shapes=lambda config: encoder_shapes(config.arch, *_size(config)),
-    init=lambda config, rng, dtype: init_encoder(config.arch, *_size(config), rng, dtype),
-    n_states=lambda config: n_states(config.arch, config.n_units),
-    forward=lambda params, config, x, rng, with_cache: encoder_forward(
-        params, x, config.arch, config.n_layers, with_cache=with_cache
-    ),
-    backward=encoder_backward,
-)
-MLP = Encoder(
-    shapes=lambda config: mlp_shapes(*_size(config)),
-    init=lambda config, rng, dtype: init_mlp(*_size(config), rng, dtype),
-    n_states=lambda config: config.n_units,
-    forward=lambda params, config, x, rng, with_cache: mlp_forward(
-        params, x, config.n_layers, rng, with_cache=with_cache
-    ),
-    backward=mlp_backward,
-    has_dropout=True,
-)
-ENCODERS = {**dict.fromkeys(ARCHITECTURES, RECURRENT), "mlp": MLP}
 HEADS = {
     "attention": Head(
         shapes={},
@@ -115,7 +80,8 @@ class ModelConfig:
         for name, choices in (("arch", ENCODERS), ("head", HEADS), ("inputs", INPUTS), ("rule", RULES)):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        for name, least in (("n_layers", 1), ("n_units", 1), ("n_inputs", 1), ("lead", 0)):
+        least_inputs = ENCODERS[self.arch].least_inputs
+        for name, least in (("n_layers", 1), ("n_units", 1), ("n_inputs", least_inputs), ("lead", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.n_inputs != INPUTS[self.inputs].n_inputs(self.n_mels or self.n_inputs):
@@ -150,7 +116,7 @@ def forward(params, config, x, *, rng=None, with_cache=True):
     x : (B, T, D) ndarray
         Normalised features, dtype of the parameters.
     rng : numpy.random.Generator, optional
-        For dropout, which only the mlp has; default: none, as when detecting.
+        For the dropout of `minirsed.rivals`, in training; default: none, as when detecting.
     with_cache : bool
         Whether `backward` is to follow.
 
@@ -250,6 +216,7 @@ def loss_and_grads(
     -------
     losses : Losses
     grads : dict of ndarray
+        With `rng`, those of statistics are what `minirsed.rivals.batch_norm.follow` is for.
     dx : (B, T, D) ndarray, None without `with_dx`
 
     Notes
@@ -272,7 +239,7 @@ def loss_and_grads(
     weight = 1 / len(x) if weight is None else weight
     dlogits = losses_backward(np.full(len(x), weight, x.dtype), loss_cache)
     dx, grads = backward(*dlogits, cache, with_dx=with_dx)
-    return values, grads, dx
+    return values, share_of(grads, weight * len(x)), dx
 
 
 def groups(n_clips):
@@ -288,7 +255,7 @@ def batch_loss_and_grads(executor: Executor, params, config, x, frame_labels, al
     its own; without, nothing is drawn from it.
     """
     parts = groups(len(x))
-    drops = rng is not None and ENCODERS[config.arch].has_dropout
+    drops = rng is not None and ENCODERS[config.arch].is_random
     seeds = rng.integers(2**63, size=len(parts)) if drops else [None] * len(parts)
 
     def one_group(rows, seed):

@@ -17,6 +17,7 @@ import numpy as np
 from minirsed.adam import clip_by_global_norm
 from minirsed.augmentation.colouring import augment
 from minirsed.model import Losses, batch_loss_and_grads
+from minirsed.rivals.batch_norm import follow
 from minirsed.store.mixtures import batch_labels, finite_clips
 
 
@@ -59,6 +60,7 @@ def updates(detector, adam, store, batches, settings, rng, executor):
         x = augment(finite_clips(store, rows), rng, settings.equaliser_db, settings.mask_bands)
         x, labels = detector.normalise(x), batch_labels(store, rows)
         losses, grads = batch_loss_and_grads(executor, detector.params, detector.config, x, labels, settings.alpha, rng)
+        params, grads = follow(detector.params, grads)
         grads, grad_norm = clip_by_global_norm(grads, settings.max_grad_norm)
-        adam.update(detector.params, grads)
+        adam.update(params, grads)
         yield Update(rows, losses, grad_norm)

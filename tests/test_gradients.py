@@ -9,7 +9,20 @@ import pytest
 from minirsed import attention, gru, losses, multires
 from minirsed.gradcheck import compare, gradcheck, report
 from minirsed.model import ModelConfig, init_params, loss_and_grads
-from minirsed.rivals import frames, mlp
+from minirsed.rivals import (
+    batch_norm,
+    convolution,
+    dense,
+    dropout,
+    feature_maps,
+    frames,
+    fused_maps,
+    lstm,
+    mlp,
+    pooling,
+    product,
+)
+from minirsed.rivals.naming import named
 
 TOLERANCE = 1e-6
 B, T, D, H = 3, 7, 5, 4
@@ -170,6 +183,139 @@ def test_grad_baseline_models(rng, arch, head):
 
     _, grads, dx = run(arrays)
     assert_gradients(lambda a: run(a)[0].total.mean(), {"x": dx, **grads}, arrays, rng)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "pad"),
+    [((3, 3, 2, 5), 1), ((1, 6, 1, 4), 0), ((3, 2, 3, 4), 0), ((5, 9, 1, 2), 4)],
+    ids=["in two dimensions", "along frequency", "even and valid", "larger than the input"],
+)
+@pytest.mark.parametrize("n_frames", [1, 7])
+@pytest.mark.parametrize("block", [1, 1 << 18])
+def test_grad_convolution(rng, kernel, pad, n_frames, block, monkeypatch):
+    """Also with blocks of one frame, whose neighbours lie in other blocks."""
+    monkeypatch.setattr(convolution, "BLOCK_NUMBERS", block)
+    arrays = {"W": rng.standard_normal(kernel), "x": rng.standard_normal((3, n_frames, 8, kernel[2]))}
+    z, cache = convolution.convolution_forward(**arrays, pad=pad)
+    upstream = rng.standard_normal((3, n_frames, 8 + 2 * pad - kernel[1] + 1, kernel[3]))
+    assert z.shape == upstream.shape
+    dx, dW = convolution.convolution_backward(upstream, cache)
+    assert_gradients(
+        lambda a: np.vdot(upstream, convolution.convolution_forward(**a, pad=pad)[0]), {"x": dx, "W": dW}, arrays, rng
+    )
+
+
+@pytest.mark.parametrize("size", [1, 3, 9])
+def test_grad_max_pool(rng, size):
+    """In pairs, with some bands left over, and over all positions."""
+    x, upstream = rng.standard_normal((B, T, 9 + (size == 3), D)), rng.standard_normal((B, T, 9 // size, D))
+    y, cache = pooling.max_pool_forward(x, size)
+    assert y.shape == upstream.shape
+    grads = {"x": pooling.max_pool_backward(upstream, cache)}
+    assert_gradients(lambda a: np.vdot(upstream, pooling.max_pool_forward(a["x"], size)[0]), grads, {"x": x}, rng)
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own statistics", "running statistics"])
+def test_grad_batch_norm(rng, own):
+    arrays = {"gamma": rng.standard_normal(H), "beta": rng.standard_normal(H), "z": rng.standard_normal((B, T, D, H))}
+    constants = {"running_mean": rng.standard_normal(H), "running_var": rng.random(H) + 0.5}
+    upstream = rng.standard_normal((B, T, D, H))
+
+    def run(a):
+        return batch_norm.batch_norm_forward({**a, **constants}, 3 * a["z"] + 1, own=own)
+
+    dz, grads = batch_norm.batch_norm_backward(upstream, run(arrays)[1])
+    assert_gradients(lambda a: np.vdot(upstream, run(a)[0]), {"z": 3 * dz, **grads}, arrays, rng)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("n_frames", [1, T])
+def test_grad_lstm(rng, reverse, n_frames, loop):
+    params = {name: rng.standard_normal(shape) for name, shape in lstm.lstm_shapes(D, H).items()}
+    arrays = {"x": rng.standard_normal((B, n_frames, D)), **params}
+    upstream = rng.standard_normal((B, n_frames, H))
+    dx, grads = lstm.lstm_backward(upstream, lstm.lstm_forward(params, arrays["x"], reverse=reverse)[1])
+
+    def loss(a):
+        return np.vdot(upstream, lstm.lstm_forward(a, a["x"], reverse=reverse)[0])
+
+    assert_gradients(loss, {"x": dx, **grads}, arrays, rng)
+
+
+@pytest.mark.parametrize("rectify", [True, False])
+def test_grad_dense(rng, rectify):
+    arrays = {"x": rng.standard_normal((B, T, D)), "W": rng.standard_normal((D, H)), "b": rng.standard_normal(H)}
+    upstream = rng.standard_normal((B, T, H))
+    dx, grads = dense.dense_backward(upstream, dense.dense_forward(arrays, arrays["x"], rectify=rectify)[1])
+
+    def loss(a):
+        return np.vdot(upstream, dense.dense_forward(a, a["x"], rectify=rectify)[0])
+
+    assert_gradients(loss, {"x": dx, **grads}, arrays, rng)
+
+
+def test_grad_product_of_directions(rng):
+    h, upstream = rng.standard_normal((B, T, 2 * H)), rng.standard_normal((B, T, H))
+    grads = {"h": product.product_backward(upstream, product.product_forward(h)[1])}
+    assert_gradients(lambda a: np.vdot(upstream, product.product_forward(a["h"])[0]), grads, {"h": h}, rng)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_grad_dropout(rng, share):
+    """The same numbers are dropped in every evaluation."""
+    x, upstream = rng.standard_normal((B, T, D)), rng.standard_normal((B, T, D))
+
+    def run(a):
+        return dropout.dropout_forward(a["x"], share, np.random.default_rng(1))
+
+    grads = {"x": dropout.dropout_backward(upstream, run({"x": x})[1])}
+    assert_gradients(lambda a: np.vdot(upstream, run(a)[0]), grads, {"x": x}, rng)
+
+
+@pytest.mark.parametrize("trains", [True, False], ids=["training", "detecting"])
+@pytest.mark.parametrize("own", [(3, 3, 2, 5, 1, 2), (1, 6, 1, 4, 0, 3)], ids=["in two dimensions", "along frequency"])
+@pytest.mark.parametrize("few", [0, 64], ids=["kept", "made again"])
+def test_grad_feature_maps(rng, own, trains, few, loop, monkeypatch):
+    """Convolution, normalisation, ReLU and maximum as one; some bands are left over."""
+    monkeypatch.setattr(fused_maps, "FEW_NUMBERS", few)
+    *kernel, n_inputs, n_maps, pad, size = own
+    shapes = feature_maps.feature_maps_shapes(tuple(kernel), n_inputs, n_maps)
+    params = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    params["running_var"] = np.abs(params["running_var"]) + 0.1
+    arrays = {"x": rng.standard_normal((B, T, 9, n_inputs)), **batch_norm.trained(named("", params))}
+    constants = {name: value for name, value in params.items() if name.startswith("running")}
+    upstream = rng.standard_normal((B, T, (9 + 2 * pad - kernel[1] + 1) // size, n_maps))
+
+    def run(a):
+        own = {name.removeprefix("."): value for name, value in a.items()} | constants
+        return feature_maps.feature_maps_forward(own, own["x"], pad, size, own=trains)
+
+    dx, grads = feature_maps.feature_maps_backward(upstream, run(arrays)[1])
+    grads = batch_norm.trained(named("", grads))
+    assert_gradients(lambda a: np.vdot(upstream, run(a)[0]), {"x": dx, **grads}, arrays, rng)
+
+
+@pytest.mark.parametrize("trains", [True, False], ids=["training", "detecting"])
+@pytest.mark.parametrize("head", ["frames", "attention"])
+@pytest.mark.parametrize(("arch", "n_units"), [("crnn1d", 4), ("crnn", 3)])
+def test_grad_winners(rng, arch, n_units, head, trains):
+    """Mean loss of a batch; in training with dropout and the batch's own statistics, or as when detecting."""
+    config = ModelConfig(arch, n_layers=2, n_units=n_units, n_inputs=37, head=head)
+    params = {name: value + 0.5 * rng.standard_normal(value.shape)
+              for name, value in init_params(config, rng, np.float64).items()}  # fmt: skip
+    params |= {name: 0.1 + np.abs(params[name]) for name in params if name.endswith("beta")}
+    params |= {name: 50 * (0.1 + np.abs(params[name])) for name in params if name.endswith("running_var")}
+    arrays, labels = {"x": rng.standard_normal((B, 9, 37)), **batch_norm.trained(params)}, random_labels(9)
+
+    def run(a):
+        chance = np.random.default_rng(1) if trains else None
+        return loss_and_grads({**params, **a}, config, a["x"], labels, 2.0, margin=2, rng=chance)
+
+    _, grads, dx = run(arrays)
+    assert (grads.keys() == params.keys()) == trains
+    grads = {"x": dx, **batch_norm.trained(grads)}
+    assert all(grad.any() for grad in grads.values())  # no part is off altogether
+    assert_gradients(lambda a: run(a)[0].total.mean(), grads, arrays, rng, ("direction",))  # parts: by element, above
 
 
 @pytest.mark.parametrize("arch", multires.ARCHITECTURES)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from data_tools.errors import InputError
@@ -14,6 +15,7 @@ from data_tools.synthesize import main as synthesize
 from minirsed.bench.__main__ import main as bench
 from minirsed.evaluate.__main__ import main as evaluate
 from minirsed.model import ModelConfig, param_shapes
+from minirsed.rivals.encoders import ENCODERS, RIVALS
 from minirsed.run import size
 from minirsed.run.settings import TrainSettings
 from minirsed.sweep.__main__ import main as sweep
@@ -61,13 +63,13 @@ def test_features_of_the_quick_preset():
     assert size.feature_bytes(800, TrainSettings(feature_dtype="float16", n_mels=32)) == 266_854_400 // 4
 
 
-@pytest.mark.parametrize("arch", ["uni", "bi", "multires", "mlp"])
+@pytest.mark.parametrize("arch", ENCODERS)
 @pytest.mark.parametrize("n_layers", [1, 2, 3, 4, 9])
 def test_number_of_weights(arch, n_layers):
-    config = ModelConfig(arch, n_layers, 5, 7, "frames" if arch == "mlp" else "attention")
+    config = ModelConfig(arch, n_layers, 5, 37, "frames" if arch in RIVALS else "attention")
     listed = 0
     for shape in param_shapes(config).values():
-        listed += shape[0] * (shape[1] if len(shape) > 1 else 1)
+        listed += np.zeros(shape).size
     assert size.n_weights(config) == listed
 
 
@@ -76,6 +78,7 @@ import numpy as np
 from minirsed.adam import Adam
 from minirsed.kernels.threads import worker_threads
 from minirsed.model import ModelConfig, batch_loss_and_grads, init_params
+from minirsed.rivals.batch_norm import follow
 from tests.peak_memory import peak_bytes
 
 def step(config, shape):
@@ -84,7 +87,7 @@ def step(config, shape):
     with worker_threads(1) as executor:
         for _ in range(2):
             labels = np.ones(shape[:2], np.float32)
-            adam.update(params, batch_loss_and_grads(executor, params, config, x, labels, 1.0)[1])
+            adam.update(*follow(params, batch_loss_and_grads(executor, params, config, x, labels, 1.0, rng)[1]))
 
 step(ModelConfig("{arch}", 1, 4), (2, 50, 64))
 before = peak_bytes()
@@ -94,7 +97,8 @@ print(peak_bytes() - before)
 
 
 @pytest.mark.parametrize(
-    ("arch", "n_layers", "n_units", "n_clips"), [("bi", 2, 128, 10), ("multires", 3, 64, 5), ("uni", 1, 512, 2)]
+    ("arch", "n_layers", "n_units", "n_clips"),
+    [("bi", 2, 128, 10), ("multires", 3, 64, 5), ("uni", 1, 512, 2), ("crnn1d", 2, 256, 5), ("crnn", 2, 24, 3)],
 )
 def test_a_training_step_takes_what_is_said_and_not_four_times_as_much(arch, n_layers, n_units, n_clips):
     """Peak memory of a process, with one thread; a bound that were too high would refuse what fits."""

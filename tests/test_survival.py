@@ -101,6 +101,27 @@ def test_dropout_goes_on_where_it_was(line_stores, tmp_path):
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole") != contents(tmp_path / "lost")
 
 
+@pytest.mark.parametrize("arch", ["crnn1d", "crnn"])
+def test_running_statistics_go_on_where_they_were(arch, line_stores, tmp_path):
+    """As the mlp above; and with the running statistics of a checkpoint set back the run ends otherwise."""
+    settings = {"arch": arch, "head": "frames", "units": 3, "epochs": 2}
+    train(tmp_path / "whole", line_stores, **settings)
+    for name in ("parts", "lost", "set back"):
+        for call in (2, 5):
+            with pytest.raises(Stopped):
+                train(tmp_path / name, line_stores, stop=at_call(call), **settings)
+            if name == "lost":
+                drop_random_state(tmp_path / name)
+            if name == "set back":
+                about, arrays = read_arrays(tmp_path / name / NEWEST, FORMAT)
+                assert arrays["params/conv0.running_mean"].any() and "adam/m/conv0.running_mean" not in arrays
+                arrays["params/conv0.running_mean"][:] = 0
+                write_arrays(tmp_path / name / NEWEST, FORMAT, about, arrays)
+        train(tmp_path / name, line_stores, **settings)
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+    assert contents(tmp_path / "whole") not in (contents(tmp_path / "lost"), contents(tmp_path / "set back"))
+
+
 def test_a_checkpoint_every_so_often(line_stores, tmp_path, monkeypatch):
     """With a clock that goes forward 1 s at each look, and a look after each update: every 2 s is every second."""
     now = iter(range(10**6))
@@ -128,6 +149,14 @@ def test_killed_at_twenty_random_moments(killer):
     before = killer.n_kills
     assert killer.kill(20) == []
     assert killer.n_kills == before + 20
+
+
+@pytest.mark.parametrize("arch", ["crnn1d", "crnn"])
+def test_winners_killed_at_random_moments(arch, killer, tmp_path):
+    """Whose running statistics are part of the state."""
+    (tmp_path / "features").symlink_to(killer.folder / "features")
+    own = Killer(killer.server, tmp_path, [*killer.words, "--arch", arch, "--units", "2", "--epochs", "3"])
+    assert own.kill(5) == []
 
 
 def test_killed_without_a_random_state_in_the_checkpoint(killer):

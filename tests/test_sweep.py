@@ -19,7 +19,7 @@ from minirsed.run.settings import TrainSettings
 from minirsed.sweep import __main__ as sweep_command
 from minirsed.sweep import cost as sweep_cost
 from minirsed.sweep.jobs import Jobs, command_line, read_result
-from minirsed.sweep.plan import Cell, plan, scaled
+from minirsed.sweep.plan import Cell, plan, scaled, system_name
 from minirsed.sweep.results import COLUMNS, markdown, write_results
 from minirsed.sweep.scores import differences, rows_of
 from minirsed.train.__main__ import parse_arguments as parse_train_arguments
@@ -52,11 +52,24 @@ def test_figure_3_of_the_paper():
 
 
 def test_table_2_of_the_paper():
-    """Sec. 4.2: 15,000 mixtures, 10 epochs, four layers, α = 1; beside it the baseline on the same mixtures."""
+    """Sec. 4.2: 15,000 mixtures, 10 epochs, four layers, α = 1; beside it the challenge's systems on the same mixtures.
+
+    And a fifth row, the paper's head on the layers of the first place.
+    """
     cells = plan({}, "table2")
     ours = [cell.settings for cell in cells if cell.settings.arch == "multires"]
     baseline = [cell.settings for cell in cells if cell.settings.arch == "mlp"]
     assert len(ours) == len(baseline) == 3
+    names = ["mlp", "multires", "crnn", "crnn1d", "crnn1d, attention"]
+    assert [system_name(cell.settings) for cell in cells] == names * 3
+    assert len({cell.name for cell in cells}) == len({cell.settings for cell in cells}) == 15
+    sizes = {system_name(c.settings): (c.settings.layers, c.settings.units, c.settings.learning_rate) for c in cells}
+    assert sizes["crnn1d"] == sizes["crnn1d, attention"] == (2, 128, 1e-3) and sizes["crnn"] == (2, 32, 1e-3)
+    assert {cell.settings.clips for cell in cells} == {15000}
+    chosen = plan({"arch": ["crnn1d"]}, "table2")  # whoever names an architecture gets it with its own head
+    assert {(c.settings.arch, c.settings.head) for c in chosen} == {("crnn1d", "frames")}
+    both = plan({"head": ["attention"]}, "table2")
+    assert {c.settings.arch for c in both} == {"mlp", "multires", "crnn", "crnn1d"} and len(both) == 12
     for s in ours:
         assert (s.clips, s.epochs, s.layers, s.units, s.alpha, s.learning_rate) == (15000, 10, 4, 256, 1.0, 1e-4)
     for s in baseline:

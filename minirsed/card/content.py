@@ -11,7 +11,10 @@ from minirsed import __version__
 from minirsed.alarms.choice import THRES1, operation, too_sure
 from minirsed.alarms.poisson import hours_text
 from minirsed.console.options import counted, probability_text
+from minirsed.features import HOP_S
 from minirsed.listening.operating import NAMES
+from minirsed.rivals.encoders import ENCODERS
+from minirsed.rivals.frames import SMOOTHING_FRAMES
 from minirsed.run.settings import PRESETS, complete, option_name, value_text
 
 NEAR = 0.10  # error rate by which a change may be worse and still count as about as good
@@ -62,7 +65,7 @@ def sections(facts):
     made = {
         "What it is": [what],
         "What it was trained on": list(training(facts)),
-        "How it was trained": [settings_line(facts)],
+        "How it was trained": [settings_line(facts), *rivals(facts.settings)],
         "How well it finds the sound": list(scores(facts)),
         "False alarms": list(alarms(facts)),
         "Thresholds": list(thresholds(facts)),
@@ -107,6 +110,7 @@ def training(facts):
     train = sounds["subsets"]["train"]
     not_it = [f"{counted(n, 'event')} of class {label}" for label, n in sounds["others"].items()]
     not_it += [counted(train["n_negatives"], "negative")] if train and train.get("n_negatives") else []
+    not_it += [counted(sounds["everyday"], "everyday sound")] if sounds.get("everyday") else []
     if not_it:
         yield f"Mixed in as sounds that are not it: {', '.join(not_it)}."
     if s.init_from:
@@ -141,7 +145,6 @@ def _first(names, n):
 def settings_line(facts):
     """Settings in a line: size, epochs, and what differs from the preset that is nearest."""
     s = facts.settings
-    networks = f"{s.members} networks of " if s.members > 1 else ""
     new = ", each of them new," if s.mixing == "spectra" or s.redraw else ""
     best = f"; epoch {facts.epoch['epoch']:.0f} was kept ({s.keep})" if facts.epoch else ""
     given = {"label": s.label, "data": s.data, "fold": s.fold, "arch": s.arch}
@@ -156,9 +159,20 @@ def settings_line(facts):
     preset = min(differing, key=lambda name: len(differing[name]))
     but = f" with {' '.join(differing[preset])}" if differing[preset] else ""
     return (
-        f"{s.arch}, {networks}{s.layers} × {s.units} units, {counted(s.epochs, 'epoch')} of {s.clips} clips{new} with "
+        f"{s.network}, {counted(s.epochs, 'epoch')} of {s.clips} clips{new} with "
         f"events at {', '.join(map(value_text, s.ebr_db))} dB relative to the background{best}; preset {preset}{but}."
     )
+
+
+def rivals(s):
+    """Whose network and decision these are, where they are not the paper's."""
+    if ENCODERS[s.arch].origin:
+        yield f"{s.arch} is {ENCODERS[s.arch].origin}."
+    if s.head == "frames":
+        yield (
+            "It was trained on frames alone: p_t is smoothed by a running median over "
+            f"{SMOOTHING_FRAMES * HOP_S:.2f} s, and p is the largest of them."
+        )
 
 
 # ---- how good it is

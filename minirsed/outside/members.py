@@ -25,7 +25,7 @@ from minirsed.features import HOP, SAMPLE_RATE
 from minirsed.listening.inputs import INPUTS
 from minirsed.losses import frame_loss_weights
 from minirsed.model import Losses, ModelConfig, groups, init_params, loss_and_grads, param_shapes
-from minirsed.multires import directions
+from minirsed.multires import ARCHITECTURES, directions
 from minirsed.outside import changes
 from minirsed.outside.clips import draw_batch
 from minirsed.store.dataset import MIN_STD
@@ -209,7 +209,10 @@ def thinned(labels, rate):
 
 
 def input_stats(settings, spectra):
-    """Statistics of the inputs of some training clips.
+    """Statistics of the inputs of some training clips, all of usual places.
+
+    Quiet places, as far below these as their sounds are above, would nearly double the standard deviation of the low
+    bands, and with it the noise on the inputs, which is measured by it.
 
     Returns
     -------
@@ -221,6 +224,7 @@ def input_stats(settings, spectra):
         than others (LeCun et al. 1998). With w = 0, the identity.
     """
     kind, inputs = INPUTS[settings.inputs], []
+    settings = dataclasses.replace(settings, everyday=0.0)
     for i in range(-(-STATISTICS_CLIPS // settings.batch_size)):
         rng = np.random.default_rng([settings.seed, STATISTICS_STREAM, i])
         inputs.append(kind.of_power(draw_batch(rng, spectra, settings, settings.batch_size).power, spectra.n_mels))
@@ -294,6 +298,10 @@ def split(detector, config):
     K, rest = divmod(detector.config.n_units, config.n_units)
     if rest or dataclasses.replace(detector.config, **same) != config:
         raise InputError(f"--init-from: its network is {detector.config}; expected {config}, or several of them")
+    if K == 1:
+        return [{name: value.copy() for name, value in detector.params.items()}]
+    if config.arch not in ARCHITECTURES:
+        raise InputError(f"--init-from: its network has {detector.config.n_units} units, not {config.n_units}")
     names, members = directions(config.arch), [{} for _ in range(K)]
     for k, member in enumerate(members):
         for name, shape in param_shapes(config).items():

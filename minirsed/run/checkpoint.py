@@ -25,6 +25,7 @@ from minirsed.detector import Detector
 from minirsed.listening.operating import Operating
 from minirsed.model import param_shapes
 from minirsed.outside.members import Members, model_config
+from minirsed.rivals.batch_norm import trained
 from minirsed.run.metrics import METRICS, PROMISE, UNDEFINED_ALLOWED, best_epoch
 from minirsed.run.settings import TrainSettings, settings_from_file
 from minirsed.store.archive import read_arrays, write_arrays
@@ -172,7 +173,7 @@ def _state(path, description, arrays):
     if settings.mixing == "spectra":
         members = _members(arrays, settings, detector, n_updates)
     else:
-        moments = [_like(arrays, f"adam/{moment}/", detector.params) for moment in "mv"]
+        moments = [_like(arrays, f"adam/{moment}/", trained(detector.params)) for moment in "mv"]
         adam = Adam(settings.learning_rate, n_updates=n_updates, m=moments[0], v=moments[1])
     _check(isinstance(history, list) and all(_is_row(row, i) for i, row in enumerate(history, 1)), "history")
     position = description["position"]

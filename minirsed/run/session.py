@@ -186,8 +186,7 @@ class _Job:
         """All of it; what stops it also says which folder can be resumed."""
         s = self.settings
         log.info("%s", s)
-        networks = f"{s.members} networks of " if s.members > 1 else ""
-        self.say(f"{s.label}, {s.arch}, {networks}{s.layers} × {s.units} units, run folder {folder}")
+        self.say(f"{s.label}, {s.network}, run folder {folder}")
         self.say("\n".join(inventory_lines(self.bank, s.label, ("train", "dev"))))
         try:
             train, dev = stores = [self.prepared(subset, recipes[subset]) for subset in ("train", "dev")]
@@ -215,7 +214,8 @@ class _Job:
         groups = (spectra.events, spectra.others, spectra.negatives)
         n_events, n_others, n_negatives = (sum(map(len, group)) for group in groups)
         negatives = f", {counted(n_negatives, 'negative')}" if n_negatives else ""
-        made_of = f"{n_events} events, {n_others} of other classes{negatives}"
+        everyday = f", {counted(len(spectra.everyday), 'everyday sound')}" if spectra.everyday else ""
+        made_of = f"{n_events} events, {n_others} of other classes{negatives}{everyday}"
         self.say(f"train: {made_of}; every clip of {self.settings.clip_s:g} s is new")
         return spectra
 
@@ -356,7 +356,7 @@ def warm_up(detector):
     """Compile the kernels, or read them from Numba's cache, before the clock of the first epoch starts: seconds."""
     started = time.perf_counter()
     x = np.zeros((1, 2, detector.config.n_inputs), detector.mean.dtype)
-    loss_and_grads(detector.params, detector.config, x, np.ones((1, 2), x.dtype))
+    loss_and_grads(detector.params, detector.config, x, np.ones((1, 2), x.dtype), rng=np.random.default_rng(0))
     return time.perf_counter() - started
 
 

@@ -9,6 +9,7 @@ from data_tools.errors import InputError
 from minirsed.listening.inputs import INPUTS
 from minirsed.model import RULES
 from minirsed.multires import ARCHITECTURES
+from minirsed.rivals.encoders import ENCODERS
 
 GENERATORS = ("minirsed", "official")
 HEADS = ("attention", "frames")
@@ -22,7 +23,7 @@ MIXINGS, FRAME_LOSSES, SCHEDULES, KEPT = (
 NEED_SPECTRA = (  # settings of `minirsed.outside`; where waveforms are mixed they must be as in the paper
     *("inputs", "whitening", "members", "frame_loss", "onset_weight", "schedule", "average", "stretch", "pitch_bands"),
     *("pieces", "event_equaliser_db", "distance", "second_background", "other_events", "other_classes", "low_pass"),
-    *("input_noise", "weight_decay"),
+    *("input_noise", "weight_decay", "everyday"),
 )
 KIND_NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
@@ -63,9 +64,9 @@ class TrainSettings:
     arch: str = _setting(
         "model",
         "multires",
-        "recurrent layers of the paper (Sec. 3), or mlp: the network of the DCASE 2017 baseline, which sets --head "
-        "frames --n-mels 40 --layers 2 --units 50 --learning-rate 0.001 --max-grad-norm 0 unless they are given",
-        choices=(*ARCHITECTURES, "mlp"),
+        "recurrent layers of the paper (Sec. 3), or what it is compared with: the networks of the DCASE 2017 baseline "
+        "(mlp), of first (crnn1d) and second place (crnn), which set --head frames and their own size and step",
+        choices=tuple(ENCODERS),
     )
     layers: int = _setting("model", 3, "recurrent or dense layers", low=1, unit="layers")
     units: int = _setting("model", 64, "units of a layer, in each direction", low=1, unit="units")
@@ -197,6 +198,14 @@ class TrainSettings:
         low=0.0,
         high=1.0,
     )
+    everyday: float = _setting(
+        "elsewhere",
+        0.0,
+        "how likely a clip is in a quiet place, where up to four of the built-in everyday sounds are heard, barks, "
+        "doors, clicks, tones …; for built-in classes only",
+        low=0.0,
+        high=1.0,
+    )
     low_pass: float = _setting("elsewhere", 0.0, "how likely a clip is low-passed, at 3 to 16 kHz", low=0.0, high=1.0)
     input_noise: float = _setting(
         "elsewhere", 0.0, "standard deviation of noise on the normalised inputs of training clips; 0: none", low=0.0
@@ -242,6 +251,9 @@ class TrainSettings:
             object.__setattr__(self, "ebr_db", tuple(self.ebr_db))
         for setting in dataclasses.fields(self):
             check(setting, getattr(self, setting.name))
+        least = ENCODERS[self.arch].least_inputs
+        if self.n_mels < least:
+            raise InputError(f"--n-mels is {self.n_mels}: --arch {self.arch} needs at least {least} bands")
         if self.mixing == "spectra":
             self._check_spectra()
         else:
@@ -250,14 +262,18 @@ class TrainSettings:
                     raise InputError(
                         f"{option_name(setting.name)} needs --mixing spectra; --preset plain is without both"
                     )
-        if self.keep == "promise" and (self.arch not in ARCHITECTURES or self.head != "attention"):
-            raise InputError("--keep promise needs recurrent layers and --head attention: others are for clips of 30 s")
         if self.fold:
             from data_tools.banks.folds import parse_fold  # it loads NumPy, for which -h should not wait
 
             parse_fold(self.fold)
         if self.redraw and self.generator != "minirsed":
             raise InputError("--redraw needs --generator minirsed: the official one knows one set of mixtures a seed")
+
+    @property
+    def network(self):
+        """What is trained, in words: multires, 4 networks of 3 × 32 units."""
+        networks = f"{self.members} networks of " if self.members > 1 else ""
+        return f"{self.arch}, {networks}{self.layers} × {self.units} units"
 
     def _check_spectra(self):
         if self.arch not in ARCHITECTURES:
@@ -315,18 +331,23 @@ _OUTSIDE = {
     "clips": 2500, "epochs": 10, "learning_rate": 6e-3, "schedule": "cosine", "average": 0.99, "keep": "last",
     "alpha": 3.0, "frame_loss": "all", "onset_weight": 4.0,
     "mask_bands": 10, "stretch": 0.15, "pitch_bands": 1.5, "event_equaliser_db": 3.0,
-    "second_background": 0.5, "other_events": 0.3, "low_pass": 0.4, "input_noise": 0.2, "weight_decay": 0.03,
+    "second_background": 0.5, "other_events": 0.3, "everyday": 0.15, "low_pass": 0.4, "input_noise": 0.2,
+    "weight_decay": 0.03,
 }  # fmt: skip
+_CLIPS = {"clips": 5000, "dev_clips": 500, "epochs": 15}
 PRESETS = {
     "quick": _OUTSIDE,
     "plain": {},  # the defaults above: the paper's features, losses and rule, and small enough for two cores
-    "paper-5k": {**_PAPER, "clips": 5000, "epochs": 15, "layers": 3},
+    "paper-5k": {**_PAPER, **_CLIPS, "layers": 3},
     "paper-15k": {**_PAPER, "clips": 15000, "epochs": 10, "layers": 4},
     # of the DCASE 2017 baseline, as far as whole clips allow: it takes 256 frames at a time, two clips are 2606
     "baseline": {
         "arch": "mlp", "clips": 500, "generator": "official", "dev_clips": 500, "batch_size": 2, "epochs": 200,
         "equaliser_db": 0.0, "mask_bands": 0,
     },
+    # of the challenge's first and second place, as far as they are known; clips and epochs are the paper's
+    "winner": {"arch": "crnn1d", **_CLIPS, "equaliser_db": 0.0, "mask_bands": 0},
+    "runner-up": {"arch": "crnn", **_CLIPS, "equaliser_db": 0.0, "mask_bands": 0},
 }  # fmt: skip
 
 # What an architecture has of its own, whatever the preset; options overrule it.
@@ -334,6 +355,8 @@ ARCH_SETTINGS = {
     "mlp": {
         "head": "frames", "n_mels": 40, "layers": 2, "units": 50, "learning_rate": 1e-3, "max_grad_norm": 0.0,
     },
+    "crnn1d": {"head": "frames", "layers": 2, "units": 128, "learning_rate": 1e-3, "max_grad_norm": 0.0},
+    "crnn": {"head": "frames", "layers": 2, "units": 32, "learning_rate": 1e-3, "max_grad_norm": 0.0},
 }  # fmt: skip
 
 

@@ -14,12 +14,18 @@ from data_tools.errors import InputError
 from data_tools.files import folder_size, require_space, size_text
 from minirsed.features import SAMPLE_RATE, n_frames
 from minirsed.model import GROUP_CLIPS, ModelConfig, param_shapes
-from minirsed.multires import ARCHITECTURES, directions
+from minirsed.multires import directions
 from minirsed.outside.members import model_config
+from minirsed.rivals import crnn, crnn1d
 
 FLOAT_BYTES = 4
 PER_WEIGHT = 4  # arrays as large as the weights: themselves, their gradient, Adam's two averages
 PER_STATE = 4  # numbers kept for the way back through time: three gates and the state
+KEPT = {  # numbers for each frame that a training step keeps
+    "mlp": lambda n_layers, n_inputs, n_units: n_layers * n_units,
+    "crnn1d": crnn1d.kept_numbers,
+    "crnn": crnn.kept_numbers,
+}
 RECIPE_BYTES = 500  # of a mixture's recipe in memory, at least
 
 
@@ -59,10 +65,11 @@ def network_bytes(config, n_clips, T):
         Frames in a clip.
     """
     n_layers = min(config.n_layers, 2) if config.arch == "multires" else config.n_layers  # T + T/2 + T/4 + … < 2T
-    per_frame = config.n_units
-    if config.arch in ARCHITECTURES:
-        per_frame *= PER_STATE * len(directions(config.arch))
-    states = min(n_clips, GROUP_CLIPS) * n_layers * T * per_frame
+    if config.arch in KEPT:
+        per_frame = KEPT[config.arch](config.n_layers, config.n_inputs, config.n_units)
+    else:
+        per_frame = n_layers * config.n_units * PER_STATE * len(directions(config.arch))
+    states = min(n_clips, GROUP_CLIPS) * T * per_frame
     return FLOAT_BYTES * (PER_WEIGHT * n_weights(config) + states)
 
 

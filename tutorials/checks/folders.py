@@ -24,6 +24,7 @@ from data_tools.soundbank import open_bank
 from minirsed.alarms import files as alarm_files
 from minirsed.alarms.poisson import upper
 from minirsed.card.sounds import read_sounds
+from minirsed.console.options import counted
 from minirsed.run.folder import read_settings
 
 TAKE = re.compile(r"(.*?)[-_ .]*(?:ring|take|part|piece|copy)?[-_ .]*\(?\d+\)?", re.IGNORECASE)  # bell03_ring2 → bell03
@@ -203,11 +204,11 @@ def _learnt(settings, history):
 def _rests_on(settings, sounds):
     held = (sounds or {}).get("subsets", {}).get("dev")
     if held and min(held["n_event_recordings"], held["n_background_recordings"]) < FEW:
+        events, backgrounds = held["n_event_recordings"], held["n_background_recordings"]
         seen = (
-            f"{settings.dev_clips} mixtures are drawn from {held['n_event_recordings']} recordings of the event and "
-            f"{held['n_background_recordings']} of background."
+            f"{settings.dev_clips} mixtures: {counted(events, 'recording')} of the event, {backgrounds} of background."
         )
-        todo = "So believe the interval *over recordings*; with `--folds 5` every recording has a say."
+        todo = "So believe the interval over recordings, if any; with `--folds 5` every recording has a say."
         yield Finding("the development score rests on little", seen, todo)
     if settings.keep == "best":
         seen = "The epoch was chosen by the error rate of the same mixtures that it is reported on."
