@@ -255,7 +255,7 @@ class TrainSettings:
                         f"{option_name(setting.name)} needs --mixing spectra; --preset plain is without both"
                     )
         if self.keep == "promise" and (self.arch not in ARCHITECTURES or self.head != "attention"):
-            raise InputError("--keep promise needs recurrent layers and --head attention: others are for clips of 30 s")
+            raise InputError("--keep promise needs --arch uni, bi or multires and --head attention: others are for clips of 30 s")
         if self.fold:
             from data_tools.banks.folds import parse_fold  # it loads NumPy, for which -h should not wait
 
@@ -265,7 +265,7 @@ class TrainSettings:
 
     def _check_spectra(self):
         if self.arch not in ARCHITECTURES:
-            raise InputError(f"--mixing spectra needs recurrent layers, not --arch {self.arch}")
+            raise InputError(f"--mixing spectra needs --arch uni, bi or multires, not {self.arch}")
         if self.generator != "minirsed" or self.redraw:
             other = "--redraw" if self.redraw else f"--generator {self.generator}"
             raise InputError(f"{other} needs --mixing waveforms, as --preset plain has it")
