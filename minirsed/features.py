@@ -36,7 +36,7 @@ BLOCK_FRAMES = 256  # frames worked on at a time: their samples take 1 or 2 MB
 
 
 def lfbe(y, sr=SAMPLE_RATE, *, n_mels=N_MELS, win_s=WIN_S, hop_s=HOP_S, floor=POWER_FLOOR):
-    """Log filter-bank energies of a waveform, as the module docstring defines them.
+    """Log filter-bank energies of a waveform (paper, Sec. 4), built step by step in `tutorials/01_sound_to_lfbe.md`.
 
     Parameters
     ----------
@@ -54,8 +54,9 @@ def lfbe(y, sr=SAMPLE_RATE, *, n_mels=N_MELS, win_s=WIN_S, hop_s=HOP_S, floor=PO
     Returns
     -------
     (T, n_mels) float32
-        Natural logarithms; frame t covers samples [t·hop, t·hop + win), T = `n_frames(samples)`. Samples
-        after the last whole frame are left out; a clip shorter than a window is zero-padded to one frame.
+        x_{t,m} = ln max(Σ_k Λ_m(k) |Σ_n w_n y_{t·hop+n} e^{−2πikn/n_fft}|², floor); frame t covers samples
+        [t·hop, t·hop + win), T = `n_frames(samples)`. Samples after the last whole frame are left out; a clip
+        shorter than a window is zero-padded to one frame.
 
     Raises
     ------
@@ -67,11 +68,6 @@ def lfbe(y, sr=SAMPLE_RATE, *, n_mels=N_MELS, win_s=WIN_S, hop_s=HOP_S, floor=PO
     -----
     UserWarning
         Some bands are narrower than the FFT's resolution and hold no bin: they are ln floor throughout.
-
-    Notes
-    -----
-    x_{t,m} = ln max(Σ_k Λ_m(k) |Σ_n w_n y_{t·hop+n} e^{−2πikn/n_fft}|², floor): paper, Sec. 4. Built step by step in
-    `tutorials/01_sound_to_lfbe.md`.
 
     Examples
     --------

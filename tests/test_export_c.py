@@ -217,9 +217,9 @@ def heard_in_python(detector, logits, live):
 
 
 @needs_compiler
-@pytest.mark.parametrize("operating", [AS_FOUND, Operating(0.2, 0.0), Operating(0.4, 2.0), Operating(0.0, 40.0)])
+@pytest.mark.parametrize("operating", [AS_FOUND, Operating(2.0, 0.0), Operating(0.4, 4.0), Operating(0.0, 40.0)])
 @pytest.mark.parametrize(
-    ("kind", "thres0"), [("uni", 0), ("bi", 0), ("bi-relative", 0), ("multires-relative", 1 - 2**-40)]
+    ("kind", "thres0"), [("uni", 0), ("bi", 0), ("bi-relative", 0), ("multires-relative", 1 - 2**-26)]
 )
 def test_events_are_those_of_python_and_come_when_they_do(kind, thres0, operating, tmp_path):
     """Both rules; that of the paper with a context that ends with the candidate, and with one around it.
@@ -233,7 +233,7 @@ def test_events_are_those_of_python_and_come_when_they_do(kind, thres0, operatin
     (tmp_path / "harness.c").write_text(HARNESS)
     subprocess.run([COMPILER, "-O1", "harness.c", "-lm", "-o", "harness"], cwd=tmp_path, check=True, timeout=300)
     rng, n_found, n_others = np.random.default_rng(0), 0, 0
-    for n in (50_000, 900, 1):
+    for n in (20000, *[20000] * (thres0 > 0), 900, 1):  # fewer are that certain
         logits = bursts(rng, n)
         wanted = heard_in_python(detector, logits, live=kind == "uni")
         done = subprocess.run([tmp_path / "harness"], input=logits.tobytes(), capture_output=True, check=True)
@@ -243,9 +243,8 @@ def test_events_are_those_of_python_and_come_when_they_do(kind, thres0, operatin
         n_found += len(found)
         plain = dataclasses.replace(detector, operating=AS_FOUND)
         n_others += len(heard_in_python(plain, logits, live=kind == "uni"))
-    assert n_found > 10
-    if not thres0:  # so strong an event is never short
-        assert (n_found == n_others) == (operating == AS_FOUND)
+    assert n_others > 4
+    assert (n_found == n_others) == (operating == AS_FOUND) and (n_found > 4 or operating.min_event_s > 1)
 
 
 @needs_compiler

@@ -309,7 +309,9 @@ def page(mathml, style):
         "td, th { border-top: 1px solid #ccc; padding: 0.4em 0.7em; text-align: left; vertical-align: top; }"
         "code { font-size: 0.8em; }</style></head><body>\n<h1>All gradients on one page</h1>\n"
         "<p>δa is the gradient of the loss with respect to a, and has its shape. Sums run over frames and clips. h′ is "
-        "the state before, R copies, A averages. The last column is the largest relative difference from finite "
+        "the state before, and q what the reset gate leaves of it; R copies frames, A averages pairs of them; in the "
+        "loss of the frames W is the set of frames near the event. Shapes: B clips, T frames, D inputs, H units, K "
+        "numbers a frame. The last column is the largest relative difference from finite "
         "differences, in float64, over all arrays of the part; it was measured when this page was made.</p>\n"
         f'<p><a href="index.html">contents</a></p>\n<div style="overflow-x: auto"><table><tr>{head}</tr>\n'
         + "\n".join(rows)
