@@ -1,6 +1,6 @@
 """The tutorials: what a notebook must have, that exercises judge rightly, and that all of it runs.
 
-`-m slow` executes every notebook (all twelve: under 15 minutes on two cores) and compares the pictures that lie in git
+`-m slow` executes every notebook (under 15 minutes together, on two cores) and compares the pictures that lie in git
 with those that the notebooks draw; the default run executes the `QUICK` ones.
 """
 
