@@ -61,7 +61,7 @@ def test_the_interval_is_exact(n):
 
 @pytest.mark.slow
 def test_the_default_detector_takes_an_hour_of_nothing_for_nothing(tmp_path):
-    """That of the front page's first command, with thresholds for a promise; the other classes have more alarms."""
+    """That of the front page's first command, with thresholds for a promise; without them it had 3 alarms."""
     settings = complete(PRESETS["quick"], {"label": "babycry"})
     train(settings, tmp_path / "run", machine=Machine(tmp_path / "features", 2, 2), say=lambda text: None)
     words = ["builtin", "babycry", tmp_path / "hours", "--hours", "4", "--minutes", "30"]
