@@ -166,7 +166,7 @@ def test_the_promise_is_usual_where_there_are_recordings(sounds, tmp_path):
     assert usual(mlp) == mlp
     plain = TrainSettings(label="ping", data=str(own_sounds(tmp_path / "sounds")))
     assert usual(plain) == plain and usual(TrainSettings()) == TrainSettings()
-    with pytest.raises(InputError, match="--keep promise needs recurrent layers"):
+    with pytest.raises(InputError, match="--keep promise needs --arch uni, bi or multires"):
         dataclasses.replace(mlp, keep="promise")
 
 

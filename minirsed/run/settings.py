@@ -255,7 +255,9 @@ class TrainSettings:
                         f"{option_name(setting.name)} needs --mixing spectra; --preset plain is without both"
                     )
         if self.keep == "promise" and (self.arch not in ARCHITECTURES or self.head != "attention"):
-            raise InputError("--keep promise needs --arch uni, bi or multires and --head attention: others are for clips of 30 s")
+            raise InputError(
+                "--keep promise needs --arch uni, bi or multires and --head attention: others are for clips of 30 s"
+            )
         if self.fold:
             from data_tools.banks.folds import parse_fold  # it loads NumPy, for which -h should not wait
 
