@@ -133,11 +133,6 @@ class Detector:
         sr : int
             Sample rate of the pieces in Hz.
 
-        Raises
-        ------
-        InputError
-            A detector of the head `frames` or of the mlp, which are for clips.
-
         Examples
         --------
         >>> from minirsed.model import ModelConfig, init_params

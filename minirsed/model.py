@@ -80,11 +80,10 @@ class ModelConfig:
         for name, choices in (("arch", ENCODERS), ("head", HEADS), ("inputs", INPUTS), ("rule", RULES)):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        for name, least in (("n_layers", 1), ("n_units", 1), ("n_inputs", ENCODERS[self.arch].least_inputs)):
+        least_inputs = ENCODERS[self.arch].least_inputs
+        for name, least in (("n_layers", 1), ("n_units", 1), ("n_inputs", least_inputs), ("lead", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        if not 0 <= self.lead < 1000:
-            raise ValueError(f"lead must be from 0 to 999 frames, got {self.lead}")
         if self.n_inputs != INPUTS[self.inputs].n_inputs(self.n_mels or self.n_inputs):
             raise ValueError(f"n_inputs is {self.n_inputs}: not that of inputs {self.inputs} in {self.n_mels} bands")
 

@@ -598,7 +598,7 @@ def test_python_leaves_the_card_as_the_command_does(run, nights, monkeypatch):
     keep_promise(run, 40.0, recordings=nights)
     assert "for at most 40 false alarms an hour" in (run / "card.md").read_text()
     measure_run(run, recordings=nights)
-    assert "On 2 recordings, 0.0 h" in (run / "card.md").read_text()
+    assert "On 2 recordings, 2.0 min" in (run / "card.md").read_text()
     assert (run / "card.md").read_text() == card_files.card(run)
     (run / "config.json").unlink()
     (run / "card.md").unlink()

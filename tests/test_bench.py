@@ -42,6 +42,23 @@ def test_bench_gflop_at_the_papers_size():
         assert bench_rows.step_row(arch, n_layers, size).gflop == pytest.approx(expected, rel=0.03)
 
 
+def test_bench_gflop_of_the_winners_by_hand():
+    """B = 1, T = 1, H = 1, D = 64, two layers. Products, of which each is two operations:
+
+    crnn1d: 33 places · 32 = 1056; LSTM 2 · (1 + 1) · 4 = 16; dense 1. crnn, 4 maps: 64 · 9 · 4 = 2304, then
+    (8 + 4) · 9 · 4 · 4 = 1728; GRU 2 · (8 + 1) · 3 + 2 · (1 + 1) · 3 = 66; dense 1. A step: three times that, less the
+    first.
+    """
+    size = bench_rows.Size(batch=1, frames=1, units=1, inputs=64)
+    for arch, first, rest in (("crnn1d", 1056, 17), ("crnn", 2304, 1795)):
+        assert bench_rows.model_gflop(arch, 2, size) == pytest.approx(2e-9 * (first + rest))
+        assert bench_rows.step_row(arch, 2, size).gflop == pytest.approx(2e-9 * (2 * first + 3 * rest))
+    names = [row.name for row in bench_rows.rows(bench_rows.Size(batch=2, frames=5, units=4))]
+    for arch, own in (("crnn1d", "2 × 128"), ("crnn", "2 × 32")):  # of the size that was published, whatever --units
+        assert f"training step, {arch}, {own}, 2 clips of 5 frames" in names
+        assert f"inference, {arch}, {own}, 2 clips" in names
+
+
 @pytest.mark.parametrize("growth", [False, True])
 def test_bench_every_row_runs(growth):
     size = bench_rows.Size(batch=2, frames=5, units=4)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data_tools.builtin import keys as builtin
-from data_tools.builtin import scenes
+from data_tools.builtin import machines, scenes
 from data_tools.errors import InputError
 from data_tools.mixing import render
 from data_tools.recipes import draw_recipes
@@ -98,9 +98,30 @@ def test_the_version_is_raised_with_any_change_of_the_sounds():
     makers = sorted(makers, key=lambda maker: maker.__name__)
     found["distractors"] = digest([maker(np.random.default_rng(0)) for maker in makers])
     found["scenes"] = digest([builtin.background_audio(f"{scene}/dev_00") for scene in builtin.SCENES])
+    makers = [getattr(machines, name) for name in builtin.EVERYDAY["machines"]]
+    found["machines"] = digest([maker(np.random.default_rng(0)) for maker in makers])
     assert list(found) == list(ON_RECORD[builtin.VERSION])
     for kind, (n_samples, level, projection) in ON_RECORD[builtin.VERSION].items():
         assert found[kind] == [n_samples, pytest.approx(level, rel=1e-4), pytest.approx(projection, abs=1e-3)], kind
+
+
+def test_everyday_sounds_are_audible_short_and_all_different():
+    """They are those of the scenes, and some more; no event is among them."""
+    made = {maker.__name__ for scene in scenes.SCENES.values() for maker in (*scene.low, *scene.middle, *scene.high)}
+    assert made == set(builtin.EVERYDAY["distractors"])
+    keys = builtin.everyday_keys()
+    assert len(set(keys)) == len(keys) == 24 * 40 + 3 * 80
+    seen = set()
+    for key in keys[::7] + keys[-160::5]:
+        y = builtin.everyday_audio(key)
+        assert 0 < len(y) < 15 * SR and np.isfinite(y).all() and np.abs(y).max() == pytest.approx(0.5)
+        seen.add(y.tobytes())
+    assert len(seen) == len(set(keys[::7] + keys[-160::5]))
+    assert builtin.everyday_audio(keys[3]).tobytes() == builtin.everyday_audio(keys[3]).tobytes()
+    assert builtin.everyday_audio(keys[3], seed=1).tobytes() != builtin.everyday_audio(keys[3]).tobytes()
+    for key in ("distractors.gunshot/train_00", "distractors.bark/dev_00", "events.babycry/train_000", "bark/train_40"):
+        with pytest.raises(InputError, match="no built-in sound"):
+            builtin.everyday_audio(key)
 
 
 ON_RECORD = {
@@ -110,6 +131,7 @@ ON_RECORD = {
         "gunshot": (185147, 0.280323, 0.07975),
         "distractors": (1211079, 13.60191, 5.73401),
         "scenes": (19845000, 0.633696, 1.66211),
+        "machines": (194225, 1.435842, -1.35275),
     }
 }
 

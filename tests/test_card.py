@@ -13,9 +13,9 @@ import soundfile
 from data_tools.errors import InputError
 from data_tools.inventory import holding
 from data_tools.rights import read_manifest, rights_of
-from data_tools.soundbank import SoundBank
+from data_tools.soundbank import SoundBank, open_bank
 from minirsed.card import files
-from minirsed.card.content import sections
+from minirsed.card.content import rivals, sections
 from minirsed.card.facts import read_facts
 from minirsed.card.sounds import read_sounds, sounds_of
 from minirsed.detector import Detector
@@ -86,6 +86,19 @@ def test_a_card_of_what_an_earlier_version_left(run):
     assert "Real recordings" not in untried and "What could not be read" not in card
 
 
+def test_it_says_whose_network_it_is(tmp_path, monkeypatch):
+    """That of a winner names the system that it was built after, and the rule of its head; the paper's says nothing."""
+    monkeypatch.chdir(tmp_path)
+    given = {"label": "gunshot", "clips": 4, "dev_clips": 4, "epochs": 1, "layers": 1, "units": 2, "arch": "crnn1d"}
+    settings = complete(PRESETS["plain"], given)
+    train(settings, "run", say=lambda text: None)
+    how = " ".join(section(Path("run/card.md").read_text(), "How it was trained").split())
+    assert how.startswith("crnn1d, 1 × 2 units") and "after the first place of DCASE 2017" in how
+    assert "smoothed by a running median over 0.53 s" in how
+    assert [*rivals(TrainSettings())] == []
+    assert "baseline" in next(rivals(TrainSettings(arch="mlp")))
+
+
 def test_training_and_evaluation_write_it(tmp_path, monkeypatch, capsys):
     """Numbers of sounds are the bank's, scores those of the evaluation's files; the same run gives the same card."""
     monkeypatch.chdir(tmp_path)
@@ -152,7 +165,7 @@ def test_hours_thresholds_and_changes(run):
     card = files.card(run)
     alarms = section(card, "False alarms")
     assert "On 2 recordings, 1.5 h (recordings that were given): false alarms: 2 in 1.5 h." in alarms
-    assert "Of 2 events 2 were hit" in alarms and "one night" in alarms and "not measured" not in alarms
+    assert "Of 2 events 2 were hit" in alarms and "One night." in alarms and "not measured" not in alarms
     changes = section(card, "Other recorders and rooms")
     assert "- No more than 0.1 worse: hum.\n- small room: error rate 0.90 (0.10 … 0.90).\n" in changes
     assert "it took white noise at 8 kHz for the sound" in changes
@@ -272,7 +285,19 @@ def test_lines_that_would_be_lists(run):
     for text in ("1. one", "- two", "+ three", "# four"):
         write(run, "alarms_x.json", ALARMS | {"notes": [text]})
         shown = rendered(files.card(run))
-        assert f"<p>{text}</p>" in shown
+        assert f"<p>{text}.</p>" in shown
+
+
+def test_everyday_sounds_are_counted_where_they_are_mixed_in(tmp_path):
+    bank, n = open_bank("builtin"), len(open_bank("builtin").everyday_sounds())
+    quick, without = (complete(PRESETS["quick"], {"everyday": share}) for share in (0.1, 0.0))
+    assert n > 1000 and [sounds_of(bank, settings)["everyday"] for settings in (quick, without)] == [n, 0]
+    tiny_detector("babycry").save(tmp_path / "best.npz")
+    write(tmp_path, "config.json", {"settings": vars(TrainSettings())})
+    write(tmp_path, "sounds.json", sounds_of(bank, quick))
+    assert f"Mixed in as sounds that are not it: 240 events of class glassbreak, 240 events of class gunshot, {n}" in (
+        files.card(tmp_path).replace("\n", " ")
+    )
 
 
 def test_sounds_of_a_folder(sweep_place):  # noqa: F811

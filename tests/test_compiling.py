@@ -1,4 +1,7 @@
-"""The cache of compiled kernels: lost, cut short, altered or forbidden, it costs a compilation and one line."""
+"""The cache of compiled kernels: lost, cut short, altered or forbidden, it costs a compilation and one line.
+
+Without Numba everything still runs, at the cost of another line.
+"""
 
 import os
 import subprocess
@@ -125,3 +128,41 @@ def test_workers_do_not_say_it_again(tmp_path):
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run([sys.executable, "said.py"], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert result.returncode == 0 and result.stderr == "minirsed: there is no folder\n"
+
+
+WITHOUT = """
+import sys
+class Refused:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in {names!r}:
+            raise ModuleNotFoundError("No module named " + name, name=name)
+sys.meta_path.insert(0, Refused)
+"""
+FEATURES = """
+import numpy as np
+from minirsed import gru
+from minirsed.features import lfbe
+rng = np.random.default_rng(0)
+h, cache = gru.gru_forward(gru.init_gru(3, 4, rng), rng.standard_normal((2, 5, 3), np.float32))
+print(f"{np.abs(h).sum():.4f} {lfbe(0.1 * rng.standard_normal(9000)).sum():.3f}")
+"""
+
+
+def run_without(names):
+    script = WITHOUT.format(names=names) + FEATURES
+    return subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_without_numba_the_twins_run_and_one_line_says_so():
+    expected, without = run_without(["nothing"]), run_without(["numba", "llvmlite"])
+    assert expected.stdout and without.stdout == expected.stdout
+    (line,) = without.stderr.splitlines()
+    assert "Numba is not installed" in line and "plain NumPy" in line
+
+
+def test_a_broken_numba_is_an_error():
+    """Nobody should wait for the twins without knowing why: what Numba itself needs is missing here."""
+    broken = run_without(["llvmlite"])
+    assert broken.returncode != 0 and not broken.stdout
+    assert "ModuleNotFoundError: No module named llvmlite" in broken.stderr

@@ -45,25 +45,17 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize(("arch", "head"), [("mlp", "frames"), ("mlp", "attention"), ("uni", "frames")])
-def test_a_detector_for_clips_alone_is_refused(arch, head, folder, capsys, monkeypatch):
-    """In one line, before a recording is opened; from the library as well. On a clip it works."""
+@pytest.mark.parametrize(("arch", "head"), [("mlp", "frames"), ("crnn1d", "frames"), ("crnn", "attention")])
+def test_every_network_listens_to_anything(arch, head, folder, capsys):
+    """Folders, a pipe, live sound: the events of a file are those that the library finds."""
     config = ModelConfig(arch, n_layers=1, n_units=4, n_inputs=40, head=head)
-    detector = Detector(config, init_params(config, np.random.default_rng(0)), "tone", np.zeros(40), np.ones(40))
-    detector.save(folder / "clips.npz")
-    monkeypatch.setitem(sys.modules, "sounddevice", FakeSounddevice([]))
-    monkeypatch.setattr("data_tools.sound_blocks.file_blocks", lambda *_, **__: pytest.fail("opened"))
-    for words in (["snd"], ["-"], ["--live"], ["snd", "--out", "found"]):
-        assert call("clips.npz", *words) == 2
-        printed = capsys.readouterr()
-        assert not printed.out and printed.err.count("\n") == 1
-        assert f"clips.npz: one of --arch {arch} --head {head} is for clips of 30 s alone" in printed.err
-    assert not (folder / "found").exists()
-    with pytest.raises(InputError, match="detector: one of"):
-        detect_file(detector, folder / "snd" / "a b.wav")
-    with pytest.raises(InputError, match="detector: one of"):
-        detector.stream()
-    assert len(detector.detect(tones(3, [])).frame_probabilities) == n_frames(3 * 44100)
+    params = init_params(config, np.random.default_rng(0))
+    params["head.w"] *= 30
+    Detector(config, params, "tone", np.full(40, -8.0), np.full(40, 2.0)).save(folder / "rival.npz")
+    assert call("rival.npz", "snd/a b.wav", "snd/süb dir", "--out", "found") in (0, 1)
+    assert "long.flac" in capsys.readouterr().out
+    recording = detect_file(Detector.load(folder / "rival.npz"), folder / "snd/süb dir/long.flac")
+    assert len(recording.frame_probabilities) == n_frames(65 * 44100)
 
 
 TRUTH = {"a b.wav": [1.0], "süb dir/a b.wav": [], "süb dir/long.flac": [5.0, 36.6, 64.0]}

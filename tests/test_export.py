@@ -6,19 +6,18 @@ Needs onnx and onnxruntime (`python -m pip install -e ".[onnx]"`), which the tes
 import re
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
-from data_tools.errors import InputError
 from minirsed.activations import sigmoid
 from minirsed.detector import Detector
 from minirsed.export import __main__ as export
 from minirsed.features import lfbe
-from minirsed.listening.inputs import n_bands
+from minirsed.listening.inputs import INPUTS, n_bands
 from minirsed.model import ModelConfig, init_params
+from minirsed.rivals.encoders import ENCODERS
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -156,14 +155,57 @@ def test_metadata_suffice_to_compute_the_features():
     assert [about[name] for name in named] == ["babycry", "0.4", "0.6", "uni", "1", "5", "44100", "22050"]
 
 
-def test_an_architecture_that_the_graph_does_not_know_is_refused():
-    detector = random_detector("uni", 1)
-    detector.config = SimpleNamespace(**{**vars(detector.config), "arch": "mlp"})
-    with pytest.raises(InputError, match="no ONNX graph for the architecture 'mlp': expected uni, bi or multires"):
-        export.export(detector)
-    detector.config = SimpleNamespace(**{**vars(detector.config), "arch": "uni", "head": "frames"})
-    with pytest.raises(InputError, match="no ONNX graph for the head 'frames': expected attention"):
-        export.export(detector)
+def rival(arch, head, n_layers=2, **kind):
+    """Kinds beside the paper's: running statistics of their own, and logits on both sides of 0."""
+    detector = random_detector(arch, n_layers, np.float64, 1.0, kind.pop("n_inputs", 40), head=head, **kind)
+    rng = np.random.default_rng(7)
+    for name in detector.params:
+        if name.endswith("running_mean"):
+            detector.params[name] = rng.normal(0, 1, detector.params[name].shape)
+        if name.endswith("running_var"):
+            detector.params[name] = rng.uniform(0.3, 3, detector.params[name].shape)
+    features = rng.normal(-8, 4, (2, 200, detector.features["n_mels"])).astype(np.float32)
+    x = detector.normalise(INPUTS[detector.config.inputs].of_lfbe(features)[0])
+    h = (
+        ENCODERS[arch]
+        .forward(detector.params, detector.config, x, None, False)[0]
+        .reshape(-1, len(detector.params["head.w"]))
+    )
+    mean, w = h.mean(axis=0), rng.standard_normal(h.shape[1])
+    w -= mean * (w @ mean) / (mean @ mean)  # states of a ReLU are all on one side of most vectors
+    detector.params["head.w"] = w * 2 / (h @ w).std()
+    return detector
+
+
+@pytest.mark.parametrize("head", ["attention", "frames"])
+@pytest.mark.parametrize(("arch", "n_inputs"), [("crnn1d", 40), ("crnn", 45), ("mlp", 11), ("multires", 10)])
+def test_onnxruntime_agrees_with_the_networks_of_others(arch, n_inputs, head):
+    """Folded normalisation, an LSTM from the end, products of directions, a median: for clips of any length."""
+    exact = rival(arch, head, n_inputs=n_inputs)
+    session, spread = session_of(exact), []
+    for shape in (*SHAPES, (2, 12), (1, 200)):
+        features = np.random.default_rng(shape).normal(-8, 4, (*shape, n_inputs)).astype(np.float32)
+        p, p_t = session.run(["probability", "frame_probabilities"], {"lfbe": features})
+        expected = exact.probabilities(*exact.logits(features))
+        np.testing.assert_allclose(p, expected[0], atol=1e-5)
+        np.testing.assert_allclose(p_t, expected[1], atol=1e-5)
+        spread += [*p, *p_t.ravel()]
+    assert max(spread) - min(spread) > 0.3
+    about = session.get_modelmeta().custom_metadata_map
+    assert (about["architecture"], about["head"]) == (arch, head)
+
+
+def test_frames_alone_with_inputs_of_other_places():
+    """Inputs of two frames each: the median is over frames, p is that of the inputs."""
+    kind = {"n_inputs": n_bands(40), "n_mels": 40, "inputs": "relative"}
+    detector = rival("bi", "frames", 1, **kind)
+    session = session_of(detector)
+    for shape in ((2, 61), (1, 200)):
+        features = np.random.default_rng(shape).normal(-8, 4, (*shape, 40)).astype(np.float32)
+        for ours, theirs in zip(
+            detector.probabilities(*detector.logits(features)), session.run(None, {"lfbe": features}), strict=True
+        ):
+            np.testing.assert_allclose(theirs, ours, atol=1e-4)
 
 
 @pytest.fixture

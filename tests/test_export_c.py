@@ -217,9 +217,9 @@ def heard_in_python(detector, logits, live):
 
 
 @needs_compiler
-@pytest.mark.parametrize("operating", [AS_FOUND, Operating(0.2, 0.0), Operating(0.4, 2.0), Operating(0.0, 40.0)])
+@pytest.mark.parametrize("operating", [AS_FOUND, Operating(2.0, 0.0), Operating(0.4, 4.0), Operating(0.0, 40.0)])
 @pytest.mark.parametrize(
-    ("kind", "thres0"), [("uni", 0), ("bi", 0), ("bi-relative", 0), ("multires-relative", 1 - 2**-40)]
+    ("kind", "thres0"), [("uni", 0), ("bi", 0), ("bi-relative", 0), ("multires-relative", 1 - 2**-26)]
 )
 def test_events_are_those_of_python_and_come_when_they_do(kind, thres0, operating, tmp_path):
     """Both rules; that of the paper with a context that ends with the candidate, and with one around it.
@@ -233,7 +233,7 @@ def test_events_are_those_of_python_and_come_when_they_do(kind, thres0, operatin
     (tmp_path / "harness.c").write_text(HARNESS)
     subprocess.run([COMPILER, "-O1", "harness.c", "-lm", "-o", "harness"], cwd=tmp_path, check=True, timeout=300)
     rng, n_found, n_others = np.random.default_rng(0), 0, 0
-    for n in (50_000, 900, 1):
+    for n in (20000, *[20000] * (thres0 > 0), 900, 1):  # fewer are that certain
         logits = bursts(rng, n)
         wanted = heard_in_python(detector, logits, live=kind == "uni")
         done = subprocess.run([tmp_path / "harness"], input=logits.tobytes(), capture_output=True, check=True)
@@ -243,9 +243,8 @@ def test_events_are_those_of_python_and_come_when_they_do(kind, thres0, operatin
         n_found += len(found)
         plain = dataclasses.replace(detector, operating=AS_FOUND)
         n_others += len(heard_in_python(plain, logits, live=kind == "uni"))
-    assert n_found > 10
-    if not thres0:  # so strong an event is never short
-        assert (n_found == n_others) == (operating == AS_FOUND)
+    assert n_others > 4
+    assert (n_found == n_others) == (operating == AS_FOUND) and (n_found > 4 or operating.min_event_s > 1)
 
 
 @needs_compiler
@@ -365,9 +364,11 @@ def test_networks_are_taken_apart():
     assert networks_of(whole) == ([whole.params], whole.config)
 
 
-def test_clips_alone_are_refused(tmp_path):
-    detector = random_detector("uni", 1, head="frames")
-    with pytest.raises(InputError, match="--arch uni --head frames is for clips of 30 s alone"):
+@pytest.mark.parametrize(("arch", "head"), [("uni", "frames"), ("crnn1d", "attention"), ("crnn", "frames")])
+def test_networks_other_than_the_papers_are_refused(arch, head):
+    """In one line, which says what can hold them; for the page as well, which is made of the same parts."""
+    detector = random_detector(arch, 1, n_inputs=40, head=head)
+    with pytest.raises(InputError, match=f"^runs/x: .*--arch {arch} --head {head}, can be written as .onnx$"):
         parts_of(detector, "runs/x")
 
 

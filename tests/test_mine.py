@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from data_tools import files as file_tools
 from data_tools.errors import InputError
 from data_tools.soundbank import open_bank
 from minirsed.kernels.threads import worker_threads
@@ -533,6 +534,13 @@ def test_an_event_where_there_must_be_none_is_refused(place, labels, desk, sound
     assert len(whole.events) == 3 and not list((sounds / "events/dog").glob("monday*"))
 
 
+def test_what_is_no_cow_may_be_a_dog(desk, sounds):  # noqa: F811
+    """All that is known of a file in negatives/not-cow is that it is no cow."""
+    clips = mined_from("nights/monday.flac", None, sounds, "negatives/not-cow")
+    assert call("--apply", "verdicts.csv", "--data", "sounds") == 0
+    assert {clip.key.removeprefix("dog/") for clip in open_bank(sounds).events("dog", "dev")} > set(clips)
+
+
 def test_a_verdict_against_a_label_is_refused(desk, sounds, capsys):  # noqa: F811
     """It would make a negative of an event. The same of an event that is a file."""
     mined_from("nights/monday.flac", "5\t6\tdog\n", sounds, verdict="not")
@@ -552,6 +560,24 @@ def test_a_verdict_against_a_label_is_refused(desk, sounds, capsys):  # noqa: F8
     before = tree(sounds)
     assert call("--apply", "verdicts.csv", "--data", "sounds") == 0 and tree(sounds) == before
     assert capsys.readouterr().out.splitlines()[0] == "sounds/events/dog/0.wav (train): was there"
+
+
+def test_files_of_one_size_are_not_all_read(tmp_path, monkeypatch):
+    """Recorders make files of one length by the thousand; their middles tell them apart."""
+    rng = np.random.default_rng(0)
+    for name in "abc":
+        (tmp_path / name).write_bytes(rng.bytes(20000))
+    shutil.copy(tmp_path / "a", tmp_path / "copy")
+    read, digest = [], file_tools._digest
+    monkeypatch.setattr(file_tools, "_digest", lambda path: read.append(path.name) or digest(path))
+    content = file_tools.content_of(tmp_path / "a")
+    assert [name for name in ("a", "b", "c", "copy") if file_tools.is_content(tmp_path / name, content)] == [
+        "a",
+        "copy",
+    ]
+    assert read == ["a", "a", "copy"]
+    (tmp_path / "b").write_bytes(b"x" + (tmp_path / "a").read_bytes()[1:])  # with the same middle
+    assert not file_tools.is_content(tmp_path / "b", content)
 
 
 @pytest.mark.parametrize("has_content", [True, False])

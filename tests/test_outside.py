@@ -54,7 +54,15 @@ from tests.conftest import pattern_store
 QUICK = complete(PRESETS["quick"], {"label": "gunshot"})
 NO_CHANGES = {
     name: 0.0
-    for name in ("stretch", "pitch_bands", "event_equaliser_db", "distance", "second_background", "other_events")
+    for name in (
+        "stretch",
+        "pitch_bands",
+        "event_equaliser_db",
+        "distance",
+        "second_background",
+        "other_events",
+        "everyday",
+    )
 } | {"low_pass": 0.0, "equaliser_db": 0.0}
 
 
@@ -364,7 +372,11 @@ def spectra(bank, tmp_path_factory):
         def events(self, label, subset):
             return bank.events(label, subset)[:7]
 
+        def everyday_sounds(self):
+            return bank.everyday_sounds()[::97]
+
         event_audio, event_recording, negatives = bank.event_audio, bank.event_recording, bank.negatives
+        everyday_audio = bank.everyday_audio
 
     return Spectra.of(Few(), few, store)
 
@@ -380,7 +392,7 @@ def test_noise_is_as_large_as_asked_and_without_it_nothing_is_drawn():
 
 def test_what_clips_are_made_of(spectra, bank):
     assert [len(group) for group in (spectra.events, spectra.others, spectra.backgrounds)] == [7, 7, 5]
-    assert spectra.bands == 48
+    assert spectra.bands == 48 and [len(own) for own in spectra.everyday] == [1] * 13
     event = spectra.events[0][0]
     loudest = event.power.sum(axis=1).argmax()
     assert FRAMES_BEFORE - 2 <= loudest < FRAMES_BEFORE + event.length_s * SAMPLE_RATE / HOP
@@ -434,6 +446,51 @@ def test_without_pieces_no_random_number_is_drawn_for_them():
     flat = SpectraOf(background=np.full((1303, 64), np.log(1e-4), np.float32), event=np.full((30, 48), 1.0, np.float32))
     power, _ = draw_clip(np.random.default_rng(3), flat, QUICK, True)
     assert (power.shape, float(power.sum(dtype=np.float64))) == ((434, 48), pytest.approx(4.768053, rel=1e-5))
+
+
+def test_a_quiet_place_has_everyday_sounds_and_events_as_loud_as_elsewhere(spectra):
+    """Of what is heard there only the event is labelled; and there is silence between the sounds."""
+    settings = dataclasses.replace(QUICK, **NO_CHANGES | {"everyday": 1.0}, ebr_db=(6.0,))
+    n_alone = 0
+    for seed in range(30):
+        for has_event in (False, True):
+            power, labels = draw_clip(np.random.default_rng(seed), spectra, settings, has_event)
+            usual, _ = draw_clip(
+                np.random.default_rng(seed), spectra, dataclasses.replace(settings, everyday=0.0), False
+            )  # the same background, at its level
+            level, usual_level = (part @ spectra.widths[:48] for part in (power, usual))
+            noise_db, loudest_db = 10 * np.log10(np.array([np.quantile(level, 0.05), level.max()]) / usual_level.mean())
+            assert -50 < noise_db < -5
+            assert labels.any() == has_event
+            n_alone += not has_event and loudest_db < -5
+            if has_event:
+                assert 10 * np.log10(level[labels > 0].mean() / usual_level.mean()) > 0
+    assert 1 <= n_alone <= 15  # nothing at all, a fifth of the time
+
+
+def test_without_everyday_sounds_no_random_number_is_drawn_for_them(spectra):
+    """So clips of one's own sounds, and old runs, stay as they were."""
+    without = Spectra(spectra.events, spectra.others, spectra.backgrounds, spectra.n_mels, spectra.bands, everyday=())
+    batches = [
+        draw_batch(np.random.default_rng(3), of, dataclasses.replace(QUICK, everyday=share), 8)
+        for of, share in ((without, 0.0), (without, 1.0), (spectra, 1.0))
+    ]
+    np.testing.assert_array_equal(batches[0].power, batches[1].power)
+    assert (batches[0].power != batches[2].power).any()
+    statistics = [input_stats(dataclasses.replace(QUICK, everyday=share), spectra) for share in (0.0, 1.0)]
+    assert all((one == other).all() for one, other in zip(*statistics, strict=True))
+    assert Spectra.of(SilentBank(), dataclasses.replace(QUICK, everyday=0.0), spectra.backgrounds).everyday == []
+
+
+class SilentBank:
+    """One that must not be asked for everyday sounds."""
+
+    classes = ("gunshot",)
+
+    def __init__(self):
+        bank = open_bank("builtin")
+        self.events = lambda label, subset: bank.events(label, subset)[:1]
+        self.event_audio, self.event_recording, self.negatives = bank.event_audio, bank.event_recording, bank.negatives
 
 
 class SpectraOf(Spectra):

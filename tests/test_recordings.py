@@ -1,5 +1,6 @@
 """Recordings of any length: clips as `Detector.detect` has them, long ones as in one piece, seams and blocks unseen."""
 
+import dataclasses
 import threading
 import tracemalloc
 
@@ -10,16 +11,18 @@ import soundfile
 from data_tools.errors import InputError
 from minirsed.activations import sigmoid
 from minirsed.detector import Detector
-from minirsed.features import HOP_S, lfbe
+from minirsed.features import HOP_S, frame_to_seconds, lfbe, seconds_to_frame
 from minirsed.kernels.threads import worker_threads
-from minirsed.model import ModelConfig, init_params
+from minirsed.model import HEADS, ModelConfig, init_params
 from minirsed.recordings.files import detect_file, detect_recording, event_finder, to_event
 from minirsed.recordings.windows import STEP_FRAMES, WINDOW_FRAMES
+from minirsed.rivals.encoders import ENCODERS
+from minirsed.rivals.frames import smooth
 from tests.conftest import tone_detector, tones
 
 SEAM_S = [(STEP_FRAMES * (i + 0.5) + WINDOW_FRAMES / 2) * HOP_S for i in range(4)]  # 22.4, 37.1, 51.8, 66.5 s
 
-
+RIVALS = [("mlp", "frames"), ("uni", "frames"), *((arch, head) for arch in ("crnn1d", "crnn") for head in HEADS)]
 ELSEWHERE = {"n_inputs": 48, "n_mels": 64, "inputs": "relative", "rule": "strongest"}
 PCEN = ELSEWHERE | {"inputs": "pcen"}
 
@@ -46,7 +49,17 @@ def spans(recording):
 @pytest.mark.parametrize("duration_s", [0.01, 3.0, 30.0])
 @pytest.mark.parametrize("kind", [{}, ELSEWHERE, PCEN], ids=["paper", "elsewhere", "pcen"])
 def test_a_clip_is_what_detect_says(arch, duration_s, kind):
-    detector, y = random_detector(arch, **kind), tones(duration_s, [(1.0, 1.6), (2.0, 2.2)])
+    clip_is_what_detect_says(random_detector(arch, **kind), duration_s)
+
+
+@pytest.mark.parametrize(("arch", "head"), RIVALS)
+@pytest.mark.parametrize("duration_s", [0.01, 3.0, 30.0])
+def test_a_clip_is_what_detect_says_of_a_rival(arch, head, duration_s):
+    clip_is_what_detect_says(random_detector(arch, 1, head=head), duration_s)
+
+
+def clip_is_what_detect_says(detector, duration_s):
+    y = tones(duration_s, [(1.0, 1.6), (2.0, 2.2)])
     found, clip = run(detector, y), detector.detect(y)
     np.testing.assert_allclose(found.frame_probabilities, clip.frame_probabilities, rtol=0, atol=1e-6)
     assert found.probability == pytest.approx(clip.probability, abs=1e-6)
@@ -82,6 +95,42 @@ def test_long_recordings_are_as_in_one_piece(arch):
     assert spans(found) == [tuple(event[:2]) for event in expected]
     for event, same in zip(found.events, expected, strict=True):
         assert event.probability == pytest.approx(same.probability, abs=1e-4) and event.probability > 0.5
+
+
+@pytest.mark.parametrize("arch", ["mlp", "uni", "crnn1d", "crnn"])
+def test_frames_alone_in_a_long_recording(arch):
+    """A median over all of it, runs above thres1, and the likeliest frame of each against thres0: as in one piece."""
+    detector = tone_head(arch)
+    truth = [(0.0, 0.8), *((seam - 0.4, seam + 0.5) for seam in SEAM_S[:2]), (43.0, 44.0), (59.2, 60.0)]
+    y = tones(60, truth)
+    p_t = smooth(sigmoid(detector.logits(lfbe(y)[None])[0][0]))
+    found = run(detector, y)
+    assert found.probability is None
+    np.testing.assert_allclose(found.frame_probabilities, p_t, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(spans(found), truth, rtol=0, atol=0.1)
+    for event in found.events:
+        own = p_t[seconds_to_frame(event.onset_s) : seconds_to_frame(event.offset_s)]
+        assert event.probability == pytest.approx(own.max(), abs=1e-5)
+    blip = tones(60, [(20.0, 20.2), (40.0, 41.0)])  # shorter than half the median
+    assert len(run(detector, blip).events) == 1
+    strict = dataclasses.replace(detector, thres0=found.events[0].probability + 1e-3)
+    assert len(run(strict, y).events) < len(truth)
+
+
+def tone_head(arch):
+    """A detector of tones, head `frames`: random layers, event vector fitted to their states by least squares."""
+    config = ModelConfig(arch, 1, 16, head="frames")
+    params = init_params(config, np.random.default_rng(5))
+    detector = Detector(config, params, "tone", np.full(64, -12.0), np.full(64, 6.0))
+    spans_s = [(3.0, 4.0), (10.0, 13.0), (20.0, 21.0)]
+    features = lfbe(tones(25, spans_s, seed=3))
+    h, _ = ENCODERS[arch].forward(params, config, detector.normalise(features)[None], None, False)
+    seconds = frame_to_seconds(np.arange(len(features)))
+    inside = sum((seconds > onset) & (seconds < offset) for onset, offset in spans_s)
+    states = np.column_stack([h[0], np.ones(len(seconds))]).astype(np.float64)
+    w = np.linalg.lstsq(states, 8.0 * inside - 4.0, rcond=None)[0].astype(np.float32)
+    params["head.w"], params["head.b"] = w[:-1], w[-1:]
+    return detector
 
 
 @pytest.mark.parametrize("seconds", [30.5, 31.0, 44.7, 45.5])

@@ -7,7 +7,7 @@ from data_tools.audio import resample
 from minirsed.features import HOP_S
 from minirsed.recordings.streaming import DELAY, STEP, about
 from tests.conftest import tone_detector, tones
-from tests.test_recordings import ELSEWHERE, PCEN, random_detector, run, spans
+from tests.test_recordings import ELSEWHERE, PCEN, random_detector, run, spans, tone_head
 
 
 def stream_through(stream, y, rng, longest=9000):
@@ -64,9 +64,21 @@ def test_events(arch):
     np.testing.assert_allclose([event[:2] for event in found], truth, rtol=0, atol=0.1)
 
 
-@pytest.mark.parametrize("arch", ["bi", "multires"])
+@pytest.mark.parametrize("arch", ["uni", "crnn1d", "crnn"])
+def test_events_of_frames_alone(arch):
+    """A median looks ahead and so does an LSTM that reads backwards: the last 30 s again and again, as in a file."""
+    detector, truth = tone_head(arch), [(0.3, 1.0), (12.0, 13.0), (14.0, 15.5), (50.0, 51.0)]
+    y, stream = tones(60, truth), detector.stream()
+    found, p_t = stream_through(stream, y, np.random.default_rng(0))
+    np.testing.assert_allclose([event[:2] for event in found], truth, rtol=0, atol=0.1)
+    np.testing.assert_allclose([event[:2] for event in found], spans(run(detector, y)), rtol=0, atol=0.05)
+    assert stream.probability == pytest.approx(p_t[-1303:].max(), abs=1e-6)
+    assert "the last 30 s every 1.1 s" in about(detector)
+
+
+@pytest.mark.parametrize("arch", ["bi", "multires", "crnn1d", "crnn"])
 def test_cut_does_not_show_in_a_sliding_window(arch):
-    detector, y = random_detector(arch), tones(34, [(5.0, 8.0), (30.0, 31.0)])
+    detector, y = random_detector(arch, 1), tones(34, [(5.0, 8.0), (30.0, 31.0)])
     first, second = (
         stream_through(detector.stream(), y, np.random.default_rng(seed), longest)
         for seed, longest in ((0, 20_000), (1, 200_000))

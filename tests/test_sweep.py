@@ -19,7 +19,7 @@ from minirsed.run.settings import TrainSettings
 from minirsed.sweep import __main__ as sweep_command
 from minirsed.sweep import cost as sweep_cost
 from minirsed.sweep.jobs import Jobs, command_line, read_result
-from minirsed.sweep.plan import Cell, plan, scaled
+from minirsed.sweep.plan import Cell, plan, scaled, system_name
 from minirsed.sweep.results import COLUMNS, markdown, write_results
 from minirsed.sweep.scores import differences, rows_of
 from minirsed.train.__main__ import parse_arguments as parse_train_arguments
@@ -52,11 +52,24 @@ def test_figure_3_of_the_paper():
 
 
 def test_table_2_of_the_paper():
-    """Sec. 4.2: 15,000 mixtures, 10 epochs, four layers, α = 1; beside it the baseline on the same mixtures."""
+    """Sec. 4.2: 15,000 mixtures, 10 epochs, four layers, α = 1; beside it the challenge's systems on the same mixtures.
+
+    And a fifth row, the paper's head on the layers of the first place.
+    """
     cells = plan({}, "table2")
     ours = [cell.settings for cell in cells if cell.settings.arch == "multires"]
     baseline = [cell.settings for cell in cells if cell.settings.arch == "mlp"]
     assert len(ours) == len(baseline) == 3
+    names = ["mlp", "multires", "crnn", "crnn1d", "crnn1d, attention"]
+    assert [system_name(cell.settings) for cell in cells] == names * 3
+    assert len({cell.name for cell in cells}) == len({cell.settings for cell in cells}) == 15
+    sizes = {system_name(c.settings): (c.settings.layers, c.settings.units, c.settings.learning_rate) for c in cells}
+    assert sizes["crnn1d"] == sizes["crnn1d, attention"] == (2, 128, 1e-3) and sizes["crnn"] == (2, 32, 1e-3)
+    assert {cell.settings.clips for cell in cells} == {15000}
+    chosen = plan({"arch": ["crnn1d"]}, "table2")  # whoever names an architecture gets it with its own head
+    assert {(c.settings.arch, c.settings.head) for c in chosen} == {("crnn1d", "frames")}
+    both = plan({"head": ["attention"]}, "table2")
+    assert {c.settings.arch for c in both} == {"mlp", "multires", "crnn", "crnn1d"} and len(both) == 12
     for s in ours:
         assert (s.clips, s.epochs, s.layers, s.units, s.alpha, s.learning_rate) == (15000, 10, 4, 256, 1.0, 1e-4)
     for s in baseline:
@@ -158,6 +171,29 @@ def test_mean_spread_and_average_by_hand():
     assert lines[-3] == "mean ± standard deviation over seeds (95 % interval over mixtures)"
     size = "600 clips, 12 epochs, 3 × 64 units, step size 0.002, 200 development clips, builtin sounds"
     assert lines[-1] == f"- uni: {size}; seeds 0 1 2"
+
+
+def test_both_decisions_have_tables():
+    """At one half, and at thresholds that were chosen on development mixtures: rows, figures and gaps of their own."""
+    results = []
+    for arch, hits in (("multires", (3, 3, 2)), ("crnn1d", (1, 4, 4))):
+        dev, at_half, tuned = (result_of(n)["dev"] for n in hits)
+        result = {"dev": dev, "eval": at_half, "dev_tuned": dev, "eval_tuned": tuned | {"thresholds": [0.8, 0.5]}}
+        head = "frames" if arch == "crnn1d" else "attention"
+        results.append((cell_of("babycry", arch, head=head), result | {"seconds": 1.0}))
+    table = markdown(rows_of(results))
+    titles = [line for line in table.splitlines() if line.endswith("error rate (lower is better):")]
+    assert titles == [
+        "Development mixtures, error rate (lower is better):",
+        "Evaluation mixtures, error rate (lower is better):",
+        "Development mixtures, thresholds of each training chosen on them, error rate (lower is better):",
+        "Evaluation mixtures, thresholds of each training chosen on development ones, error rate (lower is better):",
+    ]
+    at_half, tuned = (table[table.index(title) :].split("\n\n")[1] for title in titles[1::2])
+    assert "| multires | 0.25 " in at_half and "| crnn1d | 0.00 " in at_half
+    assert "| multires | 0.50 " in tuned and "| crnn1d | 0.00 " in tuned
+    gaps = table[table.index("development ones, error rate minus that of crnn1d") :]
+    assert "| multires | +0.50 " in gaps.split("\n\n")[1]
 
 
 def test_differences_are_paired_by_mixture_and_by_seed():
@@ -383,6 +419,11 @@ def test_sweep_leaves_a_run_folder_for_each_cell_and_a_table(finished):
         counts = read_result(folder)["eval"]["counts"].sum(axis=0)
         assert [figures["n_ref"], figures["n_sys"], figures["n_tp"], 0] == counts.tolist()
         assert "minirsed.train" in json.loads((folder / "config.json").read_text())["command"]
+        tuned = read_result(folder)["eval_tuned"]
+        assert tuned["thresholds"] == [figures["tuned"]["thres0"], figures["tuned"]["thres1"]]
+        assert tuned["counts"].sum(axis=0).tolist()[:3] == [
+            figures["tuned"][name] for name in ("n_ref", "n_sys", "n_tp")
+        ]
     with open(out / "table.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 1 and {row["seeds"] for row in rows} == {"0 1"}

@@ -1,6 +1,6 @@
 """The tutorials: what a notebook must have, that exercises judge rightly, and that all of it runs.
 
-`-m slow` executes every notebook (all eleven: under 15 minutes on two cores) and compares the pictures that lie in git
+`-m slow` executes every notebook (under 15 minutes together, on two cores) and compares the pictures that lie in git
 with those that the notebooks draw; the default run executes the `QUICK` ones.
 """
 
@@ -8,9 +8,12 @@ import ast
 import html
 import importlib
 import io
+import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 NOTEBOOKS = build.notebooks()
 QUICK = ("03", "04")  # two of the quickest
+ANYWHERE = ("01", "03", "04", "08")  # need nothing but NumPy, SciPy and Matplotlib
 HEADINGS = ("What you will do", "What you will learn", "What you need")
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -111,8 +115,7 @@ def test_no_measured_number_stands_in_its_prose(path):
 
 @each_notebook
 def test_its_links_lead_somewhere(path):
-    text = path.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#\s]+)", text):
+    for target in re.findall(r"\]\(([^)#\s]+)", "\n".join(sources(path, "markdown"))):
         if not re.match(r"https?:", target):
             assert (path.parent / target).exists(), target
     following = NOTEBOOKS[int(number_of(path)) + 1 :]
@@ -128,6 +131,25 @@ def test_its_formulas_become_mathml(path):
     for block, inline in formulas:
         made = build.mathml(block or inline, "block" if block else "inline")
         assert "\\" not in re.sub(r"&#x0*5C;", "\\\\", made), block or inline
+
+
+@pytest.mark.parametrize(
+    ("tex", "shown"),
+    [
+        (r"y \ln p", '<mi>y</mi><mspace width="0.17em" /><mi>ln</mi><mspace width="0.17em" /><mi>p</mi>'),
+        (r"(1) \ln(p)", '<mo stretchy="false">)</mo><mspace width="0.17em" /><mi>ln</mi><mo stretchy="false">(</mo>'),
+        (r"20 \log_{10} x", '</msub><mspace width="0.17em" /><mi>x</mi>'),
+        (r"h'", '<mi>h</mi><mo form="postfix" lspace="0" rspace="0">′</mo>'),
+        (r"|W|", '<mi>W</mi><mo stretchy="false" lspace="0" rspace="0">|</mo>'),
+        (r"\sigma(-1)", '(</mo><mo form="prefix">−</mo>'),
+        (r"(a) - 1", ")</mo><mo>−</mo>"),
+        (r"\overline{z r}", '<mrow class="overline"><mrow><mi>z</mi><mi>r</mi></mrow></mrow>'),
+        (r"\begin{aligned} a &= b \end{aligned}", 'class="aligned"'),
+    ],
+)
+def test_a_formula_is_spaced_as_tex_does_it(tex, shown):
+    r"""`\ln z` came out as "lnz", a prime tiny, a minus sign far from its number, and a bar as a dash."""
+    assert shown in build.mathml(tex)
 
 
 def formulas(text):
@@ -334,6 +356,49 @@ def test_all_other_notebooks_run(path, tmp_path):
     executed(path, tmp_path)
 
 
+# A browser's Python (Pyodide) has no Numba at all, and loads the others only for whoever asks.
+WITHOUT_EXTRAS = """
+import json, sys
+extras = {"numba", "llvmlite", "soundfile", "soxr", "joblib", "tqdm", "threadpoolctl", "yaml", "requests"}
+class Refused:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in extras:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Refused)
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+for source in json.load(sys.stdin):
+    shell.run_cell(source).raise_error()
+print("\\nran to its end, and imported", sorted(extras & {name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def runs_without_extras(path):
+    """Execute a notebook in a Python that refuses to import Numba and all compiled extras."""
+    environment = {**os.environ, "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", WITHOUT_EXTRAS]
+    given = json.dumps(sources(path, "code"))
+    ran = subprocess.run(command, input=given, cwd=path.parent, env=environment, capture_output=True, text=True)
+    assert ran.stdout.endswith("ran to its end, and imported []\n"), ran.stdout[-2000:] + ran.stderr[-2000:]
+    assert ran.stderr.count("Numba is not installed") <= 1
+
+
+def notebook_numbered(number):
+    return next(path for path in NOTEBOOKS if number_of(path) == number)
+
+
+def test_a_notebook_runs_without_numba_and_the_compiled_extras():
+    runs_without_extras(notebook_numbered("03"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [number for number in ANYWHERE if number != "03"])
+def test_other_notebooks_run_without_numba_and_the_compiled_extras(number):
+    runs_without_extras(notebook_numbered(number))
+
+
 def test_pictures_in_git_are_those_of_notebooks():
     shown = {name for path in NOTEBOOKS for name in re.findall(r"\(images/(.+?\.png)\)", path.read_text())}
     readme = set(re.findall(r"\(tutorials/images/(.+?\.png)\)", README))
@@ -401,6 +466,31 @@ def test_build_command_writes_the_pages_asked_for(tmp_path, monkeypatch, capsys)
     solution = re.search(r'href="([^"]*solutions/04[^"]*)"', page)[1]
     assert (tmp_path / "pages" / solution).resolve() == ROOT / "tutorials/solutions/04_backpropagation_through_time.py"
     assert capsys.readouterr().out.count(" s, ") == 2
+
+
+@pytest.mark.parametrize(
+    ("origin", "repository"),
+    [
+        ("https://github.com/somebody/minirsed.git\n", "gh/somebody/minirsed"),
+        ("git@github.com:somebody/minirsed.git\n", "gh/somebody/minirsed"),
+        ("https://user:secret@gitlab.com/group/part/minirsed\n", "gl/group%2Fpart%2Fminirsed"),
+    ],
+)
+def test_a_page_of_a_public_clone_links_to_the_notebook_that_runs(origin, repository, monkeypatch):
+    monkeypatch.setattr(build, "origin", lambda: origin)
+    address = f"https://mybinder.org/v2/{repository}/HEAD?urlpath=lab%2Ftree%2Ftutorials%2F03_gru_forward.md"
+    assert f'<a href="{address}">' in build.navigation("03_gru_forward")
+    for kept in ("/home/me/minirsed\n", "https://example.org/github.com/x\n", ""):
+        monkeypatch.setattr(build, "origin", lambda kept=kept: kept)
+        assert "binder" not in build.navigation("03_gru_forward").lower()
+
+
+def test_what_binder_installs_exists():
+    """Its two files name an extra of ours, and a command that the extra brings."""
+    (line,) = (ROOT / ".binder/requirements.txt").read_text(encoding="utf-8").splitlines()
+    extra = re.fullmatch(r"-e \.\[(\w+)\]", line)[1]
+    assert re.search(rf"^{extra} = .*jupyterlab", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M)
+    assert os.access(ROOT / ".binder/postBuild", os.X_OK) and shutil.which("jupytext-config")
 
 
 @pytest.mark.parametrize("part", gradients.PARTS, ids=lambda part: part.name)

@@ -58,7 +58,7 @@ def notebook_page(folder):
 
 PAGES = {
     "notebook": notebook_page,
-    "contents": lambda folder: build.contents(),
+    "contents": build.contents,
     "gradients": lambda folder: gradients.page(build.mathml, build.STYLE),
 }
 

@@ -311,10 +311,6 @@ LINES = {
     "few bands": ({"arch": "crnn", "n_mels": 20}, "--n-mels is 20: --arch crnn needs at least 32 bands"),
     "spectra": ({"arch": "crnn", "mixing": "spectra"}, "--mixing spectra needs --arch uni, bi or multires, not crnn"),
     "members": ({"arch": "crnn1d", "members": 3}, "--members needs --mixing spectra; --preset plain is without both"),
-    "promise": (
-        {"arch": "crnn1d", "head": "attention", "keep": "promise"},
-        "--keep promise needs --arch uni, bi or multires",
-    ),
 }
 
 

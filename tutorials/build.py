@@ -14,10 +14,13 @@ import io
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
+import xml.etree.ElementTree as ET
 from base64 import b64decode, b64encode
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
@@ -31,12 +34,15 @@ ROOT = FOLDER.parent
 TIMEOUT_S = 600  # of one cell; a whole notebook takes less than two minutes
 COLOURS = 64  # of a picture in git: a fraction of the bytes, and no difference to the eye
 SAME_PICTURE = 4.0  # grey levels, of 255: other fonts and libraries stay below, another curve does not
+MATHML = "{http://www.w3.org/1998/Math/MathML}"  # the name space of its tags
+FUNCTIONS = {"ln", "log", "exp", "cos", "sin", "tanh"}  # names that TeX sets apart from their neighbours
 LONG_DRAWING = 10  # lines of a cell that draws; longer ones are folded
 MATH_FONT = FOLDER / "fonts" / "math.woff2"  # made by fonttools, see OFL.txt beside it
 STYLE = """<style>
 @font-face { font-family: "tutorial math"; src: url(data:font/woff2;base64,FONT) format("woff2"); }
 :root { color-scheme: light dark; }
 body { max-width: 64rem; margin: 0 auto; padding: 0 1rem; }
+nav.pages a { color: #1a4b8c; }
 pre, .jp-InputArea-editor, .jp-OutputArea-output { overflow-x: auto; max-width: 100%; }
 math[display="block"] { overflow: auto hidden; max-width: 100%; }
 img { max-width: 100%; height: auto; background: #fff; }
@@ -56,6 +62,7 @@ nav.pages { display: flex; justify-content: space-between; gap: 1rem; padding: 0
 details.drawing { margin: 0.3rem 0; } details.drawing summary { color: #666; font: 0.8rem sans-serif; cursor: pointer; }
 math[display="block"] { margin: 0.8em 0; }
 mtd { padding: 0.25em 0.3em; }
+mrow.overline { border-top: 0.06em solid; padding-top: 0.12em; }
 mtable.aligned mtd:nth-child(odd) { text-align: right; }
 mtable.aligned mtd:nth-child(even) { text-align: left; }
 </style>""".replace("FONT", b64encode(MATH_FONT.read_bytes()).decode())
@@ -170,24 +177,49 @@ def alt_texts(notebook):
 def fold_drawings(notebook):
     """Tag the cells whose code does little but draw."""
     for cell in notebook.cells:
-        if cell.cell_type == "code" and "plt.show()" in cell.source and len(cell.source.splitlines()) > LONG_DRAWING:
+        draws = re.search(r"plt\.show\(\)|playground\.hand_over\(", cell.source)
+        if cell.cell_type == "code" and draws and len(cell.source.splitlines()) > LONG_DRAWING:
             cell.metadata["tags"] = [*cell.metadata.get("tags", []), "fold"]
 
 
+def origin():
+    """Address that this clone came from, empty where there is none."""
+    try:
+        return subprocess.run(["git", "-C", ROOT, "remote", "get-url", "origin"], capture_output=True, text=True).stdout
+    except OSError:  # no git
+        return ""
+
+
+def binder_address(origin, name):
+    """Where mybinder.org opens the notebook `name` of a clone of a public host, without an installation; else None.
+
+    What is installed there, and that a click on Markdown opens a notebook, is in the folder .binder.
+    """
+    host = re.match(r"(?:https://|ssh://)?(?:[^@/]+@)?git(hub|lab)\.com[:/](.+?)(?:\.git)?/?\s*$", origin)
+    if not host:
+        return None
+    repository = f"gh/{host[2]}" if host[1] == "hub" else f"gl/{quote(host[2], safe='')}"
+    return f"https://mybinder.org/v2/{repository}/HEAD?urlpath={quote(f'lab/tree/tutorials/{name}.md', safe='')}"
+
+
 def navigation(name):
-    """Links to the page before, the contents, and the page after that of the notebook `name`."""
-    names = [path.stem for path in notebooks()]
-    here = names.index(name) if name in names else None
-    places = ("← before", here - 1 if here else None), ("after →", here + 1 if here is not None else None)
+    """Links to the page before, the contents, the notebook itself where a service runs it, and the page after."""
+    paths = notebooks()
+    here = [path.stem for path in paths].index(name) if name in {path.stem for path in paths} else None
+    places = ("← {}", here - 1 if here else None), ("{} →", here + 1 if here is not None else None)
     before, after = (
-        f'<a href="{names[i]}.html">{text}</a>' if i is not None and i < len(names) else "<span></span>"
+        f'<a href="{paths[i].stem}.html">{text.format(html.escape(title_of(read(paths[i]))))}</a>'
+        if i is not None and i < len(paths)
+        else "<span></span>"
         for text, i in places
     )
-    return f'<nav class="pages">{before}<a href="index.html">contents</a>{after}</nav>'
+    address = binder_address(origin(), name)
+    run = f'<a href="{html.escape(address)}">run it on Binder</a>' if address and name else ""
+    return f'<nav class="pages">{before}<a href="index.html">contents</a>{run}{after}</nav>'
 
 
-def contents():
-    """The page that lists all notebooks, with what one does in each."""
+def contents(folder):
+    """The page in `folder` that lists all notebooks, with what one does in each."""
     entries = []
     for path in notebooks():
         notebook = read(path)
@@ -201,7 +233,8 @@ def contents():
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"{STYLE}<style>body {{ font-family: sans-serif; line-height: 1.5; }}</style></head><body>\n"
         "<h1>Detection of rare sound events, from scratch</h1>\n"
-        '<p><a href="gradients.html">All gradients on one page</a> · <a href="playground.html">Playground</a></p>\n'
+        '<p><a href="gradients.html">All gradients on one page</a> · <a href="playground.html">Playground</a> · '
+        f'<a href="{link_from("detector.py", folder)}">The whole paper in 200 lines of Python</a></p>\n'
         + "\n".join(entries)
         + "\n</body></html>\n"
     )
@@ -261,12 +294,48 @@ def dark_theme(exporter):
 
 
 def mathml(tex, display="inline"):
-    """A formula as MathML; `aligned` columns keep their alignment by `STYLE`."""
+    """A formula as MathML; `aligned` columns and bars get their looks by `STYLE`.
+
+    The converter leaves out what TeX adds: space around ln and its like, none after a sign or inside of |…|, and a
+    prime of full size. Its bars do not stretch.
+    """
     from latex2mathml.converter import convert
 
     aligned = r"\begin{aligned}" in tex
-    text = convert(tex.replace("{aligned}", "{align*}"), display=display)
-    return text.replace("<mtable", '<mtable class="aligned"', 1) if aligned else text
+    ET.register_namespace("", MATHML[1:-1])
+    root = ET.fromstring(convert(tex.replace("{aligned}", "{align*}"), display=display))
+    for element in list(root.iter()):
+        tag = element.tag.removeprefix(MATHML)
+        if tag == "mtable" and aligned:
+            element.set("class", "aligned")
+        elif tag == "mo" and element.text == "|":
+            element.attrib |= {"lspace": "0", "rspace": "0"}
+        elif tag == "msup" and element[1].text == "′":
+            element.tag, element[1].tag = f"{MATHML}mrow", f"{MATHML}mo"
+            element[1].attrib |= {"form": "postfix", "lspace": "0", "rspace": "0"}
+        elif tag == "mover" and element[1].text == "―":
+            element.tag = f"{MATHML}mrow"
+            element.set("class", "overline")
+            element.remove(element[1])
+        elif tag in ("mrow", "math", "mtd"):
+            _space_functions(element)
+            for before, sign in zip(element, list(element)[1:], strict=False):
+                if sign.text in ("−", "+") and before.tag == f"{MATHML}mo" and before.text not in tuple(")]|⌋⌉′"):
+                    sign.set("form", "prefix")
+    return ET.tostring(root, encoding="unicode")
+
+
+def _space_functions(row):
+    """Put a thin space on each side of ln, tanh and so on where its neighbour is no operator or parenthesis."""
+    for name in [each for each in row if next(each.iter(f"{MATHML}mi"), each).text in FUNCTIONS]:
+        if name.tag.removeprefix(MATHML) not in ("mi", "msup", "msub"):
+            continue
+        place = list(row).index(name)
+        after, before = row[place + 1 : place + 2], row[place - 1 : place] if place else []
+        for where, neighbours in ((place + 1, after), (place, before)):
+            closes = where == place and neighbours and neighbours[0].text == ")"
+            if closes or neighbours and neighbours[0].tag not in (f"{MATHML}mo", f"{MATHML}mspace"):
+                row.insert(where, ET.Element(f"{MATHML}mspace", width="0.17em"))
 
 
 def link_from(url, folder):
@@ -343,7 +412,7 @@ def main(argv=None):
             file.write(to_html(notebook, page.parent, path.stem).encode())
         changed = write_pictures(pictures(notebook)) if args.images else []
         runs = playground.handed_over(notebook)
-        others = {"index": contents(), "gradients": gradients.page(mathml, STYLE)}
+        others = {"index": contents(page.parent), "gradients": gradients.page(mathml, STYLE)}
         for name, text in (others | ({"playground": playground.page(runs)} if runs else {})).items():
             with atomic_write(page.parent / f"{name}.html") as file:
                 file.write(text.encode())

@@ -18,7 +18,7 @@ def voice(rng, is_cry):
     arch = np.sin(np.pi * t)
     glide = rng.uniform(0.15, 0.4) * arch + 0.01 * np.sin(2 * np.pi * 7 * t) if is_cry else 0 * t
     turning = np.exp(2j * np.pi * np.cumsum(rng.uniform(300, 600) * (1 + glide)) / RATE)
-    loudness = np.arange(10, 0, -1) ** -rng.uniform(0.5, 1.2)  # of the harmonics, powers of what turns once a period
+    loudness = np.arange(10, 0, -1) ** -rng.uniform(0.5, 1.2)  # harmonic n is the n-th power of the fundamental
     return np.sqrt(arch) * np.polyval([*loudness, 0], turning).imag
 
 

@@ -36,15 +36,15 @@ STEPS = {  # the part of the cell that each step adds
 }
 
 
-def wire(axes, name, color=INK, width=1.4, backwards=False, arrow=True):
-    """One wire of the cell, over a white edge that lifts it above those it crosses."""
+def wire(axes, name, color=INK, width=1.4, backwards=False, arrow=0.6):
+    """One wire of the cell, over a white edge that lifts it above those it crosses; its arrow at that share of it."""
     points = WIRES[name][::-1] if backwards else WIRES[name]
     x, y = np.transpose(points)
     axes.plot(x, y, color="w", lw=width + 4, solid_capstyle="butt", zorder=1)
     axes.plot(x, y, color=color, lw=width, zorder=2, solid_joinstyle="round")
     if arrow:
         (x0, y0), (x1, y1) = points[-2:]
-        place, angle = (x0 + 0.6 * (x1 - x0), y0 + 0.6 * (y1 - y0)), np.degrees(np.arctan2(y1 - y0, x1 - x0))
+        place, angle = (x0 + arrow * (x1 - x0), y0 + arrow * (y1 - y0)), np.degrees(np.arctan2(y1 - y0, x1 - x0))
         axes.plot(*place, marker=(3, 0, angle - 90), ms=6 + 1.4 * width, color=color, zorder=2)
 
 
@@ -108,11 +108,13 @@ def gradient_wires(axes, norms, color, widest=14):
     largest = max(norms.values())
     for name in WIRES:
         if name not in norms:
-            wire(axes, name, PALE, arrow=False)
+            wire(axes, name, PALE, arrow=None)
     for name, norm in sorted(norms.items(), key=lambda item: -item[1]):
-        wire(axes, name, color, max(0.5, widest * norm / largest), backwards=True, arrow=norm > 0.02 * largest)
+        arrow = {"h'": 0.55, "(1 - z) c": 0.6}.get(name, 0.85) if norm > 0.02 * largest else None
+        wire(axes, name, color, max(0.5, widest * norm / largest), backwards=True, arrow=arrow)
     frame_of_the_cell(axes)
-    places = LABELS | {"h' → z h'": (1.45, 5), "h' → q": (1.45, 3.2), "h' → z": (2.4, 1.1), "h' → r": (4.6, 1.1)}
+    places = LABELS | {"h' → z h'": (1.5, 5), "h' → q": (1.45, 3.2), "h' → z": (2.4, 1.4), "h' → r": (4.6, 1.4)}
+    places["(1 - z) c"] = (7.45, 4.55)  # beside the wire, which is too short for a number and an arrow
     for name, norm in norms.items():
         label(axes, places[name], f"{norm:.2f}", color)
 
@@ -140,10 +142,11 @@ def unrolled(axes, inputs, states, frames, color):
     layer(0)
     arrow((0, -0.1), (0, 0.7))
     arrow((0, 1.3), (0, 2.1))
-    arrow((0.55, 1.15), (0.55, 0.85), color, connectionstyle="arc3,rad=-1.9", shrinkA=0, shrinkB=0)
+    axes.plot([0, 1.15, 1.15], [1.6, 1.6, 1], color=color, lw=1.5, zorder=1)
+    arrow((1.15, 1), (0.6, 1), color, shrinkA=0, shrinkB=0)
     axes.text(0, -0.3, "$x_t$", ha="center", va="center")
     axes.text(0, 2.3, "$h_t$", ha="center", va="center", color=color)
-    axes.text(1.75, 1, "$h_{t-1}$", ha="center", va="center", color=color)
+    axes.text(1.75, 1.3, "$h_{t-1}$", ha="center", va="center", color=color)
     axes.text(2.9, 1, "=", ha="center", va="center", fontsize=20)
     for i, (t, x) in enumerate(zip(frames, inputs, strict=True)):
         place = 5 + 2.7 * i

@@ -28,8 +28,8 @@ cry. Move over the pictures to see which part of the sound a frame's logit liste
 <canvas id="spectrogram"></canvas><canvas id="curves" width="866" height="220"></canvas>
 <canvas id="reach" width="866" height="70"></canvas><p id="reaching"></p><audio id="sound" controls></audio>
 <h2>The loss surface</h2>
-<p>Event frames have the logit u (upwards), all others v (to the right). Put the point somewhere and see it roll; on the
-green line p is one half. α says how much the frame loss counts.</p>
+<p>Event frames have the logit u (upwards), all others v (to the right), both from −7 to 7; dark is low. Put the point
+somewhere and see it roll; on the green line p is one half. α says how much the frame loss counts.</p>
 <p>α <input id="alpha" type="range" min="-2" max="1" step="0.05" value="0"> <span id="surfaceNumbers"></span></p>
 <canvas id="surface" width="480" height="480"></canvas>
 <h2>A unit that remembers</h2>

@@ -17,7 +17,7 @@ from data_tools.audio import SAMPLE_RATE, resample
 from data_tools.soundbank import SoundBank
 
 LABEL = "doorbell"
-N_BELLS = 20  # with two rings each
+N_BELLS = 30  # with two rings each
 SCENES = ("home", "office", "library", "cafe/restaurant")
 PARTIALS = (1.0, 2.76, 5.4)  # of a bar that is free at both ends
 CLIPPED, TOO_LOW = "bell04_ring1.wav", "bell11_ring2.wav"

@@ -46,7 +46,8 @@ class Bank:
 
     A new kind of bank defines `_events(label, subset)`, `_backgrounds(subset)`, `_event_audio(key)`,
     `_background_audio(key, start_s, duration_s)` and `fingerprint()`; one that has negatives also
-    `_negatives(label, subset)` and `_negative_audio(key)`, one that has long recordings `_whole(subset)`,
+    `_negatives(label, subset)` and `_negative_audio(key)`, one that has everyday sounds `everyday_sounds()` and
+    `everyday_audio(key)`, one that has long recordings `_whole(subset)`,
     `_uncut_events(label, subset)` and `_uncut_backgrounds(subset)`.
 
     Attributes
@@ -105,6 +106,17 @@ class Bank:
 
     def _negatives(self, label, subset):
         return []
+
+    def everyday_sounds(self):
+        """Keys of training sounds that are none of the classes, apart from `negatives`, in a fixed order, or none.
+
+        Only clips that are new each time have them (`minirsed.outside`): mixtures that are drawn once do without.
+        """
+        return []
+
+    def everyday_audio(self, key):
+        """An everyday sound: (samples,) float64, mono, 44.1 kHz."""
+        raise NotImplementedError
 
     def recordings(self, subset):
         """Recordings of a subset as they are, for measuring: list of LabelledRecording, or none."""

@@ -31,6 +31,14 @@ class BuiltinBank(Bank):
         last = None if duration_s is None else first + round(duration_s * SAMPLE_RATE)
         return keys.background_audio(key, self.seed)[first:last]
 
+    def everyday_sounds(self):
+        """See `Bank.everyday_sounds`."""
+        return keys.everyday_keys()
+
+    def everyday_audio(self, key):
+        """See `Bank.everyday_audio`."""
+        return keys.everyday_audio(key, self.seed)
+
     def fingerprint(self):
         """See `Bank.fingerprint`."""
         return hashlib.sha256(f"builtin {keys.VERSION} {self.seed}".encode()).hexdigest()

@@ -128,6 +128,14 @@ class Folded(Bank):
         """See `Bank.negative_recording`."""
         return self.bank.negative_recording(key)
 
+    def everyday_sounds(self):
+        """See `Bank.everyday_sounds`."""
+        return self.bank.everyday_sounds()
+
+    def everyday_audio(self, key):
+        """See `Bank.everyday_audio`."""
+        return self.bank.everyday_audio(key)
+
     def equal_sounds(self):
         """See `Bank.equal_sounds`."""
         return self.bank.equal_sounds()

@@ -7,6 +7,7 @@ random stream depends on the key and the seed alone, so no two subsets share a s
 
 import re
 import zlib
+from importlib import import_module
 
 import numpy as np
 
@@ -21,6 +22,14 @@ SCENES = (
 )  # fmt: skip
 EVENTS_PER_CLASS = {"train": 240, "dev": 60, "eval": 60}
 BACKGROUNDS_PER_SCENE = {"train": 40, "dev": 8, "eval": 8}
+EVERYDAY = {  # by file: functions that make sounds that are none of the classes
+    "distractors": (
+        "bark", "beeps", "bird", "bump", "claps", "clink", "cutlery", "door", "engine", "gull", "hiss", "horn", "keys",
+        "laugh", "meow", "melody", "rail_joints", "rustle", "shout", "siren", "speech", "squeak", "steps", "thud",
+    ),
+    "machines": ("clicks", "sweep", "tone"),
+}  # fmt: skip
+EVERYDAY_EACH = {"distractors": 40, "machines": 80}
 LENGTHS_S = {  # the 0th, 10th, 20th … 100th percentile of the lengths of a class, seconds; straight lines between them
     "babycry": (0.50, 0.87, 1.24, 1.52, 1.94, 2.20, 2.52, 2.92, 3.22, 3.65, 4.19),
     "glassbreak": (0.33, 0.62, 0.73, 0.83, 0.96, 1.09, 1.19, 1.33, 1.43, 1.60, 2.09),
@@ -37,6 +46,25 @@ def background_keys(subset):
     """(key, scene) of every background of a subset."""
     count = BACKGROUNDS_PER_SCENE[subset]
     return [(f"{scene}/{subset}_{i:02d}", scene) for scene in SCENES for i in range(count)]
+
+
+def everyday_keys():
+    """Keys of everyday sounds, for training alone: "distractors.bark/train_00", …"""
+    return [
+        f"{file}.{name}/train_{i:02d}"
+        for file, names in EVERYDAY.items()
+        for name in names
+        for i in range(EVERYDAY_EACH[file])
+    ]
+
+
+def everyday_audio(key, seed=0):
+    """Compute the everyday sound of `key`, one of `everyday_keys`: (samples,) float64, otherwise as `event_audio`."""
+    file, _, name = key.split("/")[0].partition(".")
+    if key not in everyday_keys():
+        raise InputError(f"no built-in sound {key!r}; a key looks like {everyday_keys()[0]}")
+    y = getattr(import_module(f"data_tools.builtin.{file}"), name)(_generator(key, seed))
+    return y * (0.5 / np.abs(y).max())
 
 
 def event_audio(key, seed=0):

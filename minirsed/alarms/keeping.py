@@ -28,8 +28,8 @@ def usual(settings):
     InputError
         The sounds cannot be used.
     """
-    is_for_any_length = settings.arch in ARCHITECTURES and settings.head == "attention"
-    if not (is_for_any_length and any((Path(settings.data) / name).is_dir() for name in ("recordings", "negatives"))):
+    is_rival = settings.arch not in ARCHITECTURES or settings.head != "attention"  # judged as its authors did
+    if is_rival or not any((Path(settings.data) / name).is_dir() for name in ("recordings", "negatives")):
         return settings
     bank = open_bank(settings.data, fold=settings.fold)
     negatives = getattr(bank, "negatives", lambda label, subset: [])  # not every source of sounds has them

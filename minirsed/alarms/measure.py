@@ -18,7 +18,7 @@ from minirsed.analysis.files import clip_s
 from minirsed.kernels.threads import worker_threads
 from minirsed.listening.operating import AS_FOUND
 from minirsed.model import groups
-from minirsed.recordings.files import detect_recording, event_finder, to_event
+from minirsed.recordings.files import detect_recording, event_finder, rule_logits, to_event
 from minirsed.store.mixtures import finite_clips
 
 
@@ -109,7 +109,7 @@ def measure(detector, recordings, *, n_threads=1, thres1=None, progress=None):
     Raises
     ------
     InputError
-        A recording cannot be read, or the detector is for clips alone.
+        A recording cannot be read.
     """
     found, done_s, total_s = [], 0.0, sum(each.duration_s for each in recordings)
     with worker_threads(n_threads) as executor:
@@ -150,7 +150,7 @@ def measure_mixtures(detector, store, executor, *, thres1=None, progress=None, r
     Measured
     """
     found = []
-    for logits, _ in executor.map(lambda rows: detector.logits(finite_clips(store, rows)), groups(len(store))):
+    for logits, _ in executor.map(lambda rows: rule_logits(detector, finite_clips(store, rows)), groups(len(store))):
         for own in logits:
             finders = _finders(detector, thres1)
             found.append({key: _in_order(finder.push(own) + finder.finish()) for key, finder in finders.items()})

@@ -242,7 +242,7 @@ def det(curves, points, path, title):
     figure = new_figure(figsize=(7, 5.2), layout="constrained")
     axes = figure.subplots()
     draw_det(axes, curves, points)
-    axes.set_title(f"{plain(title)}\ndecision by clip, p > thres0; the lower left is better")
+    figure.suptitle(f"{plain(title)}\ndecision by clip, p > thres0; the lower left is better", fontsize="large")
     save_figure(figure, path, 110)
 
 
@@ -271,7 +271,8 @@ def draw_det(axes, curves, points):
         ylabel=f"events missed, % ({rates.n_events} clips)",
     )
     axes.grid(which="major", alpha=0.3)
-    axes.legend(title="numbers on the curve: thres0", title_fontsize="small")
+    place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0)}  # on the axes it may hide the curve's corner
+    axes.legend(title="numbers on the curve: thres0", title_fontsize="small", **place)
     _mark_thresholds(axes, curve)
 
 

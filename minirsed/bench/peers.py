@@ -14,7 +14,7 @@ import importlib.metadata
 
 import numpy as np
 
-from minirsed.bench.rows import event_lists, features_and_labels, noise
+from minirsed.bench.rows import WINNERS, event_lists, features_and_labels, noise
 
 PAUSE_S = {"torch": 1.0}  # after a run: PyTorch's threads spin for a while and would slow whatever follows
 
@@ -77,13 +77,16 @@ def sed_eval_settings(row, n_threads):
 
 
 def torch_settings(row, n_threads):
-    """The same model with nn.GRU, clips first or time first; Adam fused into one kernel."""
+    """The same model with nn.GRU and the like, in both orders of memory; Adam fused into one kernel."""
     if row.key not in ("step", "inference"):
         return {}
     import torch
 
     torch.set_num_threads(n_threads)
     make = torch_step if row.key == "step" else torch_inference
+    if row.shape["arch"] in WINNERS:
+        orders = ("channels first", "channels last")
+        return {f"torch, {order}": make(torch, row.shape, order == "channels last") for order in orders}
     return {f"torch, {order}": make(torch, row.shape, order == "time first") for order in ("clips first", "time first")}
 
 
@@ -129,9 +132,53 @@ def torch_model(torch, arch, n_layers, size, time_first):
     return Model()
 
 
-def torch_step(torch, shape, time_first):
+def torch_winner(torch, arch, n_layers, size, channels_last):
+    """`minirsed.rivals.crnn1d` and `crnn` with Conv2d, BatchNorm2d, LSTM and GRU, as `torch_model` has the others."""
+    nn, functional, H = torch.nn, torch.nn.functional, size.units
+    kernels, n_maps, drop = (((1, 32), H, 0.3), ((3, 3), 4 * H, 0.5))[arch == "crnn"]
+    pools = (8, 2, 2) if arch == "crnn" else (size.inputs - 31,)
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            maps = []
+            for i, pool in enumerate(pools):
+                conv = nn.Conv2d(n_maps if i else 1, n_maps, kernels, padding=int(arch == "crnn"), bias=False)
+                maps += [conv, nn.BatchNorm2d(n_maps), nn.ReLU(), nn.MaxPool2d((1, pool)), nn.Dropout(drop)]
+            self.maps = nn.Sequential(*maps)
+            n_seen = size.inputs // 32 * n_maps
+            self.grus = nn.ModuleList(
+                nn.GRU(H if layer else n_seen, H, batch_first=True, bidirectional=True)
+                for layer in range(n_layers if arch == "crnn" else 0)
+            )
+            self.lstm = None if arch == "crnn" else nn.LSTM(H, H, n_layers, batch_first=True)
+            self.dense, self.w = nn.Linear(H, H), nn.Linear(H, 1)
+
+        def forward(self, x):
+            x = x[:, None]
+            x = x.contiguous(memory_format=torch.channels_last) if channels_last else x
+            h = self.maps(x).permute(0, 2, 3, 1).flatten(2)
+            for gru in self.grus:
+                ahead, behind = gru(h)[0].chunk(2, 2)
+                h = ahead * behind
+            h = functional.dropout(self.dense(h), 0.5, self.training) if arch == "crnn" else self.from_the_end(h)
+            logits = self.w(h)[..., 0]
+            return logits, None if self.training else smooth_maximum(logits)
+
+        def from_the_end(self, h):
+            return torch.relu(self.dense(self.lstm(h.flip(1))[0].flip(1)))
+
+    def smooth_maximum(logits):
+        return functional.pad(logits, (11, 11), value=-torch.inf).unfold(1, 23, 1).median(2).values.amax(1)
+
+    model = Model()
+    return model.to(memory_format=torch.channels_last) if channels_last else model
+
+
+def torch_step(torch, shape, order):
     """Forward, backward and Adam of a batch."""
-    model = torch_model(torch, **shape, time_first=time_first)
+    is_winner = shape["arch"] in WINNERS
+    model = (torch_winner if is_winner else torch_model)(torch, *shape.values(), order)
     adam = torch.optim.Adam(model.parameters(), 1e-4, fused=True)
     x, labels = map(torch.from_numpy, features_and_labels(shape["size"]))
     loss_of = torch.nn.functional.binary_cross_entropy_with_logits
@@ -139,17 +186,21 @@ def torch_step(torch, shape, time_first):
 
     def step():
         frame_logits, clip_logit = model(x)
-        frame_loss = (weights * loss_of(frame_logits, labels, reduction="none")).sum(1).mean()
+        if is_winner:
+            loss = loss_of(frame_logits, labels)
+        else:
+            frame_loss = (weights * loss_of(frame_logits, labels, reduction="none")).sum(1).mean()
+            loss = loss_of(clip_logit, labels.amax(1)) + frame_loss
         adam.zero_grad()
-        (loss_of(clip_logit, labels.amax(1)) + frame_loss).backward()
+        loss.backward()
         adam.step()
 
     return step
 
 
-def torch_inference(torch, shape, time_first):
+def torch_inference(torch, shape, order):
     """Logits of all clips in batches of ten."""
-    model = torch_model(torch, **shape, time_first=time_first).eval()
+    model = (torch_winner if shape["arch"] in WINNERS else torch_model)(torch, *shape.values(), order).eval()
     batches = torch.from_numpy(features_and_labels(shape["size"])[0]).split(10)
 
     def logits():

@@ -20,6 +20,8 @@ from minirsed.multires import (
     layer_backward,
     layer_forward,
 )
+from minirsed.rivals.batch_norm import follow
+from minirsed.run.settings import ARCH_SETTINGS
 
 SR = 44100  # Hz
 CLIP_SAMPLES = 30 * SR
@@ -50,6 +52,9 @@ class Row:
     shape: dict = field(default_factory=dict)
 
 
+WINNERS = {arch: ARCH_SETTINGS[arch] for arch in ("crnn1d", "crnn")}  # always at the size that was published
+
+
 @dataclass(frozen=True)
 class Size:
     """Clips, frames and units of the model's rows."""
@@ -60,10 +65,16 @@ class Size:
     inputs: int = 64
 
 
+def winner_size(arch, size):
+    """So many clips and frames for a network of `WINNERS`."""
+    return Size(size.batch, size.frames, WINNERS[arch]["units"], size.inputs)
+
+
 def rows(size):
     """All rows of the table, in data-flow order."""
     models = [("uni", 3), ("bi", 3), ("multires", 3), ("multires", 4)]
     found = [Row("LFBE of a 30 s clip", "lfbe", prepare_lfbe), Row("mixing a 30 s clip", "mixing", prepare_mixing)]
+    winners = [(arch, winner_size(arch, size)) for arch in WINNERS]
     for arch in ARCHITECTURES:
         found += [layer_row(arch, size, step) for step in ("forward", "backward")]
     found.append(Row("head forward", "head", lambda executor: prepare_head(executor, size)))
@@ -72,6 +83,8 @@ def rows(size):
     for arch, n_layers in models:
         found += [inference_row(arch, n_layers, size, clips) for clips in (1, size.batch)]
     found.append(inference_row("multires", 3, size, HOUR_CLIPS))
+    found += [step_row(arch, WINNERS[arch]["layers"], own) for arch, own in winners]
+    found += [inference_row(arch, WINNERS[arch]["layers"], own, size.batch) for arch, own in winners]
     found.append(Row("scoring 500 files", "scoring", prepare_scoring))
     return found
 
@@ -104,6 +117,8 @@ def layer_gflop(size, n_inputs, n_directions):
 
 def model_gflop(arch, n_layers, size):
     """Forward pass of a model; the backward pass is twice as much, less the gradient of the features."""
+    if arch in WINNERS:
+        return first_gflop(arch, size) + sum(winner_gflop(arch, n_layers, size))
     n_directions, total, n_frames = len(directions(arch)), 0.0, size.frames
     for layer in range(n_layers):
         n_inputs = size.units * n_directions if layer else size.inputs
@@ -112,27 +127,52 @@ def model_gflop(arch, n_layers, size):
     return total
 
 
+def first_gflop(arch, size):
+    """Products with the features in a forward pass: as many as their gradient would take, which is not wanted."""
+    frames = 2e-9 * size.batch * size.frames
+    if arch in WINNERS:
+        n_places, n_maps = (size.inputs, 4 * size.units) if arch == "crnn" else (size.inputs - 31, size.units)
+        return frames * n_places * (9 if arch == "crnn" else 32) * n_maps
+    return frames * len(directions(arch)) * size.inputs * 3 * size.units
+
+
+def winner_gflop(arch, n_layers, size):
+    """What else the forward pass of a network of `minirsed.rivals` has: maps, recurrent layers, the dense layer."""
+    frames, H = 2e-9 * size.batch * size.frames, size.units
+    if arch == "crnn1d":
+        yield frames * n_layers * 2 * H * 4 * H
+    else:
+        bands = [size.inputs // 8, size.inputs // 16, size.inputs // 32]
+        yield frames * (bands[0] + bands[1]) * 9 * (4 * H) ** 2
+        for layer in range(n_layers):
+            yield layer_gflop(size, H if layer else bands[2] * 4 * H, 2)
+    yield frames * H * H
+
+
 def step_row(arch, n_layers, size):
     """Forward, backward and Adam of a batch."""
-    n_directions = len(directions(arch))
-    dx = 2e-9 * size.batch * size.frames * n_directions * size.inputs * 3 * size.units
     name = f"training step, {arch}, {n_layers} × {size.units}, {size.batch} clips of {size.frames} frames"
     shape = {"arch": arch, "n_layers": n_layers, "size": size}
-    work = 3 * model_gflop(arch, n_layers, size) - dx
+    work = 3 * model_gflop(arch, n_layers, size) - first_gflop(arch, size)
     return Row(name, "step", lambda executor: prepare_step(executor, arch, n_layers, size), work, shape)
 
 
 def prepare_step(executor, arch, n_layers, size):
     """A training step as `minirsed.training` makes it."""
-    config = ModelConfig(arch, n_layers, size.units, size.inputs)
+    config, rng = config_of(arch, n_layers, size), np.random.default_rng(2)
     params, adam = init_params(config, np.random.default_rng(0)), Adam()
     x, labels = features_and_labels(size)
 
     def step():
-        _, grads = batch_loss_and_grads(executor, params, config, x, labels, 1.0)
-        adam.update(params, grads)
+        _, grads = batch_loss_and_grads(executor, params, config, x, labels, 1.0, rng)
+        adam.update(*follow(params, grads))
 
     return step
+
+
+def config_of(arch, n_layers, size):
+    """A model with the head that it was published with."""
+    return ModelConfig(arch, n_layers, size.units, size.inputs, WINNERS.get(arch, {}).get("head", "attention"))
 
 
 def features_and_labels(size):
@@ -145,7 +185,7 @@ def features_and_labels(size):
 
 def inference_row(arch, n_layers, size, clips):
     """Logits of some clips."""
-    batch = Size(clips, size.frames, size.units)
+    batch = Size(clips, size.frames, size.units, size.inputs)
     name = f"inference, {arch}, {n_layers} × {size.units}, " + (
         "an hour" if clips == HOUR_CLIPS else "1 clip" if clips == 1 else f"{clips} clips"
     )
@@ -155,7 +195,7 @@ def inference_row(arch, n_layers, size, clips):
 
 def prepare_inference(executor, arch, n_layers, size):
     """Groups of clips over the threads, as `minirsed.analysis.evaluation` does it."""
-    config = ModelConfig(arch, n_layers, size.units, size.inputs)
+    config = config_of(arch, n_layers, size)
     params, x = init_params(config, np.random.default_rng(0)), features_and_labels(size)[0]
 
     def logits(own):

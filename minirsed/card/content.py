@@ -9,8 +9,12 @@ from typing import NamedTuple
 from data_tools.inventory import FEW, Holding
 from minirsed import __version__
 from minirsed.alarms.choice import THRES1, operation, too_sure
+from minirsed.alarms.poisson import hours_text
 from minirsed.console.options import counted, probability_text
+from minirsed.features import HOP_S
 from minirsed.listening.operating import NAMES
+from minirsed.rivals.encoders import ENCODERS
+from minirsed.rivals.frames import SMOOTHING_FRAMES
 from minirsed.run.settings import PRESETS, complete, option_name, value_text
 
 NEAR = 0.10  # error rate by which a change may be worse and still count as about as good
@@ -61,7 +65,7 @@ def sections(facts):
     made = {
         "What it is": [what],
         "What it was trained on": list(training(facts)),
-        "How it was trained": [settings_line(facts)],
+        "How it was trained": [settings_line(facts), *rivals(facts.settings)],
         "How well it finds the sound": list(scores(facts)),
         "False alarms": list(alarms(facts)),
         "Thresholds": list(thresholds(facts)),
@@ -106,6 +110,7 @@ def training(facts):
     train = sounds["subsets"]["train"]
     not_it = [f"{counted(n, 'event')} of class {label}" for label, n in sounds["others"].items()]
     not_it += [counted(train["n_negatives"], "negative")] if train and train.get("n_negatives") else []
+    not_it += [counted(sounds["everyday"], "everyday sound")] if sounds.get("everyday") else []
     if not_it:
         yield f"Mixed in as sounds that are not it: {', '.join(not_it)}."
     if s.init_from:
@@ -140,7 +145,6 @@ def _first(names, n):
 def settings_line(facts):
     """Settings in a line: size, epochs, and what differs from the preset that is nearest."""
     s = facts.settings
-    networks = f"{s.members} networks of " if s.members > 1 else ""
     new = ", each of them new," if s.mixing == "spectra" or s.redraw else ""
     best = f"; epoch {facts.epoch['epoch']:.0f} was kept ({s.keep})" if facts.epoch else ""
     given = {"label": s.label, "data": s.data, "fold": s.fold, "arch": s.arch}
@@ -155,9 +159,20 @@ def settings_line(facts):
     preset = min(differing, key=lambda name: len(differing[name]))
     but = f" with {' '.join(differing[preset])}" if differing[preset] else ""
     return (
-        f"{s.arch}, {networks}{s.layers} × {s.units} units, {counted(s.epochs, 'epoch')} of {s.clips} clips{new} with "
+        f"{s.network}, {counted(s.epochs, 'epoch')} of {s.clips} clips{new} with "
         f"events at {', '.join(map(value_text, s.ebr_db))} dB relative to the background{best}; preset {preset}{but}."
     )
+
+
+def rivals(s):
+    """Whose network and decision these are, where they are not the paper's."""
+    if ENCODERS[s.arch].origin:
+        yield f"{s.arch} is {ENCODERS[s.arch].origin}."
+    if s.head == "frames":
+        yield (
+            "It was trained on frames alone: p_t is smoothed by a running median over "
+            f"{SMOOTHING_FRAMES * HOP_S:.2f} s, and p is the largest of them."
+        )
 
 
 # ---- how good it is
@@ -231,12 +246,13 @@ def alarms(facts):
     """False alarms an hour on recordings; without any, what is known of clips."""
     for name, found in facts.alarms.items():
         of = "recordings that were given" if name == "recordings" else f"the recordings of {name}"
+        size = f"{counted(found['n_recordings'], 'recording')}, {hours_text(found['hours'])}"
         yield (
-            f"On {counted(found['n_recordings'], 'recording')}, {found['hours']:.1f} h ({of}){_at(facts, found)}: "
+            f"On {size} ({of}){_at(facts, found)}: "
             f"{found['in_words']}. Of {counted(found['n_events'], 'event')} {found['n_hits']} were hit; "
             f"{counted(found['n_misplaced'], 'alarm')} lay in or near an event, but not at its onset."
         )
-        yield from found["notes"]
+        yield from (f"{note[:1].upper()}{note[1:]}." for note in found["notes"])
     if not facts.alarms:
         yield "False alarms an hour: not measured on recordings, so how often it is wrong in an hour is not known."
     for subset, figures in facts.figures.items():
@@ -264,7 +280,7 @@ def thresholds(facts):
         on = "recordings" if chosen["chosen_on"] == "recordings" else weaker
         yield (
             f"They were chosen for at most {chosen['alarms_per_hour']:g} false alarms an hour, on "
-            f"{chosen['hours']:.1f} h of {on} ({chosen['source']}), with "
+            f"{hours_text(chosen['hours'])} of {on} ({chosen['source']}), with "
             f"{counted(chosen['n_false_alarms'], 'false alarm')} there and {chosen['n_misses']} of "
             f"{chosen['n_events']} events missed. In as many other hours of the same kind "
             f"{chosen['expected_per_hour']:.2g} an hour are to be expected."

@@ -39,8 +39,9 @@ def sounds_of(bank, settings):
     dict
         JSON-able: "kind", builtin, tut2017 or folder; "version" of built-in sounds, else None; "subsets": train and dev
         → a `data_tools.inventory.Holding` as a dict and "event_s", seconds of all events together; None for mixtures
-        that came rendered; "others": events of other classes by class, where they are mixed in; "rights":
-        `data_tools.rights.rights_of` the training sounds of a folder, else None.
+        that came rendered; "others": events of other classes by class, where they are mixed in; "everyday": how many
+        everyday sounds are (older files have none); "rights": `data_tools.rights.rights_of` the training sounds of a
+        folder, else None.
     """
     source = getattr(bank, "bank", bank)  # that of a fold
     kinds = {BuiltinBank: "builtin", Tut2017Bank: "tut2017"}
@@ -61,6 +62,7 @@ def sounds_of(bank, settings):
         "version": VERSION if kind == "builtin" else None,
         "subsets": subsets,
         "others": dict(sorted(others.items())),
+        "everyday": len(bank.everyday_sounds()) if settings.everyday > 0 else 0,
         "rights": rights,
     }
 
@@ -94,7 +96,7 @@ def _is_whole(sounds):
             or (all(is_count(held[name]) for name in counts) and is_number(held["event_s"], held["background_s"]))
             for held in (sounds["subsets"]["train"], sounds["subsets"]["dev"])
         )
-        and all(is_count(n) for n in sounds["others"].values())
+        and all(is_count(n) for n in [*sounds["others"].values(), sounds.get("everyday", 0)])
         and all(
             isinstance(row["licence"], str)
             and all(is_count(row[name]) for name in ("n_files", "n_authors", "n_sources"))

@@ -178,9 +178,6 @@ def load_detector(arguments):
             raise InputError(f"--{name} is {value}: expected a probability, 0 … 1")
     given = {name: value for name, value in thresholds.items() if value is not None}
     detector = trained_detector(arguments.run)
-    from minirsed.recordings.files import require_any_length
-
-    require_any_length(detector, arguments.run)
     return dataclasses.replace(detector, **given)
 
 

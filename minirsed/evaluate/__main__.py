@@ -254,7 +254,7 @@ def remarks(figures):
             )
             own = [figures[name] == figures["tuned"][name] for name in ("thres0", "thres1")]
             if left_out["error_rate"] >= untuned["error_rate"] and not all(own):
-                yield "  so there is no sign that they are better than the run's own"
+                yield "  no sign that they are better than the run's own"
     if figures["other"]:
         other = figures["other"]
         yield f"other: {other['run']}"

@@ -5,7 +5,8 @@ Data flow: detector → **graph** → `minirsed.export` writes it. B clips of T 
     lfbe (B, T, D)  →  x = (lfbe − mean) / std  →  f(X) = [h_1 … h_T]  →  p_t (B, T), a_t, h, p (B,)
 
 Names of values in the graph are those of the equations in `minirsed.gru`, `multires` and `attention`. Between
-normalisation and head, time comes first, (T, B, ·), as ONNX's GRU wants it.
+normalisation and head, time comes first, (T, B, ·), as ONNX's GRU wants it. What the paper is compared with is in
+`minirsed.export.rivals`.
 
 ONNX's GRU with linear_before_reset = 0 is the cell of `minirsed.gru`, h_t = z ⊙ h_{t-1} + (1 − z) ⊙ c, its gates in
 the same order [z | r | c]. It keeps its matrices transposed, (directions, 3H, inputs), and has a second bias, that of
@@ -16,9 +17,9 @@ import json
 
 import numpy as np
 
-from data_tools.errors import InputError
 from minirsed import __version__
 from minirsed.export.listening import INPUT_NODES, repeated, strongest_probability
+from minirsed.export.rivals import STATES, smoothed
 from minirsed.features import HOP, SAMPLE_RATE, WIN, tables
 from minirsed.multires import directions
 
@@ -46,6 +47,43 @@ class Graph:
         names = inputs.split(" ")
         self.nodes.append(
             helper.make_node("Scan", names, outputs, body=body, num_scan_inputs=1, scan_input_axes=[axis])
+        )
+
+    def shifted(self, x, n, output):
+        """Windows of n frames: (B, T + n − 1, K) → (B, T, nK), x from frame 0 on, from frame 1 on, …, side by side."""
+        axis1 = self.constant("axis1", [1])
+        for shift in range(n):
+            end = shift - n + 1 or np.iinfo(np.int64).max
+            start, end = self.constant(f"from{shift}", [shift]), self.constant(f"to{end}", [end])
+            self.add("Slice", f"{x} {start} {end} {axis1}", f"{output}.{shift}")
+        return self.add("Concat", " ".join(f"{output}.{shift}" for shift in range(n)), output, axis=2)
+
+    def largest(self, x, n, output):
+        """The n largest numbers of the last axis, in order."""
+        from onnx import helper
+
+        inputs = [x, self.constant(f"{output}.n", [n])]
+        self.nodes.append(helper.make_node("TopK", inputs, [output, f"{output}.where"]))
+        return output
+
+    def gru_layer(self, params, layer, x, names):
+        """Append a GRU of one direction or two: (T, B, D) → `gru{layer}.by_direction` (T, directions, B, H)."""
+
+        def stacked(key):
+            return np.stack([params[f"gru{layer}.{name}.{key}"].T for name in names])
+
+        W, R, b = (f"gru{layer}.{key}" for key in "WRb")
+        n_units = params[f"gru{layer}.fwd.U"].shape[0]
+        self.constant(W, stacked("W"), np.float32)  # (directions, 3H, D)
+        self.constant(R, stacked("U"), np.float32)  # (directions, 3H, H); ONNX calls it R
+        self.constant(b, np.pad(stacked("b"), ((0, 0), (0, 3 * n_units))), np.float32)  # (directions, 6H): b, then 0
+        return self.add(
+            "GRU",
+            f"{x} {W} {R} {b}",
+            f"gru{layer}.by_direction",
+            hidden_size=n_units,
+            direction="forward" if len(names) == 1 else "bidirectional",
+            linear_before_reset=0,
         )
 
     def subgraph(self, name, inputs, outputs):
@@ -81,19 +119,18 @@ def build(detector, card=None):
     ------
     ImportError
         The package onnx is not installed.
-    InputError
-        An architecture other than uni, bi and multires.
     """
     from onnx import TensorProto, helper
 
     graph = Graph()
-    _require_known(detector.config)
     before = INPUT_NODES.get(detector.config.inputs)
     inputs = before(graph, INPUT, detector.features["n_mels"]) if before else INPUT
     h = _encoder(graph, detector.params, detector.config, _normalised(graph, detector, inputs))
-    logits, clip_logit = _head(graph, detector.params["head.w"], h)
+    is_frames = detector.config.head == "frames"
+    logits, clip_logit = (_frames_head if is_frames else _head)(graph, detector.params, h)
     if before:
         logits = repeated(graph, logits, INPUT)
+    logits = smoothed(graph, logits, "smoothed") if is_frames else logits
     graph.add("Sigmoid", logits, "p_t.of_any")
     if detector.config.rule == "strongest":
         strongest_probability(graph, logits, detector.thres1, "p.of_any")
@@ -131,6 +168,7 @@ def metadata(detector):
         "lead": detector.config.lead,  # frames that the strongest segment is reported to begin before
         "inputs": detector.config.inputs,
         "architecture": config.arch,
+        "head": config.head,  # frames: probability is the largest of frame_probabilities, which have been smoothed
         "n_layers": config.n_layers,
         "n_units": config.n_units,
         "minirsed_version": __version__,
@@ -169,24 +207,19 @@ def _nan_where_features_are_not_finite(graph):
     graph.add("Add", "p_t.of_any nothing_of_frames", p_t)
 
 
-def _require_known(config):
-    if config.arch not in ("uni", "bi", "multires"):
-        raise InputError(f"no ONNX graph for the architecture {config.arch!r}: expected uni, bi or multires")
-    if config.head != "attention":
-        raise InputError(f"no ONNX graph for the head {config.head!r}: expected attention")
-
-
 def _normalised(graph, detector, inputs):
-    """Zero mean and unit variance per band, x = (inputs − mean) / std, then time first: (T, B, D)."""
+    """Zero mean and unit variance per band, x = (inputs − mean) / std: (B, T, D)."""
     graph.constant("mean", detector.mean, np.float32)
     graph.constant("std", detector.std, np.float32)
     graph.add("Sub", f"{inputs} mean", "centred")
-    graph.add("Div", "centred std", "normalised")
-    return graph.add("Transpose", "normalised", "x", perm=[1, 0, 2])
+    return graph.add("Div", "centred std", "normalised")
 
 
 def _encoder(graph, params, config, x):
-    """f(X) = [h_1 … h_T] (paper, Sec. 3): (T, B, D) → (T, B, K); see `minirsed.multires`."""
+    """f(X) = [h_1 … h_T] (paper, Sec. 3): (B, T, D) → (T, B, K); see `minirsed.multires`."""
+    if config.arch in STATES:
+        return STATES[config.arch](graph, params, config, x)
+    x = graph.add("Transpose", x, "x", perm=[1, 0, 2])
     names, pooled = directions(config.arch), []
     for layer in range(config.n_layers):
         x = _gru_layer(graph, params, layer, x, names)
@@ -198,23 +231,7 @@ def _encoder(graph, params, config, x):
 
 def _gru_layer(graph, params, layer, x, names):
     """One layer, its directions side by side: (T, B, D) → (T, B, K)."""
-
-    def stacked(key):
-        return np.stack([params[f"gru{layer}.{name}.{key}"].T for name in names])
-
-    W, R, b = (f"gru{layer}.{key}" for key in "WRb")
-    n_units = params[f"gru{layer}.fwd.U"].shape[0]
-    graph.constant(W, stacked("W"), np.float32)  # (directions, 3H, D)
-    graph.constant(R, stacked("U"), np.float32)  # (directions, 3H, H); ONNX calls it R
-    graph.constant(b, np.pad(stacked("b"), ((0, 0), (0, 3 * n_units))), np.float32)  # (directions, 6H): b, then 0
-    graph.add(
-        "GRU",
-        f"{x} {W} {R} {b}",
-        f"gru{layer}.by_direction",  # (T, directions, B, H)
-        hidden_size=n_units,
-        direction="forward" if len(names) == 1 else "bidirectional",
-        linear_before_reset=0,
-    )
+    graph.gru_layer(params, layer, x, names)
     graph.add("Transpose", f"gru{layer}.by_direction", f"gru{layer}.side_by_side", perm=[0, 2, 1, 3])
     keep_keep_rest = graph.constant("keep_keep_rest", [0, 0, -1])  # shape (T, B, directions · H)
     return graph.add("Reshape", f"gru{layer}.side_by_side {keep_keep_rest}", f"gru{layer}.h")
@@ -248,9 +265,19 @@ def _sum_of_resolutions(graph, pooled):
     return graph.add("Sum", " ".join(f"{s}.replicated" for s in pooled), "h_resolutions")
 
 
-def _head(graph, w, h):
+def _frames_head(graph, params, h):
+    """e_t = wᵀh_t + b, e = max_t of its median (`minirsed.rivals.frames`): names of e_t, not smoothed, and e."""
+    graph.constant("w", params["head.w"], np.float32)
+    graph.constant("b", params["head.b"], np.float32)
+    graph.add("Transpose", h, "h_t", perm=[1, 0, 2])  # (B, T, K)
+    graph.add("MatMul", "h_t w", "w_h_t")
+    graph.add("Add", "w_h_t b", "e_t")
+    return "e_t", graph.add("ReduceMax", smoothed(graph, "e_t", "e_t.smoothed"), "e", axes=[1], keepdims=0)
+
+
+def _head(graph, params, h):
     """e_t = wᵀh_t, a_t = p_t / Σ p_t as softmax of log p_t, h = Σ a_t h_t, e = wᵀh (paper, Sec. 2): names of e_t, e."""
-    graph.constant("w", w, np.float32)
+    graph.constant("w", params["head.w"], np.float32)
     axis1 = graph.constant("axis1", [1])
     graph.add("Transpose", h, "h_t", perm=[1, 0, 2])  # (B, T, K)
     graph.add("MatMul", "h_t w", "e_t")  # (B, T)

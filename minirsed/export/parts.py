@@ -18,9 +18,8 @@ from data_tools.errors import InputError
 from minirsed.export.graph import metadata
 from minirsed.features import WIN, tables
 from minirsed.listening.inputs import INPUTS, band_widths_hz
-from minirsed.multires import directions, gru_layers, n_states
+from minirsed.multires import ARCHITECTURES, directions, gru_layers, n_states
 from minirsed.outside.members import join, split
-from minirsed.recordings.files import require_any_length
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -64,10 +63,15 @@ def parts_of(detector, name="detector"):
     Raises
     ------
     InputError
-        A network that judges clips of 30 s alone, or inputs that neither has: pcen.
+        A network other than the paper's, or inputs that neither has: pcen.
     """
-    require_any_length(detector, name)
-    if detector.config.inputs == "pcen":
+    config = detector.config
+    if config.arch not in ARCHITECTURES or config.head != "attention":
+        raise InputError(
+            f"{name}: a file of C and a page hold the paper's networks alone, {', '.join(ARCHITECTURES)} with --head "
+            f"attention; this one, --arch {config.arch} --head {config.head}, can be written as .onnx"
+        )
+    if config.inputs == "pcen":
         raise InputError(f"{name}: has --inputs pcen, which a C file and a page do not compute; export it to ONNX")
     networks, config = networks_of(detector)
     names = [layer for layer, _ in gru_layers(config.arch, config.n_layers, config.n_inputs, config.n_units)]

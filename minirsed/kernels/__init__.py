@@ -4,24 +4,37 @@ Each compiled loop has a plain NumPy twin beside its caller, which is its defini
 
     with plain_numpy(): …
 
-asks for the twin, or Numba is not installed. Only this folder imports Numba.
+asks for the twin, or Numba is not installed, as in a browser's Python; that is said once. Only this folder imports
+Numba.
 """
 
 import contextlib
 import functools
-from importlib.util import find_spec
+import logging
+import multiprocessing
+
+log = logging.getLogger(__name__)
 
 _is_plain = False  # of the whole process, its threads included
 
 
 def is_compiled():
-    """Whether the compiled loops are to be used."""
+    """Whether the compiled loops are to be used. Raises ImportError if Numba is installed, but broken."""
     return not _is_plain and _has_numba()
 
 
 @functools.cache
 def _has_numba():
-    return find_spec("numba") is not None
+    """Whether Numba is there. One that is there and cannot be imported raises: nobody should wait for the twins."""
+    try:
+        import numba  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name != "numba":
+            raise
+        if multiprocessing.parent_process() is None:
+            log.warning("minirsed: Numba is not installed; features and GRU layers run as plain NumPy, which is slow")
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -88,13 +88,11 @@ def search(arguments, made_by):
     """Look through all recordings, write clips and page, and say what to do with them."""
     from minirsed.kernels.threads import keep_freed_memory
     from minirsed.mine.findings import Mine
-    from minirsed.recordings.files import require_any_length
     from minirsed.recordings.listing import find_recordings
     from minirsed.run.folder import trained_detector
 
     keep_freed_memory()
     detector = trained_detector(arguments.run)
-    require_any_length(detector, arguments.run)
     passed_over = []
     recordings = find_recordings(arguments.paths, lambda path, reason: passed_over.append(f"{path}: {reason}"))
     if passed_over:

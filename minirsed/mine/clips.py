@@ -24,6 +24,7 @@ from data_tools.errors import InputError
 from data_tools.event_lists import is_label
 from data_tools.files import atomic_write
 from data_tools.folder_lists import rows_of, seconds_of
+from minirsed.console.options import probability_text
 from minirsed.recordings.listing import printable
 
 LIST, FOLDER, PAGE = "clips.csv", "clips", "index.html"
@@ -83,7 +84,7 @@ def write_clip(folder, label, finding, content=""):
         file.write(buffer.getvalue())
     start_s, end_s = (time_s - finding.start_s for time_s in finding.event[:2])
     recording = " ".join(printable(Path(os.path.realpath(finding.path))).split())
-    probability = round(finding.event.probability, 4)
+    probability = float(probability_text(finding.event.probability, 4))
     times = (round(start_s, 3), round(min(end_s, len(y) / sr), 3))
     return Clip(name, label, finding.kind, probability, *times, recording, round(finding.start_s, 3), content), y, sr
 

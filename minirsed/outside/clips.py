@@ -10,11 +10,15 @@ from typing import NamedTuple
 import numpy as np
 
 from minirsed.features import HOP, SAMPLE_RATE, frame_labels
+from minirsed.listening.inputs import band_edges_hz
 from minirsed.outside import changes
 from minirsed.outside.spectra import FRAMES_BEFORE, LEAST_POWER, EventSpectrum
 
 SECOND_BACKGROUND_DB = (-10.0, 3.0)  # of the first's level
 OTHER_EVENTS_DB = (-6.0, 10.0)  # of the background under them
+EVERYDAY_DB, MOST_EVERYDAY = (-6.0, 12.0), 4
+QUIET_DB = (-45.0, -10.0)  # of a place of the usual level, in which events are as loud as elsewhere
+QUIET_SLOPE = (0.0, 2.0)  # of the power over the frequency: white to brown
 NEGATIVES = 0.5  # of the sounds that are not to be found, where events of other classes are there as well
 MIXTURE_CUTOFF_HZ, EVENT_CUTOFF_HZ = (3000.0, 16000.0), (1500.0, 8000.0)
 ROOM_T60_S, ROOM_DIRECT_DB = (0.15, 0.9), (-3.0, 12.0)
@@ -64,6 +68,10 @@ def draw_clip(rng, spectra, settings, has_event):
         second, second_level = _background(rng, spectra, n_frames)
         gain = np.float32(_ratio(rng, SECOND_BACKGROUND_DB) * level.mean() / max(second_level.mean(), LEAST_POWER))
         power, level = power + gain * second, level + gain * second_level
+    if settings.everyday > 0 and spectra.everyday and rng.random() < settings.everyday:
+        power = _quiet_place(rng, spectra, level)
+        for _ in range(rng.integers(MOST_EVERYDAY + 1)):
+            _put(rng, power, level, spectra.everyday, _ratio(rng, EVERYDAY_DB), spectra, settings)
     labels = np.zeros(n_frames, np.float32)
     if (spectra.others or spectra.negatives) and rng.random() < settings.other_events:
         for _ in range(rng.integers(1, 3)):
@@ -81,6 +89,15 @@ def draw_clip(rng, spectra, settings, has_event):
 def _background(rng, spectra, n_frames):
     features = spectra.backgrounds.features
     return spectra.background(rng.integers(len(features)), rng.integers(features.shape[1]), n_frames)
+
+
+def _quiet_place(rng, spectra, level):
+    """Background of a place in which nothing is heard but a recorder's own noise, far below `level` (T,): power."""
+    white = spectra.white[(rng.integers(len(spectra.white)) + np.arange(len(level))) % len(spectra.white)]
+    centre_hz = band_edges_hz(spectra.n_mels)[1 : spectra.bands + 1]
+    power = white * ((centre_hz / 1000) ** -rng.uniform(*QUIET_SLOPE)).astype(np.float32)
+    loudness = (power @ spectra.widths[: spectra.bands]).mean()
+    return power * np.float32(_ratio(rng, QUIET_DB) * level.mean() / loudness)
 
 
 def _not_to_be_found(rng, spectra, settings):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_tools.audio import SAMPLE_RATE
+from data_tools.audio import CLIP_S, SAMPLE_RATE
 from data_tools.errors import InputError
 from data_tools.mixing import event_clip
 from data_tools.recipes import check_fits
@@ -43,6 +43,8 @@ class Spectra:
         Of the class to detect and of all other classes, those of one recording together.
     negatives : list of list of EventSpectrum
         `Bank.negatives`: known not to be of that class.
+    everyday : list of list of EventSpectrum
+        `Bank.everyday_sounds`.
     backgrounds : minirsed.store.dataset.FeatureStore
         LFBE of pieces of 30 s, with the mixer's factor 0.2.
     n_mels : int
@@ -51,14 +53,19 @@ class Spectra:
         How many of them the clips have.
     widths : (n_mels,) float32
         w_m: Σ_m w_m P_tm is the power of the samples of a frame, but for a factor.
+    white : (T, bands) float32
+        30 s of white noise.
     levels : (N, T) float32
         That sum for every frame of the backgrounds, over all bands.
     """
 
-    def __init__(self, events, others, backgrounds, n_mels, bands, negatives=()):
+    def __init__(self, events, others, backgrounds, n_mels, bands, negatives=(), everyday=()):
         self.events, self.others, self.backgrounds, self.negatives = events, others, backgrounds, list(negatives)
+        self.everyday = list(everyday)
         self.n_mels, self.bands = n_mels, bands
         self.widths = band_widths_hz(n_mels)
+        noise = np.random.default_rng(0).standard_normal(round(CLIP_S * SAMPLE_RATE))
+        self.white = np.exp(lfbe(noise, n_mels=n_mels))[:, :bands]
         self.levels = np.stack([np.exp(frames, dtype=np.float32) @ self.widths for frames in backgrounds.features])
         for row in np.flatnonzero(backgrounds.features.reshape(len(self.levels), -1).max(axis=1) < SILENCE):
             raise InputError(f"{backgrounds.recipes[row].background}: the background is silent (all samples zero)")
@@ -87,16 +94,22 @@ class Spectra:
         if settings.other_events > 0:
             others = other_events(bank, settings.label) if settings.other_classes == "yes" else []
             clips = clips + others + bank.negatives(settings.label, "train")
-        recordings = {}
+        everyday, recordings = bank.everyday_sounds() if settings.everyday > 0 else [], {}
+        n_sounds = len(clips) + len(everyday)
         for i, clip in enumerate(clips, 1):
             recording = (bank.event_recording if clip.label else bank.negative_recording)(clip.key)
             recordings.setdefault((clip.label, recording), []).append(event_spectrum(bank, clip, n_mels, bands))
             if progress:
-                progress(i, len(clips))
+                progress(i, n_sounds)
         events = [own for (label, _), own in recordings.items() if label == settings.label]
         others = [own for (label, _), own in recordings.items() if label not in (settings.label, None)]
         negatives = [own for (label, _), own in recordings.items() if label is None]
-        return cls(events, others, backgrounds, n_mels, bands, negatives)
+        made = []
+        for i, key in enumerate(everyday, len(clips) + 1):
+            made.append([spectrum_of(bank.everyday_audio(key), n_mels, bands)])
+            if progress:
+                progress(i, n_sounds)
+        return cls(events, others, backgrounds, n_mels, bands, negatives, made)
 
     def name(self, row):
         """Of a clip of an epoch, for messages."""
@@ -131,7 +144,7 @@ def other_events(bank, label):
 
 
 def event_spectrum(bank, clip, n_mels, bands):
-    """An event of a bank as an `EventSpectrum`. InputError: it cannot be read, is silent, or longer than 30 s."""
+    """`spectrum_of` an event of a bank. InputError: it cannot be read, is silent, or longer than 30 s."""
     check_fits(clip)
     read = bank.event_audio if clip.label else bank.negative_audio
     y = event_clip(bank, clip.key, clip.onset_s, clip.offset_s, read=read)
@@ -139,6 +152,11 @@ def event_spectrum(bank, clip, n_mels, bands):
         raise InputError(
             f"{clip.key}: the event is {'silent (all samples zero)' if np.isfinite(y).all() else 'not finite'}"
         )
+    return spectrum_of(y, n_mels, bands)
+
+
+def spectrum_of(y, n_mels, bands):
+    """A sound (samples,) as an `EventSpectrum`."""
     padded = np.concatenate([np.zeros(FRAMES_BEFORE * HOP), y, np.zeros(WIN)])
     power = np.exp(lfbe(padded, n_mels=n_mels, floor=LEAST_POWER))
     above = float((power[:, bands:] @ band_widths_hz(n_mels)[bands:]).sum())

@@ -14,6 +14,8 @@ logits e_t = wᵀh_t:
 so it can be computed for any set of frames: here for the 30 s without the active frames of other candidates. A second
 event in the same half minute then neither helps nor harms: a blip is not carried over the threshold by a loud
 neighbour. With a single candidate in 30 s, p is the paper's.
+
+A detector of the head `frames` has no attention: a candidate's p is that of its likeliest frame (`FrameFinder`).
 """
 
 from typing import NamedTuple
@@ -124,6 +126,23 @@ class EventFinder:
         own = (frames >= first) & (frames < last)
         wanted = frames[own | ~active[frames - self.first]]
         return attention_probability(self.logits[wanted - self.first])
+
+
+class FrameFinder(EventFinder):
+    """The same for the head `frames` (`minirsed.rivals.frames`), in smoothed frame logits.
+
+    p of a candidate is that of its likeliest frame, as p of a clip is, and nothing around it matters.
+    """
+
+    def probability(self):
+        """P of the last `context` frames, as if they were a clip; NaN before the first frame."""
+        return float(sigmoid(self.logits[-self.context :].max())) if len(self.logits) else float("nan")
+
+    def _context_end(self, longest, last):
+        return last
+
+    def _probability(self, active, first, last, end):
+        return float(sigmoid(self.logits[first - self.first : last - self.first].max()))
 
 
 class SegmentFinder:

@@ -11,16 +11,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_tools.errors import InputError
 from data_tools.sound_blocks import file_blocks
 from minirsed.activations import sigmoid
 from minirsed.features import HOP, SAMPLE_RATE, run_to_seconds
 from minirsed.kernels.threads import worker_threads
 from minirsed.model import GROUP_CLIPS
-from minirsed.multires import ARCHITECTURES, directions
-from minirsed.recordings.event_finder import EventFinder, SegmentFinder
+from minirsed.recordings.event_finder import EventFinder, FrameFinder, SegmentFinder
 from minirsed.recordings.windows import LONGEST_CLIP, WINDOW_FRAMES, FeatureStream, stitch, windows
+from minirsed.rivals.frames import smooth
 
+TWO_AT_A_TIME = ("bi", "multires", "crnn")  # architectures whose layers have two directions, work for two threads
 GAP_FRAMES = round(0.5 * SAMPLE_RATE / HOP)  # 0.5 s, within which the challenge's scorer takes two onsets for one
 
 
@@ -41,33 +41,18 @@ class Recording(NamedTuple):
     frame_probabilities: np.ndarray  # (T,) float32
 
 
-def is_for_any_length(detector):
-    """False for a detector whose rule is for clips of 30 s alone (`minirsed.rivals`)."""
-    return detector.config.arch in ARCHITECTURES and detector.config.head == "attention"
-
-
-def require_any_length(detector, name="detector"):
-    """Refuse, by `InputError`, a detector whose rule is for clips of 30 s alone (`minirsed.rivals`)."""
-    config = detector.config
-    if not is_for_any_length(detector):
-        raise InputError(
-            f"{name}: one of --arch {config.arch} --head {config.head} is for clips of 30 s alone, scored by "
-            "minirsed.evaluate; other sound needs recurrent layers and --head attention"
-        )
-
-
 def event_finder(detector, live=False):
-    """An `EventFinder` or `SegmentFinder`, as the detector's rule is, with its thresholds and a context of 30 s.
-
-    Raises
-    ------
-    InputError
-        See `require_any_length`.
-    """
-    require_any_length(detector)
+    """The finder of the detector's rule and head, with its thresholds and a context of 30 s; takes `rule_logits`."""
     if detector.config.rule == "strongest":
         return SegmentFinder(detector.thres0, detector.thres1, context=WINDOW_FRAMES, lead=detector.config.lead)
-    return EventFinder(detector.thres0, detector.thres1, context=WINDOW_FRAMES, gap=GAP_FRAMES, live=live)
+    kind = FrameFinder if detector.config.head == "frames" else EventFinder
+    return kind(detector.thres0, detector.thres1, context=WINDOW_FRAMES, gap=GAP_FRAMES, live=live)
+
+
+def rule_logits(detector, features):
+    """Frame logits (B, T) as finders take them, smoothed if the head is `frames`, and clip logits (B,)."""
+    frame_logits, clip_logit = detector.logits(features)
+    return (smooth(frame_logits, -np.inf) if detector.config.head == "frames" else frame_logits), clip_logit
 
 
 def to_event(run):
@@ -97,7 +82,7 @@ def detect_file(detector, path, *, n_threads=1, all_events=False, progress=None)
     Raises
     ------
     InputError
-        Missing, no sound, damaged, without samples, NaN or Inf; or the detector is for clips alone.
+        Missing, no sound, damaged, without samples, NaN or Inf.
     """
     with worker_threads(n_threads) as executor:
         blocks = file_blocks(path, progress=progress)
@@ -121,17 +106,12 @@ def detect_recording(detector, blocks, executor, *, n_threads, all_events=False,
     on_features : callable, optional
         `on_features(features)`, called with the (T, D) features piece by piece.
     on_logits : callable, optional
-        `on_logits(frame_logits)`, called with the (T,) frame logits piece by piece.
+        `on_logits(frame_logits)`, called with the (T,) frame logits of `rule_logits` piece by piece.
 
     Returns
     -------
     Recording
         The same for any cut into blocks and any number of threads.
-
-    Raises
-    ------
-    InputError
-        The detector is for clips alone, see `require_any_length`.
     """
     stream, finder = FeatureStream(**detector.features), event_finder(detector)
     probabilities, runs, clip_logit = [], [], None
@@ -186,7 +166,7 @@ def window_logits(detector, windowed, executor, n_threads):
     frame_logits : (T,) ndarray
     clip_logit : float
     """
-    n_at_a_time = max(1, n_threads // len(directions(detector.config.arch)))
+    n_at_a_time = max(1, n_threads // (2 if detector.config.arch in TWO_AT_A_TIME else 1))
     running = deque()
 
     def results():
@@ -197,7 +177,7 @@ def window_logits(detector, windowed, executor, n_threads):
         if len(running) == n_at_a_time:
             yield from results()
         starts, features = zip(*group, strict=True)
-        running.append((starts, executor.submit(detector.logits, np.stack(features))))
+        running.append((starts, executor.submit(rule_logits, detector, np.stack(features))))
     while running:
         yield from results()
 

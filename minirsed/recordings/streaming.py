@@ -5,10 +5,11 @@ what follows depends on the architecture:
 
 `uni`       looks back only, so every frame goes through the model once, as soon as it is complete; each layer hands
             its state h_t on to the next piece. The frame probabilities are those of the sound in one piece.
-`bi`, `multires`    look ahead as well. The model runs over the last 30 s, again every `STEP` frames, and a frame is
-            taken `DELAY` frames after it was heard, when the model has heard what follows it.
+all others  look ahead as well, `crnn1d` even reads the sound from its end. The model runs over the last 30 s, again
+            every `STEP` frames, and a frame is taken `DELAY` frames after it was heard, when the model has heard what
+            follows it. So does `uni` with the head `frames`, whose median looks ahead.
 
-p is the paper's over the last 30 s, computed from the frame logits (`minirsed.recordings.event_finder`).
+p is that of the last 30 s, computed from the frame logits (`minirsed.recordings.event_finder`).
 """
 
 import numpy as np
@@ -20,7 +21,7 @@ from minirsed.features import HOP, SAMPLE_RATE, checked_waveform, run_to_seconds
 from minirsed.gru import gru_forward
 from minirsed.listening.inputs import INPUTS
 from minirsed.listening.segments import EVIDENCE, MOST_A_FRAME
-from minirsed.recordings.files import GAP_FRAMES, event_finder, to_event
+from minirsed.recordings.files import GAP_FRAMES, event_finder, rule_logits, to_event
 from minirsed.recordings.windows import WINDOW_FRAMES, FeatureStream
 
 STEP = 48  # frames, 1.1 s; a multiple of 2^4: pairs that `multires` averages stay pairs from run to run
@@ -32,13 +33,18 @@ def about(detector):
     hop_s = HOP / SAMPLE_RATE
     wait_s = hop_s * (GAP_FRAMES if detector.config.rule == "longest" else EVIDENCE / MOST_A_FRAME)
     wait_s = max(wait_s, detector.operating.min_gap_s)
-    if detector.config.arch == "uni":
+    if looks_back_only(detector):
         return f"{detector.label}, uni: state carried from frame to frame; events appear {wait_s:.1f} s after their end"
     earliest_s, latest_s = wait_s + DELAY * hop_s, wait_s + (DELAY + STEP) * hop_s
     return (
         f"{detector.label}, {detector.config.arch}: looks ahead, so it runs over the last 30 s every "
         f"{STEP * hop_s:.1f} s; events appear {earliest_s:.1f} to {latest_s:.1f} s after their end"
     )
+
+
+def looks_back_only(detector):
+    """Whether a frame can be judged as soon as it has been heard."""
+    return detector.config.arch == "uni" and detector.config.head == "attention"
 
 
 class Stream:
@@ -49,11 +55,6 @@ class Stream:
     detector : minirsed.detector.Detector
     sr : int
         Sample rate of what is pushed, Hz.
-
-    Raises
-    ------
-    InputError
-        The detector is for clips alone, see `minirsed.recordings.files.require_any_length`.
 
     Attributes
     ----------
@@ -68,7 +69,7 @@ class Stream:
     def __init__(self, detector, sr=SAMPLE_RATE):
         self.finder, self.joiner = event_finder(detector, live=True), detector.operating.joiner()
         self.resampler, self.features = StreamResampler(sr), FeatureStream(**detector.features)
-        self.model = (CarriedState if detector.config.arch == "uni" else SlidingWindow)(detector)
+        self.model = (CarriedState if looks_back_only(detector) else SlidingWindow)(detector)
         self.frame_probabilities = np.zeros(0, np.float32)
         self.n_frames, self.n_samples, self.finished = 0, 0, False
         self.sr, self.mix = sr, None  # of as many channels as the first piece has
@@ -172,7 +173,7 @@ class CarriedState:
 
 
 class SlidingWindow:
-    """`bi`, `multires`: frame logits from runs over the last 30 s, `DELAY` frames late."""
+    """All but `uni`: frame logits from runs over the last 30 s, `DELAY` frames late."""
 
     def __init__(self, detector):
         self.detector = detector
@@ -200,7 +201,7 @@ class SlidingWindow:
         """Logits of the first n unsettled frames."""
         if n <= 0:
             return np.zeros(0, np.float32)
-        logits = self.detector.logits(self.window[None])[0][0]
+        logits = rule_logits(self.detector, self.window[None])[0][0]
         first = len(logits) - self.n_unsettled
         self.n_unsettled -= n
         return logits[first : first + n]

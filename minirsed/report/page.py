@@ -21,6 +21,7 @@ from minirsed.evaluate.__main__ import rate, remarks, span
 from minirsed.pages import media
 from minirsed.pages.elements import Html, figure, interval, paragraph, table
 from minirsed.report import plots as report_plots
+from minirsed.rivals.encoders import ENCODERS
 from minirsed.robustness import files as robust_files
 from minirsed.robustness.measure import identity
 from minirsed.run.settings import option_name, value_text
@@ -106,7 +107,7 @@ def heading(figures, record):
         ("events found in time", f"{figures['n_tp']} of {figures['n_ref']}", "onset within 0.5 s"),
         ("false alarms", f"{by_clip['n_false_alarms']} of {by_clip['n_quiet']}", "clips without the event"),
     )
-    networks = f"{settings.members} networks of " if settings.members > 1 else ""
+    whose = ENCODERS[settings.arch].origin
     drawn = f", drawn from {Holding(**figures['made_of'])}" if figures["made_of"] else ""
     caveat = ""
     if figures["subset"] == "dev" and record.data == settings.data and settings.keep != "last":
@@ -117,7 +118,7 @@ def heading(figures, record):
     return (
         f"<h1>{escape(figures['label'])}: report on a detector</h1>"
         + paragraph(
-            f"Run folder {figures['run']}: {settings.arch}, {networks}{settings.layers} × {settings.units} units. "
+            f"Run folder {figures['run']}: {settings.network}{f' ({whose})' if whose else ''}. "
             f"Scored on {figures['n_clips']} {figures['subset']} mixtures of {record.data} sounds{drawn}."
         )
         + '<ul class="tiles">'

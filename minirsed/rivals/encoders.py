@@ -21,13 +21,14 @@ class Encoder(NamedTuple):
     backward: Callable  # dh, cache, with_dx= → dx or None, {name: gradient}
     is_random: bool = False  # whether training needs rng: for dropout, and as the sign that it is training
     least_inputs: int = 1  # D, at least
+    origin: str = ""  # whose network it is, if not the paper's
 
 
 def _size(config):
     return config.n_layers, config.n_inputs, config.n_units
 
 
-def _rival(shapes, init, forward, backward, least_inputs=1):
+def _rival(origin, shapes, init, forward, backward, least_inputs=1):
     return Encoder(
         shapes=lambda config: shapes(*_size(config)),
         init=lambda config, rng, dtype: init(*_size(config), rng, dtype),
@@ -38,6 +39,7 @@ def _rival(shapes, init, forward, backward, least_inputs=1):
         backward=backward,
         is_random=True,
         least_inputs=least_inputs,
+        origin=origin,
     )
 
 
@@ -51,8 +53,14 @@ RECURRENT = Encoder(
     backward=encoder_backward,
 )
 RIVALS = {
-    "mlp": _rival(mlp_shapes, init_mlp, mlp_forward, mlp_backward),
-    "crnn1d": _rival(crnn1d.shapes, crnn1d.init, crnn1d.forward, crnn1d.backward, crnn1d.LEAST_BANDS),
-    "crnn": _rival(crnn.shapes, crnn.init, crnn.forward, crnn.backward, crnn.LEAST_BANDS),
+    "mlp": _rival("the network of the DCASE 2017 baseline", mlp_shapes, init_mlp, mlp_forward, mlp_backward),
+    "crnn1d": _rival(
+        "built after the first place of DCASE 2017, Lim, Park and Han, and no copy of it",
+        *(crnn1d.shapes, crnn1d.init, crnn1d.forward, crnn1d.backward, crnn1d.LEAST_BANDS),
+    ),
+    "crnn": _rival(
+        "built after the second place of DCASE 2017, Cakir and Virtanen, and no copy of it",
+        *(crnn.shapes, crnn.init, crnn.forward, crnn.backward, crnn.LEAST_BANDS),
+    ),
 }
 ENCODERS = {**dict.fromkeys(ARCHITECTURES, RECURRENT), **RIVALS}

@@ -15,7 +15,6 @@ from minirsed.alarms.choice import THRES1, require_promise, too_sure
 from minirsed.alarms.keeping import DEV, kept
 from minirsed.alarms.measure import measure, measure_mixtures, of_class
 from minirsed.kernels.threads import worker_threads
-from minirsed.recordings.files import is_for_any_length, require_any_length
 from minirsed.run.folder import BEST, CONFIG, LOCK, read_settings, trained_detector
 from minirsed.run.session import Machine, mixtures_of_run, silent, sounds_of_run
 
@@ -49,7 +48,7 @@ def measure_run(folder, subset="eval", *, recordings=None, data=None, machine=TH
     """
     detector = trained_detector(folder)
     labelled = labelled_of(folder, subset, detector.label, recordings, data)
-    if not labelled or (recordings is None and not is_for_any_length(detector)):
+    if not labelled:
         return None
     measured = _measured(detector, labelled, machine, progress)
     figures = files.write(detector, measured, folder, files.GIVEN if recordings else subset)
@@ -80,7 +79,6 @@ def keep_promise(folder, alarms_per_hour, *, recordings=None, data=None, machine
     """
     require_promise(alarms_per_hour)
     folder, detector = Path(folder), trained_detector(folder)
-    require_any_length(detector, folder)
     thres1 = THRES1[detector.config.rule]
     labelled = labelled_of(folder, "dev", detector.label, recordings, data)
 

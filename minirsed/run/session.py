@@ -19,11 +19,13 @@ import logging
 import math
 import shlex
 import sys
+import textwrap
 import time
 from pathlib import Path
 
 import numpy as np
 
+from data_tools.console import WIDTH
 from data_tools.errors import InputError
 from data_tools.event_lists import write_event_list
 from data_tools.files import folder_size, size_text
@@ -184,8 +186,7 @@ class _Job:
         """All of it; what stops it also says which folder can be resumed."""
         s = self.settings
         log.info("%s", s)
-        networks = f"{s.members} networks of " if s.members > 1 else ""
-        self.say(f"{s.label}, {s.arch}, {networks}{s.layers} × {s.units} units, run folder {folder}")
+        self.say(f"{s.label}, {s.network}, run folder {folder}")
         self.say("\n".join(inventory_lines(self.bank, s.label, ("train", "dev"))))
         try:
             train, dev = stores = [self.prepared(subset, recipes[subset]) for subset in ("train", "dev")]
@@ -213,7 +214,8 @@ class _Job:
         groups = (spectra.events, spectra.others, spectra.negatives)
         n_events, n_others, n_negatives = (sum(map(len, group)) for group in groups)
         negatives = f", {counted(n_negatives, 'negative')}" if n_negatives else ""
-        made_of = f"{n_events} events, {n_others} of other classes{negatives}"
+        everyday = f", {counted(len(spectra.everyday), 'everyday sound')}" if spectra.everyday else ""
+        made_of = f"{n_events} events, {n_others} of other classes{negatives}{everyday}"
         self.say(f"train: {made_of}; every clip of {self.settings.clip_s:g} s is new")
         return spectra
 
@@ -320,7 +322,7 @@ class _Job:
         self.say(f"\n{epoch} on {len(dev_store)} development mixtures (onset within 0.5 s)")
         self.say(score_table(label, dev.scores))
         for text in sentences(detector):
-            self.say(text)
+            self.say(textwrap.fill(text, WIDTH, subsequent_indent="    "))
         write_sounds(run.folder, self.bank, self.settings)
         card.write(run.folder)
         self.say(f"\n{run.folder}: best.npz (detector), card.md, metrics.csv, events_dev.csv, curves.png, examples.png")

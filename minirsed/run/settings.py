@@ -23,7 +23,7 @@ MIXINGS, FRAME_LOSSES, SCHEDULES, KEPT = (
 NEED_SPECTRA = (  # settings of `minirsed.outside`; where waveforms are mixed they must be as in the paper
     *("inputs", "whitening", "members", "frame_loss", "onset_weight", "schedule", "average", "stretch", "pitch_bands"),
     *("pieces", "event_equaliser_db", "distance", "second_background", "other_events", "other_classes", "low_pass"),
-    *("input_noise", "weight_decay"),
+    *("input_noise", "weight_decay", "everyday"),
 )
 KIND_NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
@@ -198,6 +198,14 @@ class TrainSettings:
         low=0.0,
         high=1.0,
     )
+    everyday: float = _setting(
+        "elsewhere",
+        0.0,
+        "how likely a clip is in a quiet place, where up to four of the built-in everyday sounds are heard, barks, "
+        "doors, clicks, tones …; for built-in classes only",
+        low=0.0,
+        high=1.0,
+    )
     low_pass: float = _setting("elsewhere", 0.0, "how likely a clip is low-passed, at 3 to 16 kHz", low=0.0, high=1.0)
     input_noise: float = _setting(
         "elsewhere", 0.0, "standard deviation of noise on the normalised inputs of training clips; 0: none", low=0.0
@@ -254,16 +262,18 @@ class TrainSettings:
                     raise InputError(
                         f"{option_name(setting.name)} needs --mixing spectra; --preset plain is without both"
                     )
-        if self.keep == "promise" and (self.arch not in ARCHITECTURES or self.head != "attention"):
-            raise InputError(
-                "--keep promise needs --arch uni, bi or multires and --head attention: others are for clips of 30 s"
-            )
         if self.fold:
             from data_tools.banks.folds import parse_fold  # it loads NumPy, for which -h should not wait
 
             parse_fold(self.fold)
         if self.redraw and self.generator != "minirsed":
             raise InputError("--redraw needs --generator minirsed: the official one knows one set of mixtures a seed")
+
+    @property
+    def network(self):
+        """What is trained, in words: multires, 4 networks of 3 × 32 units."""
+        networks = f"{self.members} networks of " if self.members > 1 else ""
+        return f"{self.arch}, {networks}{self.layers} × {self.units} units"
 
     def _check_spectra(self):
         if self.arch not in ARCHITECTURES:
@@ -321,7 +331,8 @@ _OUTSIDE = {
     "clips": 2500, "epochs": 10, "learning_rate": 6e-3, "schedule": "cosine", "average": 0.99, "keep": "last",
     "alpha": 3.0, "frame_loss": "all", "onset_weight": 4.0,
     "mask_bands": 10, "stretch": 0.15, "pitch_bands": 1.5, "event_equaliser_db": 3.0,
-    "second_background": 0.5, "other_events": 0.3, "low_pass": 0.4, "input_noise": 0.2, "weight_decay": 0.03,
+    "second_background": 0.5, "other_events": 0.3, "everyday": 0.15, "low_pass": 0.4, "input_noise": 0.2,
+    "weight_decay": 0.03,
 }  # fmt: skip
 _CLIPS = {"clips": 5000, "dev_clips": 500, "epochs": 15}
 PRESETS = {

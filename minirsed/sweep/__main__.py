@@ -10,6 +10,7 @@ from data_tools.console import Parser, Several, add_jobs, available_cores, comma
 from data_tools.errors import InputError
 from minirsed.console.options import Progress, add_place, counted, named
 from minirsed.multires import ARCHITECTURES
+from minirsed.rivals.encoders import ENCODERS
 from minirsed.run.settings import HEADS, add_arguments, given_settings, value_text
 from minirsed.sweep.plan import AXES, EVENTS, SWEEPS, plan, size_text
 
@@ -25,8 +26,8 @@ def parse_arguments(argv=None):
         "If it is stopped, in whatever way, the same command continues where it was.",
         epilog="Files left in the folder --out: table.md, table.csv, figure.png, curves.png, and a run folder for each "
         "combination, which minirsed.evaluate reads. The settings of the groups data, model, training and augmentation "
-        "are those of minirsed.train and the same in every combination; only the mlp keeps its own bands, layers, "
-        "units and step size. Their defaults are those of the preset quick; the other presets are the paper's.",
+        "are those of minirsed.train and the same in every combination; only mlp, crnn and crnn1d keep their own "
+        "layers, units and step size. Their defaults are those of the preset quick; the other presets are the paper's.",
     )
     add_axes(parser.add_argument_group("combinations"))
     add_arguments(parser, leave_out=AXES)
@@ -75,8 +76,8 @@ def add_axes(parser):
     parser.add_argument("--events", dest="label", action=Several, metavar="CLASS", help=argparse.SUPPRESS)
     axes = [
         ("label", "--class", "CLASS", str, None, f"classes to detect (default: {' '.join(EVENTS)})"),
-        ("arch", "--arch", None, str, (*ARCHITECTURES, "mlp"), "architectures (default: those of the preset)"),
-        ("head", "--head", None, str, HEADS, "heads (default: frames for the mlp, attention for all others)"),
+        ("arch", "--arch", None, str, tuple(ENCODERS), "architectures (default: those of the preset)"),
+        ("head", "--head", None, str, HEADS, "heads (default: attention for uni, bi and multires, else frames)"),
         ("alpha", "--alpha", "X", float, None, "weights of the frame loss (default: those of the preset)"),
         ("seed", "--seeds", "N", int, None, "random seeds (default: 0)"),
         ("clips", "--clips", "N", int, None, "numbers of training mixtures (default: that of the preset)"),
@@ -186,7 +187,7 @@ def put_together(cells, jobs):
 def describe(cells, arguments):
     """What a sweep consists of, in two or three lines."""
     counts = []
-    paper = [cell for cell in cells if cell.settings.arch != "mlp"] or cells  # the mlp has one size
+    paper = [cell for cell in cells if cell.settings.arch in ARCHITECTURES] or cells  # the others have one size
     for name in AXES:
         among = paper if name == "layers" else cells
         values = list(dict.fromkeys(getattr(cell.settings, name) for cell in among))

@@ -28,6 +28,7 @@ import numpy as np
 
 from data_tools.errors import InputError
 from data_tools.files import atomic_write
+from minirsed.analysis.breakdown import with_thresholds
 from minirsed.analysis.files import write_report
 from minirsed.card import files as card
 from minirsed.kernels.threads import keep_freed_memory
@@ -39,6 +40,7 @@ from minirsed.run.settings import option_name, value_text
 from minirsed.scoring import count_events
 from minirsed.store.dataset import prepare
 from minirsed.store.mixtures import features_of, recipes_of
+from minirsed.sweep.plan import SUBSETS
 
 RESULT, LOG = "result.json", "log.txt"
 POLL_S = 1.0  # between two looks at how far the jobs are
@@ -106,7 +108,7 @@ def is_finished(folder, evaluate):
 
 
 def read_result(folder):
-    """What a finished cell left: a dict with `dev`, perhaps `eval`, and `seconds`.
+    """What a finished cell left: a dict with `dev`, `seconds` and, if it was evaluated, the other `SUBSETS`.
 
     Raises
     ------
@@ -116,7 +118,7 @@ def read_result(folder):
     path = Path(folder) / RESULT
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
-        for subset in result.keys() & {"dev", "eval"}:
+        for subset in result.keys() & SUBSETS.keys():
             result[subset]["counts"] = np.array(result[subset]["counts"], np.int64).reshape(-1, 4)
         return result | {"seconds": float(result["seconds"]), "dev": result["dev"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -257,6 +259,15 @@ def _train_and_evaluate(settings, folder, machine, evaluate, say):
         write_report(results)
         card.write(folder)
         result["eval"] = counts_of(results.evaluation)
+        if results.tuned_thresholds:
+            thresholds = {"thresholds": list(results.tuned_thresholds)}
+            dev = with_thresholds(
+                results.dev_evaluation, results.dev_store, results.detector, *thresholds["thresholds"]
+            )
+            result["dev_tuned"], result["eval_tuned"] = (
+                counts_of(dev) | thresholds,
+                counts_of(results.tuned) | thresholds,
+            )
     with atomic_write(folder / RESULT, "w") as file:
         json.dump(result, file)
 

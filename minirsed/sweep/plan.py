@@ -8,10 +8,11 @@ settings: what an architecture has no use for is left out of the grid.
 
 import dataclasses
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from data_tools.errors import InputError
 from minirsed.console.options import counted
+from minirsed.multires import ARCHITECTURES
 from minirsed.run.settings import ARCH_SETTINGS, PRESETS, TrainSettings, complete, option_name, value_text
 
 EVENTS = ("babycry", "glassbreak", "gunshot")  # Sec. 4
@@ -19,18 +20,33 @@ MIN_DEV_CLIPS = 200  # of a scaled plan: 100 events, steps of 0.01 in ER
 LARGEST_STEP = 2e-3  # of Adam in a scaled plan; that of the plain preset
 UNITS_STEP = 8  # units of a scaled plan are multiples of it
 
+SUBSETS = {  # what cells are scored on, as a table calls it; the last two where evaluation mixtures are wanted
+    "dev": "Development mixtures",
+    "eval": "Evaluation mixtures",
+    "dev_tuned": "Development mixtures, thresholds of each training chosen on them",
+    "eval_tuned": "Evaluation mixtures, thresholds of each training chosen on development ones",
+}
 AXES = ("label", "arch", "head", "alpha", "seed", "clips", "layers")  # order of the grid, fields of TrainSettings
 
 
 @dataclass(frozen=True)
 class SweepPreset:
-    """A table or figure of the paper: the preset of its trainings, and the values of the axes that it varies."""
+    """A table or figure of the paper: the preset of its trainings, and the values of the axes that it varies.
+
+    `head` holds the heads in which an architecture is trained, where that is not its own alone.
+    """
 
     train: str
     arch: tuple
     alpha: tuple = (1.0,)
     evaluate: bool = False  # also on the evaluation mixtures
     figure: bool = False
+    head: dict = field(default_factory=dict)
+
+    def systems(self, arch=None, head=None):
+        """Pairs of an architecture and its head, None for its own; those of the preset where neither is given."""
+        own = {} if arch or head else self.head
+        return [(each, other) for each in arch or self.arch for other in own.get(each, head or (None,))]
 
 
 # Table 1 does not say which α it has; 1 is the best in Fig. 3 and that of Table 2. The paper has one run of each.
@@ -39,7 +55,11 @@ SWEEPS = {
     "plain": SweepPreset("plain", ("multires",)),
     "table1": SweepPreset("paper-5k", ("uni", "bi", "multires")),
     "figure3": SweepPreset("paper-5k", ("uni", "bi", "multires"), (0.1, 0.5, 1.0, 5.0, 10.0), figure=True),
-    "table2": SweepPreset("paper-15k", ("multires", "mlp"), evaluate=True),
+    # the paper's four rows, winners built after their systems (`minirsed.rivals`), and a fifth that is in no table: the
+    # paper's head on the layers of the first place
+    "table2": SweepPreset(
+        "paper-15k", ("mlp", "multires", "crnn", "crnn1d"), evaluate=True, head={"crnn1d": (None, "attention")}
+    ),
 }
 
 
@@ -76,15 +96,17 @@ def plan(axes, preset="quick", scale=1.0, **others):
     """
     sweep = SWEEPS[preset]
     shared = scaled(PRESETS[sweep.train], scale)
-    grid = {"label": EVENTS, "arch": sweep.arch, "head": (None,), "alpha": sweep.alpha, "seed": (0,)}
+    grid = {"label": EVENTS, "alpha": sweep.alpha, "seed": (0,)}
     grid |= {name: tuple(values) for name, values in axes.items() if values is not None}
     for name, values in grid.items():
         if len(set(values)) != len(values):
             raise InputError(f"{axis_option(name)} {' '.join(map(str, values))} names a value twice")
-    varied = [name for name in AXES if name in grid]
+    systems = sweep.systems(grid.pop("arch", None), grid.pop("head", None))
+    labels, varied = grid.pop("label"), [name for name in AXES if name in grid]
     cells = {}
-    for values in itertools.product(*(grid[name] for name in varied)):
-        chosen = {name: value for name, value in zip(varied, values, strict=True) if value is not None}
+    for label, (arch, head), *values in itertools.product(labels, systems, *(grid[name] for name in varied)):
+        chosen = {"label": label, "arch": arch, "head": head, **dict(zip(varied, values, strict=True))}
+        chosen = {name: value for name, value in chosen.items() if value is not None}
         own = ARCH_SETTINGS.get(chosen["arch"], {}).keys() - {"head"}
         given = {name: value for name, value in {**others, **chosen}.items() if name not in own}
         settings = complete(shared, given)
@@ -129,16 +151,16 @@ def scaled(preset, scale):
 
 def cell_name(settings):
     """Folder of a cell: babycry-multires-alpha1-clips600-layers3-seed0."""
-    head = "-frames" if settings.head == "frames" and settings.arch != "mlp" else ""
+    head = "-frames" if settings.head == "frames" and settings.arch in ARCHITECTURES else ""
     alpha = f"-alpha{settings.alpha:g}" if settings.head == "attention" else ""
     size = f"-clips{settings.clips}-layers{settings.layers}"
     return f"{settings.label}-{settings.arch}{head}{alpha}{size}-seed{settings.seed}"
 
 
 def system_name(settings):
-    """What a table or legend calls the architecture: uni, bi, multires, mlp; with its head where that is unusual."""
-    if settings.arch == "mlp":
-        return "mlp" if settings.head == "frames" else "mlp, attention"
+    """What a table or legend calls the architecture; with its head where that is unusual."""
+    if settings.arch not in ARCHITECTURES:
+        return settings.arch if settings.head == "frames" else f"{settings.arch}, attention"
     return settings.arch if settings.head == "attention" else f"{settings.arch}, frames alone"
 
 

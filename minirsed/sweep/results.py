@@ -17,8 +17,8 @@ import numpy as np
 from data_tools.files import atomic_write
 from minirsed.analysis.breakdown import none_if_nan
 from minirsed.run.metrics import read_metrics
-from minirsed.sweep.plan import size_text, system_name
-from minirsed.sweep.scores import FIGURES, SUBSETS, average, differences, events_of, rows_of, system_of
+from minirsed.sweep.plan import SUBSETS, size_text, system_name
+from minirsed.sweep.scores import FIGURES, average, differences, events_of, rows_of, system_of
 
 PARTS = ("mean", "sd", "low", "high")
 COLUMNS = (
@@ -33,14 +33,14 @@ def markdown(rows):
     If there are several systems, also how far their ER is from the lowest. At the end, what was trained.
     """
     parts = []
-    for subset, subset_name in (("dev", "Development"), ("eval", "Evaluation")):
+    for subset, mixtures in SUBSETS.items():
         for figure, title in (("error_rate", "error rate (lower is better)"), ("f1", "F1, %")):
             if any((subset, figure) in row.scores for row in rows):
                 lines = table_lines(rows, subset, figure)
-                parts.append(f"{subset_name} mixtures, {title}:\n\n" + "\n".join(lines))
+                parts.append(f"{mixtures}, {title}:\n\n" + "\n".join(lines))
         lines = difference_lines(rows, subset)
         if lines:
-            parts.append(f"{subset_name} mixtures, {lines[0]}:\n\n" + "\n".join(lines[1:]))
+            parts.append(f"{mixtures}, {lines[0]}:\n\n" + "\n".join(lines[1:]))
     parts += ["mean ± standard deviation over seeds (95 % interval over mixtures)", "\n".join(size_lines(rows))]
     return "\n\n".join(parts) + "\n"
 
@@ -161,12 +161,11 @@ def write_results(results, out):
         file.write(table)
     write_csv(rows, out / "table.csv")
     names = ["table.md", "table.csv"]
-    for subset in SUBSETS:
+    for subset in ("dev", "eval"):
         panels = figure_panels(rows, subset)
         if panels:
             name = "figure.png" if subset == "dev" else f"figure_{subset}.png"
-            mixtures = {"dev": "development", "eval": "evaluation"}[subset]
-            sweep_figure(panels, out / name, f"error rate, {mixtures} mixtures")
+            sweep_figure(panels, out / name, f"error rate, {SUBSETS[subset].lower()}")
             names.append(name)
     panels = curve_panels([cell for cell, _ in results], out)
     if panels:

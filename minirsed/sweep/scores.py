@@ -18,9 +18,8 @@ import numpy as np
 from minirsed.analysis.breakdown import RESAMPLES, SEED
 from minirsed.analysis.uncertainty import bootstrap_intervals, compare
 from minirsed.scoring import FileCounts, scores_from_counts
-from minirsed.sweep.plan import row_key, system_name
+from minirsed.sweep.plan import SUBSETS, row_key, system_name
 
-SUBSETS = ("dev", "eval")
 FIGURES = ("error_rate", "f1")
 
 
@@ -132,7 +131,8 @@ def differences(rows, subset):
     Parameters
     ----------
     rows : list of Row
-    subset : {"dev", "eval"}
+    subset : str
+        A key of `minirsed.sweep.plan.SUBSETS`.
 
     Returns
     -------
