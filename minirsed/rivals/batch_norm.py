@@ -17,15 +17,16 @@ leaves behind; y is linear in z, and dz = γ / √(σ² + ε) · dy. With the st
     r ← r + m (s − r),    m = 0.1,        where s of the variance is N/(N − 1) σ²        (as in PyTorch)
 
 **Groups of clips.** `minirsed.model` takes a minibatch through the network five clips at a time, so that threads need
-not wait for each other. Here that is more than an arrangement: each group is normalised by its own statistics, those of
-five clips (of 6,500 frames in mixtures of 30 s), not of ten. PyTorch would get the same by calling the network once for
-each group ("ghost" batches, Hoffer et al. 2017). The running statistics move once for each minibatch, towards the mean
-of those of its groups, each weighted by its clips. Groups are the same on any number of threads, and so are the bits.
+not wait for each other. Here that is more than an arrangement: each group is normalised by its own statistics, those
+of five clips (of 6,500 frames in mixtures of 30 s), not of ten; the last group of a minibatch may be smaller. PyTorch
+would get the same by calling the network once for each group ("ghost" batches, Hoffer et al. 2017). The running
+statistics move once for each minibatch, towards the mean of those of its groups, each weighted by its clips. Groups
+are the same on any number of threads, and so are the bits.
 
 Running statistics are entries of the model's parameters, by the names `….running_mean` and `….running_var`, so that
-whatever keeps parameters keeps them: checkpoints, detectors, the best epoch. They have no gradient. In its place a
-backward pass returns r − s times the group's share of the minibatch, which adds up over groups as gradients do;
-`follow` takes it out before Adam sees it.
+whatever keeps parameters keeps them: checkpoints, detectors, the best epoch. They have no gradient. In its place stands
+r − s, in `minirsed.model.loss_and_grads` times the group's share of the minibatch, which adds up over groups as
+gradients do; `follow` takes it out before Adam sees it.
 """
 
 from typing import NamedTuple
