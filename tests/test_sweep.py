@@ -419,11 +419,13 @@ def test_sweep_leaves_a_run_folder_for_each_cell_and_a_table(finished):
         counts = read_result(folder)["eval"]["counts"].sum(axis=0)
         assert [figures["n_ref"], figures["n_sys"], figures["n_tp"], 0] == counts.tolist()
         assert "minirsed.train" in json.loads((folder / "config.json").read_text())["command"]
-        tuned = read_result(folder)["eval_tuned"]
-        assert tuned["thresholds"] == [figures["tuned"]["thres0"], figures["tuned"]["thres1"]]
-        assert tuned["counts"].sum(axis=0).tolist()[:3] == [
-            figures["tuned"][name] for name in ("n_ref", "n_sys", "n_tp")
-        ]
+        result = read_result(folder)
+        n_ref, n_sys, n_tp, _ = np.array([result[name]["counts"].sum(axis=0) for name in ("dev", "dev_tuned")]).T
+        errors = n_ref + n_sys - 2 * n_tp
+        assert n_ref[0] == n_ref[1] and errors[1] <= errors[0]  # one half was among those to choose from
+        assert result["dev_tuned"]["thresholds"] == result["eval_tuned"]["thresholds"]
+        assert all(0 < threshold < 1 for threshold in result["eval_tuned"]["thresholds"])
+        assert result["eval_tuned"]["counts"][:, 0].tolist() == result["eval"]["counts"][:, 0].tolist()
     with open(out / "table.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 1 and {row["seeds"] for row in rows} == {"0 1"}
