@@ -534,6 +534,13 @@ def test_an_event_where_there_must_be_none_is_refused(place, labels, desk, sound
     assert len(whole.events) == 3 and not list((sounds / "events/dog").glob("monday*"))
 
 
+def test_what_is_no_cow_may_be_a_dog(desk, sounds):  # noqa: F811
+    """All that is known of a file in negatives/not-cow is that it is no cow."""
+    clips = mined_from("nights/monday.flac", None, sounds, "negatives/not-cow")
+    assert call("--apply", "verdicts.csv", "--data", "sounds") == 0
+    assert {clip.key.removeprefix("dog/") for clip in open_bank(sounds).events("dog", "dev")} > set(clips)
+
+
 def test_a_verdict_against_a_label_is_refused(desk, sounds, capsys):  # noqa: F811
     """It would make a negative of an event. The same of an event that is a file."""
     mined_from("nights/monday.flac", "5\t6\tdog\n", sounds, verdict="not")

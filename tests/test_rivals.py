@@ -189,7 +189,7 @@ def slower(store, times=3):
     return Store(np.repeat(store.features, times, axis=1), store.recipes, store.has_event, onset_s, offset_s)
 
 
-@pytest.mark.parametrize("arch", ["mlp", "multires"])
+@pytest.mark.parametrize("arch", ["mlp", "multires", "crnn1d", "crnn"])
 def test_frames_alone_learn_a_pattern(arch, line_stores, tmp_path):
     """Trained on frames, scored on events: the rule finds most of them. Stops and goes on without a trace."""
     settings = TrainSettings(

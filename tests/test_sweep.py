@@ -173,6 +173,29 @@ def test_mean_spread_and_average_by_hand():
     assert lines[-1] == f"- uni: {size}; seeds 0 1 2"
 
 
+def test_both_decisions_have_tables():
+    """At one half, and at thresholds that were chosen on development mixtures: rows, figures and gaps of their own."""
+    results = []
+    for arch, hits in (("multires", (3, 3, 2)), ("crnn1d", (1, 4, 4))):
+        dev, at_half, tuned = (result_of(n)["dev"] for n in hits)
+        result = {"dev": dev, "eval": at_half, "dev_tuned": dev, "eval_tuned": tuned | {"thresholds": [0.8, 0.5]}}
+        head = "frames" if arch == "crnn1d" else "attention"
+        results.append((cell_of("babycry", arch, head=head), result | {"seconds": 1.0}))
+    table = markdown(rows_of(results))
+    titles = [line for line in table.splitlines() if line.endswith("error rate (lower is better):")]
+    assert titles == [
+        "Development mixtures, error rate (lower is better):",
+        "Evaluation mixtures, error rate (lower is better):",
+        "Development mixtures, thresholds of each training chosen on them, error rate (lower is better):",
+        "Evaluation mixtures, thresholds of each training chosen on development ones, error rate (lower is better):",
+    ]
+    at_half, tuned = (table[table.index(title) :].split("\n\n")[1] for title in titles[1::2])
+    assert "| multires | 0.25 " in at_half and "| crnn1d | 0.00 " in at_half
+    assert "| multires | 0.50 " in tuned and "| crnn1d | 0.00 " in tuned
+    gaps = table[table.index("development ones, error rate minus that of crnn1d") :]
+    assert "| multires | +0.50 " in gaps.split("\n\n")[1]
+
+
 def test_differences_are_paired_by_mixture_and_by_seed():
     """Of 4, bi misses 0 and 1, uni 2 and 3: +0.5 with both seeds, so no deviation although each system has one.
 
@@ -396,6 +419,11 @@ def test_sweep_leaves_a_run_folder_for_each_cell_and_a_table(finished):
         counts = read_result(folder)["eval"]["counts"].sum(axis=0)
         assert [figures["n_ref"], figures["n_sys"], figures["n_tp"], 0] == counts.tolist()
         assert "minirsed.train" in json.loads((folder / "config.json").read_text())["command"]
+        tuned = read_result(folder)["eval_tuned"]
+        assert tuned["thresholds"] == [figures["tuned"]["thres0"], figures["tuned"]["thres1"]]
+        assert tuned["counts"].sum(axis=0).tolist()[:3] == [
+            figures["tuned"][name] for name in ("n_ref", "n_sys", "n_tp")
+        ]
     with open(out / "table.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 1 and {row["seeds"] for row in rows} == {"0 1"}

@@ -189,6 +189,15 @@ def test_curves_get_their_remark(trained, train_losses, dev_losses, kind):
     assert kinds[-2:] == ["the development score flatters", "not scored yet"]  # the preset keeps the best epoch
 
 
+def test_a_run_that_began_with_weights_has_less_to_learn(trained):
+    with_losses(trained, [1.0, 0.9, 0.9, 0.8], [1.0, 0.9, 0.9, 0.8])
+    config = json.loads((trained / "config.json").read_text())
+    assert "has hardly learnt" in look_at_run(trained).kinds
+    (trained / "config.json").write_text(json.dumps(config | {"settings": config["settings"] | {"init_from": "first"}}))
+    assert "has hardly learnt" not in look_at_run(trained).kinds
+    (trained / "config.json").write_text(json.dumps(config))
+
+
 @pytest.mark.parametrize(("low", "flatters"), [(0.25, True), (0.15, False)])
 def test_a_score_flatters_if_the_interval_elsewhere_says_so(trained, low, flatters):
     with_losses(trained, [1.0, 0.5, 0.3, 0.2], [1.0, 0.5, 0.3, 0.3], error_rate=0.2)
@@ -198,6 +207,17 @@ def test_a_score_flatters_if_the_interval_elsewhere_says_so(trained, low, flatte
     (trained / "figures_eval.json").unlink()
     assert "not scored yet" not in found.kinds
     assert any(f"0.40 ({low:.2f} … 0.60)" in each.seen for each in found) == flatters
+
+
+@pytest.mark.parametrize(("error_rate", "n", "said"), [(0.0, 5, "up to 45%"), (0.0, 59, "up to 5%"), (0.1, 5, None)])
+def test_no_mistake_is_no_proof(trained, error_rate, n, said):
+    """The rule of three, over recordings; 0.55 to the fifth power is 0.05."""
+    with_losses(trained, [1.0, 0.5, 0.3, 0.2], [1.0, 0.5, 0.3, 0.3])
+    figures = {"error_rate": error_rate, "error_rate_95": [0.0, error_rate], "error_rate_95_by_recording": None}
+    (trained / "figures_eval.json").write_text(json.dumps(figures | {"made_of": {"n_event_recordings": n}}))
+    found = [each.seen for each in look_at_run(trained) if each.kind == "no mistakes"]
+    (trained / "figures_eval.json").unlink()
+    assert (said in found[0]) if said else not found
 
 
 def test_what_is_no_run_is_named(tmp_path):

@@ -1,6 +1,6 @@
 """The tutorials: what a notebook must have, that exercises judge rightly, and that all of it runs.
 
-`-m slow` executes every notebook (all twelve: under 15 minutes on two cores) and compares the pictures that lie in git
+`-m slow` executes every notebook (under 15 minutes together, on two cores) and compares the pictures that lie in git
 with those that the notebooks draw; the default run executes the `QUICK` ones.
 """
 
@@ -115,8 +115,7 @@ def test_no_measured_number_stands_in_its_prose(path):
 
 @each_notebook
 def test_its_links_lead_somewhere(path):
-    text = path.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#\s]+)", text):
+    for target in re.findall(r"\]\(([^)#\s]+)", "\n".join(sources(path, "markdown"))):
         if not re.match(r"https?:", target):
             assert (path.parent / target).exists(), target
     following = NOTEBOOKS[int(number_of(path)) + 1 :]

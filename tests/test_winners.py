@@ -309,9 +309,8 @@ def test_settings_of_the_winners():
 LINES = {
     "few bands, 1d": ({"arch": "crnn1d", "n_mels": 31}, "--n-mels is 31: --arch crnn1d needs at least 32 bands"),
     "few bands": ({"arch": "crnn", "n_mels": 20}, "--n-mels is 20: --arch crnn needs at least 32 bands"),
-    "spectra": ({"arch": "crnn", "mixing": "spectra"}, "--mixing spectra needs recurrent layers, not --arch crnn"),
+    "spectra": ({"arch": "crnn", "mixing": "spectra"}, "--mixing spectra needs --arch uni, bi or multires, not crnn"),
     "members": ({"arch": "crnn1d", "members": 3}, "--members needs --mixing spectra; --preset plain is without both"),
-    "promise": ({"arch": "crnn1d", "head": "attention", "keep": "promise"}, "--keep promise needs recurrent layers"),
 }
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from minirsed import attention, gru, losses, model, multires
 from minirsed.gradcheck import compare
+from minirsed.rivals import batch_norm, convolution, lstm, pooling
 
 ROOT = Path(__file__).resolve().parents[1]
 B, T, D, H, K = 2, 7, 5, 3, 4  # all different, an odd number of frames
@@ -98,6 +99,49 @@ def _frame_loss():
     weights = losses.frame_loss_weights(y, margin=2)
     de_t = losses.frame_loss_backward(upstream, losses.frame_loss_forward(e_t, y, weights)[1])
     return _error(lambda a: upstream @ losses.frame_loss_forward(a["e"], y, weights)[0], {"e": de_t}, {"e": e_t})
+
+
+def _convolution():
+    rng = np.random.default_rng(0)
+    arrays = {"W": rng.standard_normal((3, 3, 2, K)), "x": rng.standard_normal((B, T, D, 2))}
+    upstream = rng.standard_normal((B, T, D, K))
+    dx, dW = convolution.convolution_backward(upstream, convolution.convolution_forward(arrays["W"], arrays["x"], 1)[1])
+
+    def loss(a):
+        return np.vdot(upstream, convolution.convolution_forward(a["W"], a["x"], 1)[0])
+
+    return _error(loss, {"W": dW, "x": dx}, arrays)
+
+
+def _maximum():
+    rng = np.random.default_rng(0)
+    z, upstream = rng.standard_normal((B, T, D, K)), rng.standard_normal((B, T, 2, K))
+    dz = pooling.max_pool_backward(upstream, pooling.max_pool_forward(z, 2)[1])
+    return _error(lambda a: np.vdot(upstream, pooling.max_pool_forward(a["z"], 2)[0]), {"z": dz}, {"z": z})
+
+
+def _batch_norm():
+    rng = np.random.default_rng(0)
+    arrays = {"z": rng.standard_normal((B, T, D, K)), "gamma": rng.standard_normal(K), "beta": rng.standard_normal(K)}
+    running, upstream = batch_norm.init_batch_norm(K, np.float64), rng.standard_normal((B, T, D, K))
+
+    def run(a):
+        return batch_norm.batch_norm_forward(running | {name: a[name] for name in ("gamma", "beta")}, a["z"], own=True)
+
+    dz, grads = batch_norm.batch_norm_backward(upstream, run(arrays)[1])
+    return _error(lambda a: np.vdot(upstream, run(a)[0]), {"z": dz, **grads}, arrays)
+
+
+def _lstm():
+    rng = np.random.default_rng(0)
+    params = lstm.init_lstm(D, H, rng, np.float64)
+    arrays, upstream = {"x": rng.standard_normal((B, T, D)), **params}, rng.standard_normal((B, T, H))
+
+    def run(a):
+        return lstm.lstm_forward({name: a[name] for name in "WUb"}, a["x"], reverse=True)
+
+    dx, grads = lstm.lstm_backward(upstream, run(arrays)[1])
+    return _error(lambda a: np.vdot(upstream, run(a)[0]), {"x": dx, **grads}, arrays)
 
 
 def _model():
@@ -274,6 +318,69 @@ PARTS = (
             ),
         ),
         _model,
+    ),
+    Part(
+        "a convolution",
+        "11_what_the_winners_did",
+        (convolution.convolution_backward,),
+        (
+            (
+                r"z_i = \sum_j x_{i+j} W_j",
+                (r"\delta W_j = \sum_i x_{i+j} \delta z_i", r"\delta x_k = \sum_j \delta z_{k-j} W_j"),
+                "B T F M",
+            ),
+        ),
+        _convolution,
+    ),
+    Part(
+        "a maximum",
+        "11_what_the_winners_did",
+        (pooling.max_pool_backward,),
+        ((r"y = \max_i z_i", (r"\delta z_i = \delta y \ \text{at the first maximum, else } 0",), "B T F M"),),
+        _maximum,
+    ),
+    Part(
+        "batch normalisation",
+        "11_what_the_winners_did",
+        (batch_norm.batch_norm_backward,),
+        (
+            (
+                r"\bar z = (z - \mu) / s, \quad y = \gamma \bar z + \beta",
+                (
+                    r"\delta \beta = \sum \delta y",
+                    r"\delta \gamma = \sum \delta y \cdot \bar z",
+                    r"\delta z = \frac{\gamma}{s} [\delta y - \frac{\delta \beta}{N} - \bar z \frac{\delta \gamma}{N}]",
+                ),
+                "B T F M",
+            ),
+        ),
+        _batch_norm,
+    ),
+    Part(
+        "an LSTM layer",
+        "11_what_the_winners_did",
+        (lstm.lstm_backward, lstm.lstm_recurrence_backward),
+        (
+            (
+                r"h = o \odot \tanh c",
+                (
+                    r"\delta o = \delta h \odot \tanh c",
+                    r"\delta c \leftarrow \delta c + \delta h \odot o \odot (1 - \tanh^2 c)",
+                ),
+                "B H",
+            ),
+            (
+                r"c = f \odot c' + i \odot g",
+                (
+                    r"\delta f = \delta c \odot c'",
+                    r"\delta i = \delta c \odot g",
+                    r"\delta g = \delta c \odot i",
+                    r"\delta c' = \delta c \odot f",
+                ),
+                "B H",
+            ),
+        ),
+        _lstm,
     ),
 )
 

@@ -192,15 +192,23 @@ def _faults(clip_path, bank, wanted):
             f"{where}: has {clip.label} from {onset_s:.3f} to {offset_s:.3f} s, and {clip.clip} says that it is none; "
             "change one of them"
         )
-    kind, stem = PurePosixPath(source.name or ".").parts[:1], PurePosixPath(source.name or ".").stem
-    has_none = source.labels is not None and is_quiet(bank.root / "recordings", source.labels.path)
-    if verdict == "event" and (has_none or kind in (("backgrounds",), ("negatives",))):
-        onset_s, offset_s = wanted.span
+    if verdict == "event" and _must_have_none(bank, wanted):
+        (onset_s, offset_s), stem = wanted.span, PurePosixPath(source.name).stem
         yield (
             f"{bank.root / source.name}: has {clip.label} from {onset_s:.3f} to {offset_s:.3f} s, as {clip.clip} says, "
             f"but files there must have none; move it into {bank.root / 'recordings'}, with an empty {stem}.txt beside "
             "it, and do this again, which writes the label"
         )
+
+
+def _must_have_none(bank, wanted):
+    """Whether the clip is from a file that the folder says, by its place, to be without events of the class."""
+    source = wanted.source
+    if source.labels is not None:
+        return is_quiet(bank.root / "recordings", source.labels.path)
+    kind, *below = PurePosixPath(source.name or ".").parts or ("",)
+    of_others = len(below) > 1 and below[0].startswith(NOT) and below[0] != f"{NOT}{wanted.clip.label}"
+    return kind == "backgrounds" or kind == "negatives" and not of_others
 
 
 def _known(bank, wanted):

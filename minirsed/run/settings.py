@@ -277,7 +277,7 @@ class TrainSettings:
 
     def _check_spectra(self):
         if self.arch not in ARCHITECTURES:
-            raise InputError(f"--mixing spectra needs recurrent layers, not --arch {self.arch}")
+            raise InputError(f"--mixing spectra needs --arch uni, bi or multires, not {self.arch}")
         if self.generator != "minirsed" or self.redraw:
             other = "--redraw" if self.redraw else f"--generator {self.generator}"
             raise InputError(f"{other} needs --mixing waveforms, as --preset plain has it")

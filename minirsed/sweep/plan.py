@@ -24,7 +24,7 @@ SUBSETS = {  # what cells are scored on, as a table calls it; the last two where
     "dev": "Development mixtures",
     "eval": "Evaluation mixtures",
     "dev_tuned": "Development mixtures, thresholds of each training chosen on them",
-    "eval_tuned": "Evaluation mixtures, thresholds of each training chosen on development mixtures",
+    "eval_tuned": "Evaluation mixtures, thresholds of each training chosen on development ones",
 }
 AXES = ("label", "arch", "head", "alpha", "seed", "clips", "layers")  # order of the grid, fields of TrainSettings
 

@@ -192,7 +192,7 @@ def _learnt(settings, history):
     if len(history) < settings.epochs:
         yield Finding("not finished", f"{len(history)} of {settings.epochs} epochs.", "`--resume` continues it.")
     train, dev = ([row[name] for row in history] for name in ("train_loss", "dev_loss"))
-    if train and train[-1] > 0.6 * train[0]:
+    if train and not settings.init_from and train[-1] > 0.6 * train[0]:
         todo = "More epochs, or more clips in each (`--epochs`, `--clips`): it has only begun."
         yield Finding("has hardly learnt", f"The training loss went from {train[0]:.2f} to {train[-1]:.2f}.", todo)
     if dev and dev[-1] > 1.25 * min(dev) and dev.index(min(dev)) < 0.7 * len(dev):
@@ -223,11 +223,16 @@ def _evaluated(run, history):
         todo = "`python -m minirsed.evaluate RUN` scores it on recordings that have had no say in anything."
         yield Finding("not scored yet", "There is no score but that of the development mixtures.", todo)
         return
-    low, high = figures["error_rate_95_by_recording"]
-    if low is None or not low <= high:  # all of one recording
-        low, high = figures["error_rate_95"]
-    dev = history[-1]["dev_error_rate"]
-    if dev is not None and dev < low:
+    interval = figures.get("error_rate_95_by_recording")
+    if not interval or None in interval:  # all of one recording, or nobody knows of which
+        interval = figures["error_rate_95"]
+    (low, high), dev, made_of = interval, history[-1]["dev_error_rate"], figures.get("made_of")
+    if made_of and figures["error_rate"] == 0:  # an interval of 0 … 0 is nonsense (notebook 8)
+        n = made_of["n_event_recordings"]
+        seen = f"None at all, on {counted(n, 'recording')} of the event. Of other recordings up to "
+        seen += f"{1 - 0.05 ** (1 / n):.0%} may be missed: fewer could not be told from none, at 95 %."
+        yield Finding("no mistakes", seen, "Only more recordings can show more.")
+    if dev is not None and low is not None and dev < low:
         seen = f"It was {dev:.2f}; on other recordings it is {figures['error_rate']:.2f} ({low:.2f} … {high:.2f})."
         yield Finding(
             "the development score flatters", seen, "Look for a recording that is in two subsets, or record more."
