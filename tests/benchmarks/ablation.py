@@ -12,6 +12,7 @@ Finished trainings are in OUT/results.jsonl and not repeated.
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -22,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # runs from a checkout, inst
 from data_tools.inventory import recordings_of  # noqa: E402
 from data_tools.soundbank import open_bank  # noqa: E402
 from minirsed.analysis.uncertainty import bootstrap_intervals, compare  # noqa: E402
+from minirsed.run.folder import CONFIG  # noqa: E402
 from minirsed.run.session import Machine, train  # noqa: E402
 from minirsed.run.settings import PRESETS, TrainSettings  # noqa: E402
 from minirsed.scoring import count_events  # noqa: E402
@@ -74,7 +76,10 @@ def parse_arguments():
     )
     parser.add_argument("--out", type=Path, default=Path("ablation"))
     parser.add_argument("--features", type=Path, default=Path("features"))
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.origin is None and any("init_from" in ROWS[row] for row in arguments.rows):
+        parser.error("a row that starts from other detectors needs --origin")
+    return arguments
 
 
 def settings_of(arguments, row, label, seed):
@@ -106,8 +111,9 @@ def main():
                 if (row, label, seed) in done(results):
                     continue
                 settings = settings_of(arguments, row, label, seed)
-                folder = arguments.out / f"{label}-{list(ROWS).index(row)}-{seed}"
-                run, dev = train(settings, folder, machine=machine, say=lambda text: None)
+                folder = arguments.out / f"{label}-{re.sub('[^a-z0-9]+', '-', row.lower()).strip('-')}-{seed}"
+                resume = (folder / CONFIG).exists()  # it was cut off
+                run, dev = train(settings, folder, machine=machine, say=lambda text: None, resume=resume)
                 bank = open_bank(settings.data, fold=settings.fold)
                 kept = {
                     "row": row,
