@@ -268,8 +268,8 @@ def _train_and_evaluate(settings, folder, machine, evaluate, say):
 def as_the_challenge_decided(results):
     """Counts on both subsets, with the thresholds of the fewest errors on dev mixtures.
 
-    However few recordings those are of: `minirsed.evaluate` advises against such a choice if they are few, but the teams
-    had this rule, and the evaluation mixtures say what it is worth. Nothing if no dev mixture has an event.
+    However few recordings those are of: `minirsed.evaluate` advises against such a choice if they are few, but the
+    teams had this rule, and the evaluation mixtures say what it is worth. Nothing if no dev mixture has an event.
     """
     detector, dev_store, dev = results.detector, results.dev_store, results.dev_evaluation
     if not dev_store.has_event.any():
