@@ -18,10 +18,11 @@ from data_tools.errors import InputError
 from minirsed.activations import sigmoid
 from minirsed.decode import decode
 from minirsed.features import checked_waveform, lfbe, run_to_seconds
+from minirsed.inference.network import ready
 from minirsed.listening.inputs import INPUTS
 from minirsed.listening.operating import Operating
 from minirsed.listening.segments import strongest_segment, strongest_segments
-from minirsed.model import ModelConfig, forward, param_shapes
+from minirsed.model import ModelConfig, param_shapes
 from minirsed.rivals.batch_norm import has_variances
 from minirsed.rivals.frames import smooth
 from minirsed.store.archive import read_arrays, write_arrays
@@ -74,6 +75,7 @@ class Detector:
     thres0: float = 0.5
     thres1: float = 0.5
     operating: Operating = Operating()
+    _network: object = dataclasses.field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self):
         """Bring the statistics to the parameters' dtype."""
@@ -93,8 +95,18 @@ class Detector:
         """Frame logits (B, T) and clip logits (B,) of LFBE (B, T, n_mels), see `features`."""
         kind = INPUTS[self.config.inputs]
         x = self.normalise(kind.of_lfbe(features)[0])
-        frame_logits, clip_logit, _ = forward(self.params, self.config, x, with_cache=False)
+        frame_logits, clip_logit = self.network().logits(x)
         return np.repeat(frame_logits, kind.rate, axis=1)[:, : features.shape[1]], clip_logit
+
+    def network(self):
+        """The network with its weights packed, `minirsed.inference.network`, for inputs from `normalise`.
+
+        It is made once for parameters that cannot change, as `load` leaves them, and every time for others.
+        """
+        if self._network is not None and not any(a.flags.writeable for a in self.params.values()):
+            return self._network
+        self._network = ready(self.params, self.config)
+        return self._network
 
     def detect(self, y, sr=44100):
         """Find the event in a clip, if there is one; recordings of any length: `minirsed.recordings.files.detect_file`.
@@ -224,4 +236,6 @@ class Detector:
             raise InputError(f"{path}: has weights or feature statistics that are NaN or infinite")
         if not (isinstance(detector.label, str) and all(map(math.isfinite, thresholds))):
             raise InputError(f"{path}: its label or its thresholds cannot be used")
+        for a in params.values():
+            a.flags.writeable = False  # see `network`
         return detector

@@ -89,13 +89,29 @@ caching.IndexDataCacheFile._save_data = full
 """
 
 
+HALF_WRITTEN = """
+from minirsed.kernels.compiling import _SealedFiles
+load = _SealedFiles._load_index
+def of_another(self):
+    self._times = getattr(self, "_times", 0) + 1
+    if self._times == 2:  # the first is for reading, the second for writing
+        raise ValueError("the index is not what was written")
+    return load(self)
+_SealedFiles._load_index = of_another
+"""
+
+
 @pytest.mark.parametrize(
     ("fault", "line"),
-    [(NO_PLACE, "set NUMBA_CACHE_DIR"), (NO_SPACE, "No space left on device")],
-    ids=["place", "space"],
+    [
+        (NO_PLACE, "set NUMBA_CACHE_DIR"),
+        (NO_SPACE, "No space left on device"),
+        (HALF_WRITTEN, "is not what was written); the next start compiles"),
+    ],
+    ids=["place", "space", "half written"],
 )
 def test_without_a_cache_each_start_compiles(tmp_path, compiled_once, fault, line):
-    """As in a container that is read-only and has no home, and on a full disk."""
+    """As in a read-only container without a home, on a full disk, and where another process writes just now."""
     found, hits, lines = run(tmp_path, fault)
     assert (found, hits) == (compiled_once[1], 0)
     assert len(lines) == 1 and line in lines[0]

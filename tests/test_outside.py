@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.signal
 
 from data_tools.errors import InputError
 from data_tools.mixing import render
@@ -15,6 +16,7 @@ from minirsed.analysis.thresholds import threshold_grid
 from minirsed.detector import Detector
 from minirsed.features import HOP, SAMPLE_RATE, event_frames, frame_to_seconds, lfbe
 from minirsed.gradcheck import TOLERANCE, gradcheck
+from minirsed.kernels import plain_numpy
 from minirsed.kernels.threads import worker_threads
 from minirsed.listening.inputs import (
     FORGET,
@@ -23,6 +25,7 @@ from minirsed.listening.inputs import (
     RELATIVE_FLOOR,
     average_pairs,
     band_widths_hz,
+    decayed_sums,
     n_bands,
     pcen,
     relative,
@@ -769,3 +772,16 @@ def test_what_needs_waveforms_is_refused_without_them(given):
 
 def test_the_mlp_starts_from_whole_clips():
     assert complete(PRESETS["quick"], {"arch": "mlp"}).mixing == "waveforms"
+
+
+@pytest.mark.parametrize("shape", [(652,), (5, 31), (2, 3, 1)])
+def test_decayed_sums_have_the_bits_of_lfilter(shape):
+    """The kernel, its NumPy twin, and SciPy's recursive filter, which both replace: features keep their bytes."""
+    rng = np.random.default_rng(len(shape))
+    values, past = rng.random(shape), rng.random((*shape[:-1], 1))
+    expected = scipy.signal.lfilter([1.0], [1.0, -0.99], values, zi=past)
+    found = decayed_sums(values, 0.99, past)
+    with plain_numpy():
+        twin = decayed_sums(values, 0.99, past)
+    for mine in (found, twin):
+        assert all(np.array_equal(a, b) and a.shape == b.shape for a, b in zip(mine, expected, strict=True))

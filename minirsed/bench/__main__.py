@@ -1,4 +1,4 @@
-"""Time every stage on this machine: `python -m minirsed.bench [--against torch librosa sed_eval]`.
+"""Time every stage on this machine: `python -m minirsed.bench [--against torch onnxruntime librosa sed_eval]`.
 
 The rows are those of `minirsed.bench.rows`. Runs alternate with those of the peers, so that a slow moment of the
 machine hits all of them, and with the machine's own matrix product (sgemm of 2048³ by NumPy's BLAS, as many threads),
@@ -10,14 +10,14 @@ import os
 import platform
 import statistics
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 from data_tools.console import Parser, Several, add_threads, available_cores, command, require_positive
 from data_tools.errors import InputError
 
-PEERS = ("torch", "librosa", "sed_eval")
+PEERS = ("torch", "onnxruntime", "librosa", "sed_eval")
 SGEMM_SIZE = 2048
-ONE_THREAD = ("lfbe", "mixing", "head", "scoring")  # rows that use one thread
+ONE_THREAD = ("lfbe", "mixing", "head", "stream", "clip", "scoring")  # rows that use one thread
+SHORT_S = 0.02  # what takes less is run over and over, so long, each time
 
 
 def parse_arguments(argv=None):
@@ -129,11 +129,11 @@ def about_machine(arguments, versions):
 def measure(row, peers, arguments):
     """Medians of alternating runs of a row, its peers and sgemm."""
     from minirsed.bench.peers import PAUSE_S
-    from minirsed.kernels.threads import keep_freed_memory
+    from minirsed.kernels.threads import keep_freed_memory, worker_threads
 
     keep_freed_memory()  # as the commands do
     n_threads = 1 if row.key in ONE_THREAD else arguments.threads
-    with ThreadPoolExecutor(n_threads) as executor:
+    with worker_threads(n_threads) as executor:
         ours = row.prepare(executor)
         timed(ours, 1)  # compiled, caches filled
         rivals = {name: fastest(peer(row, n_threads), PAUSE_S.get(name, 0)) for name, peer in peers.items()}
@@ -158,15 +158,17 @@ def measure(row, peers, arguments):
 
 
 def timed(run, blas_threads=None):
-    """Seconds of one run, with a limit on the threads of BLAS where ours is meant."""
+    """Seconds of a run, the mean of many if it is short, with a limit on the threads of BLAS where ours is meant."""
     from contextlib import nullcontext
 
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(blas_threads, "blas") if blas_threads else nullcontext():
-        start = time.perf_counter()
-        run()
-        return time.perf_counter() - start
+        n_runs, start = 0, time.perf_counter()
+        while not n_runs or time.perf_counter() - start < SHORT_S:
+            run()
+            n_runs += 1
+        return (time.perf_counter() - start) / n_runs
 
 
 def fastest(settings, pause_s):
@@ -196,12 +198,17 @@ def heading(peers):
 
 def table_line(result, peers):
     """A row of the table."""
-    cells = [result["row"], str(result["threads"]), f"{result['seconds'] * 1e3:.2f}"]
+    cells = [result["row"], str(result["threads"]), f"{milliseconds(result['seconds'])}"]
     cells += [f"{result['gflop_per_s']:.0f}", f"{result['share_of_sgemm']:.0%}"] if "gflop" in result else ["", ""]
     for name in peers:
         found = result.get(name)
-        cells += [f"{found['seconds'] * 1e3:.2f}", f"{found['ratio']:.1f}×"] if found else ["", ""]
+        cells += [milliseconds(found["seconds"]), f"{found['ratio']:.2f}×"] if found else ["", ""]
     return "| " + " | ".join(cells) + " |"
+
+
+def milliseconds(seconds):
+    """In three digits or more."""
+    return f"{seconds * 1e3:.{2 if seconds >= 1e-3 else 4}f}"
 
 
 def peak_memory_gb():

@@ -1,4 +1,4 @@
-"""The same work by others, for `python -m minirsed.bench --against`: PyTorch, librosa, sed_eval.
+"""The same work by others, for `python -m minirsed.bench --against`: PyTorch, ONNX Runtime, librosa, sed_eval.
 
 `python -m pip install -e ".[bench]"` brings them; nothing else here needs them. A peer is a function of a row of
 `minirsed.bench.rows` and the number of threads; it returns the settings that it can run that work with, by name, each
@@ -6,7 +6,8 @@ a function without arguments. The bench compares with the fastest of them.
 
 PyTorch's threads wait for each other in a loop without sleeping. On cores that others use as well a step can then take
 ten times as long; OMP_WAIT_POLICY=passive in the environment of the bench makes them sleep, which is the fair
-comparison there. Which of the two is faster on a quiet machine has not been measured: try both.
+comparison there. Which of the two is faster on a quiet machine has not been measured: try both. ONNX Runtime's
+threads are asked to stop as soon as a run has ended.
 """
 
 import importlib
@@ -14,7 +15,9 @@ import importlib.metadata
 
 import numpy as np
 
-from minirsed.bench.rows import WINNERS, event_lists, features_and_labels, noise
+from minirsed.bench.rows import WINNERS, event_lists, features_and_labels, noise, quick_detector, trained
+from minirsed.detector import Detector
+from minirsed.features import lfbe
 
 PAUSE_S = {"torch": 1.0}  # after a run: PyTorch's threads spin for a while and would slow whatever follows
 
@@ -28,7 +31,10 @@ def peer(name):
         It is not installed, or misses something that it needs.
     """
     importlib.import_module(name)
-    settings = {"torch": torch_settings, "librosa": librosa_settings, "sed_eval": sed_eval_settings}[name]
+    settings = {
+        **{"torch": torch_settings, "onnxruntime": onnxruntime_settings},
+        **{"librosa": librosa_settings, "sed_eval": sed_eval_settings},
+    }[name]
     return settings, importlib.metadata.version(name)
 
 
@@ -76,9 +82,83 @@ def sed_eval_settings(row, n_threads):
     return {"sed_eval": score}
 
 
+def onnxruntime_settings(row, n_threads):
+    """What `minirsed.export` writes; for a stream, its layers with a state; for a clip, after our features."""
+    if row.key not in ("inference", "stream", "clip"):
+        return {}
+    from minirsed.export.graph import build
+
+    if row.key == "clip":
+        detector, y = quick_detector(), noise()
+        session = onnx_session(build(detector), n_threads)
+
+        def clip():
+            features = lfbe(y, **detector.features)[None]
+            p, p_t = session.run(["probability", "frame_probabilities"], {"lfbe": features})
+            return detector.decode(float(p[0]), p_t[0])
+
+        return {"onnxruntime": clip}
+    params, config = trained(**row.shape)
+    x = features_and_labels(row.shape["size"])[0]
+    if row.key == "stream":
+        return {"onnxruntime": onnx_step(onnx_session(step_graph(params, config), n_threads), config, x)}
+    detector = Detector(config, params, "event", np.zeros(config.n_inputs), np.ones(config.n_inputs))
+    session = onnx_session(build(detector), n_threads)
+    return {"onnxruntime": lambda: [session.run(None, {"lfbe": x})]}
+
+
+def onnx_session(model, n_threads):
+    """A session on so many threads, which do not spin between runs."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = n_threads, 1
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def step_graph(params, config):
+    """`uni` with its states as inputs and outputs: an `onnx.ModelProto`, x (T, 1, D), h0, h1 … → e (T, 1), n0, n1 …"""
+    from onnx import TensorProto, helper
+
+    from minirsed.export.graph import IR_VERSION, OPSET, Graph
+
+    def value(name, *shape):
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+    graph, H = Graph(), config.n_units
+    x, inputs, outputs = "x", [value("x", "T", 1, config.n_inputs)], [value("e", "T", 1)]
+    for layer in range(config.n_layers):
+        own = {key: params[f"gru{layer}.fwd.{key}"] for key in ("W", "U", "b")}
+        W, R = (graph.constant(f"{key}{layer}", own[key].T[None], np.float32) for key in ("W", "U"))
+        b = graph.constant(f"b{layer}", np.pad(own["b"], (0, 3 * H))[None], np.float32)
+        names, made = [x, W, R, b, "", f"h{layer}"], [f"y{layer}", f"n{layer}"]
+        graph.nodes.append(helper.make_node("GRU", names, made, hidden_size=H, linear_before_reset=0))
+        x = graph.add("Squeeze", f"y{layer} {graph.constant('axis1', [1])}", f"x{layer}")
+        inputs.append(value(f"h{layer}", 1, 1, H))
+        outputs.append(value(f"n{layer}", 1, 1, H))
+    graph.add("MatMul", f"{x} {graph.constant('w', params['head.w'], np.float32)}", "e")
+    opset = [helper.make_opsetid("", OPSET)]
+    return helper.make_model(graph.subgraph("step", inputs, outputs), opset_imports=opset, ir_version=IR_VERSION)
+
+
+def onnx_step(session, config, x):
+    """A function that runs the next frames and keeps the state."""
+    x, state = np.ascontiguousarray(x.swapaxes(0, 1)), {}
+    for layer in range(config.n_layers):
+        state[f"h{layer}"] = np.zeros((1, 1, config.n_units), np.float32)
+
+    def step():
+        logits, *after = session.run(None, {"x": x, **state})
+        state.update(zip(state, after, strict=True))
+        return logits
+
+    return step
+
+
 def torch_settings(row, n_threads):
     """The same model with nn.GRU and the like, in both orders of memory; Adam fused into one kernel."""
-    if row.key not in ("step", "inference"):
+    if row.key not in ("step", "inference") or row.shape["size"].members > 1:
         return {}
     import torch
 

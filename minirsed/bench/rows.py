@@ -4,13 +4,16 @@ The peers that do the same work are in `minirsed.bench.peers`. GFLOP count the m
 matrix products alone; gates, head, losses and Adam are a few per cent more.
 """
 
+import dataclasses
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from minirsed.adam import Adam
 from minirsed.attention import attention_forward
-from minirsed.model import ModelConfig, batch_loss_and_grads, forward, groups, init_params
+from minirsed.detector import Detector
+from minirsed.inference.network import Network, ready
+from minirsed.model import ModelConfig, batch_loss_and_grads, groups, init_params
 from minirsed.multires import (
     ARCHITECTURES,
     average_pairs,
@@ -20,6 +23,7 @@ from minirsed.multires import (
     layer_backward,
     layer_forward,
 )
+from minirsed.outside.members import join
 from minirsed.rivals.batch_norm import follow
 from minirsed.run.settings import ARCH_SETTINGS
 
@@ -36,7 +40,7 @@ class Row:
     ----------
     name : str
     key : str
-        Kind of work: lfbe, mixing, layer, step, inference or scoring; peers are found by it.
+        Kind of work: lfbe, mixing, layer, step, inference, stream, clip or scoring; peers are found by it.
     prepare : callable
         `prepare(executor)` returns a function without arguments that does the work once.
     gflop : float, optional
@@ -57,12 +61,18 @@ WINNERS = {arch: ARCH_SETTINGS[arch] for arch in ("crnn1d", "crnn")}  # always a
 
 @dataclass(frozen=True)
 class Size:
-    """Clips, frames and units of the model's rows."""
+    """Clips, frames and units of the model's rows; `members` networks of so many units are joined into one."""
 
     batch: int = 10
     frames: int = 1303
     units: int = 256
     inputs: int = 64
+    members: int = 1
+
+
+QUICK = {"units": 32, "inputs": 48, "members": 4}  # of a detector that minirsed.train makes without options
+SMALL = (64, 32)  # units of what one streams with
+STREAMED = ((1, "1 frame"), (4, "100 ms"))  # frames at a time; 4 or 5 come in 100 ms
 
 
 def winner_size(arch, size):
@@ -82,7 +92,15 @@ def rows(size):
     found.append(step_row("multires", 3, Size(size.batch, size.frames, 32, size.inputs)))
     for arch, n_layers in models:
         found += [inference_row(arch, n_layers, size, clips) for clips in (1, size.batch)]
+    for units in (small for small in SMALL if small != size.units):
+        own = dataclasses.replace(size, units=units)
+        found += [inference_row(arch, 3, own, clips) for arch in ("uni", "multires") for clips in (1, size.batch)]
+    quick = dataclasses.replace(size, **QUICK)
+    found += [inference_row("multires", 3, quick, clips) for clips in (1, size.batch)]
     found.append(inference_row("multires", 3, size, HOUR_CLIPS))
+    for units in dict.fromkeys((size.units, *SMALL)):
+        found += [stream_row(dataclasses.replace(size, units=units), *each) for each in STREAMED]
+    found.append(Row("30 s of samples to their event, quick", "clip", prepare_clip))
     found += [step_row(arch, WINNERS[arch]["layers"], own) for arch, own in winners]
     found += [inference_row(arch, WINNERS[arch]["layers"], own, size.batch) for arch, own in winners]
     found.append(Row("scoring 500 files", "scoring", prepare_scoring))
@@ -185,23 +203,58 @@ def features_and_labels(size):
 
 def inference_row(arch, n_layers, size, clips):
     """Logits of some clips."""
-    batch = Size(clips, size.frames, size.units, size.inputs)
-    name = f"inference, {arch}, {n_layers} × {size.units}, " + (
+    batch = dataclasses.replace(size, batch=clips)
+    networks = f"{size.members} networks of " if size.members > 1 else ""
+    name = f"inference, {arch}, {networks}{n_layers} × {size.units}, " + (
         "an hour" if clips == HOUR_CLIPS else "1 clip" if clips == 1 else f"{clips} clips"
     )
-    work, shape = model_gflop(arch, n_layers, batch), {"arch": arch, "n_layers": n_layers, "size": batch}
+    work = model_gflop(arch, n_layers, batch) * size.members
+    shape = {"arch": arch, "n_layers": n_layers, "size": batch}
     return Row(name, "inference", lambda executor: prepare_inference(executor, arch, n_layers, batch), work, shape)
 
 
 def prepare_inference(executor, arch, n_layers, size):
     """Groups of clips over the threads, as `minirsed.analysis.evaluation` does it."""
+    network, x = ready(*trained(arch, n_layers, size)), features_and_labels(size)[0]
+    return lambda: list(executor.map(lambda own: network.logits(x[own]), groups(size.batch)))
+
+
+def trained(arch, n_layers, size):
+    """Parameters and configuration of a detector's network, as if it had been trained."""
     config = config_of(arch, n_layers, size)
-    params, x = init_params(config, np.random.default_rng(0)), features_and_labels(size)[0]
+    members = [init_params(config, np.random.default_rng(k)) for k in range(size.members)]
+    return join(members, config), dataclasses.replace(config, n_units=size.members * size.units)
 
-    def logits(own):
-        return forward(params, config, x[own])[:2]
 
-    return lambda: list(executor.map(logits, groups(size.batch)))
+def stream_row(size, n_frames, name):
+    """A step of `uni` from features to logits, its state carried on; features are not part of it."""
+    own = dataclasses.replace(size, batch=1, frames=n_frames)
+    shape = {"arch": "uni", "n_layers": 3, "size": own}
+    return Row(
+        f"streaming step, uni, 3 × {size.units}, {name}", "stream", lambda executor: prepare_stream(own), None, shape
+    )
+
+
+def prepare_stream(size):
+    """Frame logits of the next frames of one stream."""
+    network, x = Network(*trained("uni", 3, size)), features_and_labels(size)[0]
+    states = network.start(1)
+    return lambda: network.frame_logits(x, states)
+
+
+def quick_detector():
+    """A detector as `minirsed.train` makes it without options, but for its weights."""
+    params, config = trained("multires", 3, Size(**QUICK))
+    config = dataclasses.replace(config, inputs="relative", rule="strongest", n_mels=64)
+    for value in params.values():
+        value.flags.writeable = False  # as those that have been loaded
+    return Detector(config, params, "event", np.zeros(48), np.ones(48))
+
+
+def prepare_clip(executor):
+    """Everything from the samples of a clip to its event."""
+    detector, y = quick_detector(), noise()
+    return lambda: detector.detect(y)
 
 
 def layer_row(arch, size, step):

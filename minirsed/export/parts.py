@@ -17,6 +17,7 @@ import numpy as np
 from data_tools.errors import InputError
 from minirsed.export.graph import metadata
 from minirsed.features import WIN, tables
+from minirsed.inference.network import apart
 from minirsed.listening.inputs import INPUTS, band_widths_hz
 from minirsed.multires import ARCHITECTURES, directions, gru_layers, n_states
 from minirsed.outside.members import join, split
@@ -100,14 +101,13 @@ def parts_of(detector, name="detector"):
 
 def networks_of(detector):
     """The networks of which a detector was joined, as many as there are: list of dict of ndarray, their config."""
-    for K in range(detector.config.n_units, 1, -1):
-        if detector.config.n_units % K == 0:
-            config = dataclasses.replace(detector.config, n_units=detector.config.n_units // K)
-            try:
-                return split(detector, config), config
-            except InputError:  # not of K
-                continue
-    return [detector.params], detector.config
+    if detector.config.arch not in ARCHITECTURES:
+        return [detector.params], detector.config
+    K = detector.config.n_units // apart(detector.params, detector.config)[1].n_units
+    if K == 1:
+        return [detector.params], detector.config
+    config = dataclasses.replace(detector.config, n_units=detector.config.n_units // K)
+    return split(detector, config), config
 
 
 def quantised(detector):

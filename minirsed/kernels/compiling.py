@@ -15,6 +15,7 @@ from pathlib import Path
 from llvmlite import binding
 from numba import config, njit
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.runtime import rtsys
 
 from data_tools.files import atomic_write
 
@@ -63,8 +64,12 @@ class _Cache(FunctionCache):
         self._cache_file = _SealedFiles(self._cache_path, self._impl.filename_base, _source_stamp())
 
     def load_overload(self, sig, target_context):
+        # Numba's own first imports all that it can compile, and SciPy's linear algebra: 0.25 s. What has been compiled
+        # calls nothing of that, only the memory manager, and a compilation imports it in any case.
+        rtsys.initialize(target_context)
         try:
-            return super().load_overload(sig, target_context)
+            with self._guard_against_spurious_io_errors():
+                return self._load_overload(sig, target_context)
         except Exception:  # bytes that nobody wrote may raise anything
             _say(f"{self._cache_path}: the compiled kernels there are damaged; compiling again")
             with contextlib.suppress(OSError):
@@ -74,8 +79,9 @@ class _Cache(FunctionCache):
     def save_overload(self, sig, data):
         try:
             super().save_overload(sig, data)
-        except OSError as error:
-            _say(f"{self._cache_path}: cannot keep compiled kernels ({error.strerror}); the next start compiles again")
+        except (OSError, ValueError) as error:  # ValueError: another process is in the middle of writing the same
+            reason = getattr(error, "strerror", None) or error
+            _say(f"{self._cache_path}: cannot keep compiled kernels ({reason}); the next start compiles again")
 
 
 class _SealedFiles(IndexDataCacheFile):

@@ -1,7 +1,9 @@
 """Frames → energies in mel bands, compiled; the mathematics is that of `band_energies_numpy` in `minirsed.features`.
 
-`LANES` neighbouring frames go through the transform side by side: element n of all of them is one vector, so that
-every stage of the FFT is vector arithmetic without any shuffling. All is float64: in float32 the rounding of the
+`SIDE` neighbouring frames go through the transform side by side: element n of all of them is one vector, so that
+every stage of the FFT is vector arithmetic without any shuffling. A vector of two registers would be too long for it,
+since AVX has 16 registers and a butterfly needs most of them; but sums over bands, of which each waits for the one
+before it, are taken of `LANES` frames. All is float64: in float32 the rounding of the
 strongest bin, 1e-7 of its amplitude, would drown what a pure tone leaves in far bands, and the logarithm would
 show it.
 
@@ -14,16 +16,18 @@ import numpy as np
 from numba import config, njit
 
 from minirsed.kernels.compiling import compiled
+from minirsed.kernels.recurrence import PANEL_BYTES
 from minirsed.kernels.vectors import loader, store
 
 COMPILED = not config.DISABLE_JIT  # with NUMBA_DISABLE_JIT=1 there are no vectors, and nothing here can run
-LANES = 8  # frames at a time: one AVX-512 vector
-load = loader(8 * LANES)
+LANES = 8  # frames at a time
+SIDE = 8 if PANEL_BYTES == 256 else 4  # of them side by side in the FFT: one AVX-512 vector, or one of AVX
+load, load_all = loader(8 * SIDE), loader(8 * LANES)
 
 
 @njit(error_model="numpy")
 def fft_in_place(z, cosine, sine):
-    """Z_k = Σ_n z_n exp(−2πi·kn / M) of each lane, for z (M, 2, LANES), [real | imaginary], M a power of two.
+    """Z_k = Σ_n z_n exp(−2πi·kn / M) of each lane, for z (M, 2, SIDE), [real | imaginary], M a power of two.
 
     Decimation in frequency, radix 4 (Gentleman & Sande 1966). With W = exp(−2πi / n), a transform of n points is
 
@@ -74,28 +78,28 @@ def load_frames(y, hop, window, z):
     """Put the windowed frames of y into lanes, z_n = s_{2n} + i s_{2n+1}, with zeros after the window."""
     half = window.shape[0] // 2
     for n in range(half, z.shape[0]):
-        for lane in range(LANES):
+        for lane in range(SIDE):
             z[n, 0, lane] = z[n, 1, lane] = 0.0
     for n in range(half):
         even, odd, row = window[2 * n], window[2 * n + 1], z[n]
-        for lane in range(LANES):
+        for lane in range(SIDE):
             row[0, lane] = y[lane * hop + 2 * n] * even
             row[1, lane] = y[lane * hop + 2 * n + 1] * odd
     if window.shape[0] % 2:
-        for lane in range(LANES):
+        for lane in range(SIDE):
             z[half, 0, lane] = y[lane * hop + 2 * half] * window[2 * half]
 
 
 @njit(error_model="numpy")
-def power_spectrum(z, row_of_bin, cosine, sine, power):
-    """|X_k|² of the 2M real samples that went into `load_frames`: (M + 1, LANES).
+def power_spectrum(z, row_of_bin, cosine, sine, power, side):
+    """|X_k|² of the 2M real samples that went into `load_frames`, for part `side` of the LANES of power (M + 1, LANES).
 
         E_k = (Z_k + conj Z_{M−k}) / 2,   O_k = (Z_k − conj Z_{M−k}) / 2i      transforms of even and odd samples
         X_k = E_k + W^k O_k,   X_{M−k} = conj(E_k − W^k O_k),   W = exp(−2πi / 2M)
 
     `cosine`, `sine` are those of 2πk / 2M.
     """
-    n_rows = z.shape[0]
+    n_rows, n_sides = z.shape[0], LANES // SIDE
     for k in range(n_rows // 2 + 1):
         i, mirrored = 2 * row_of_bin[k], 2 * row_of_bin[(n_rows - k) % n_rows]
         re_a, im_a, re_b, im_b = load(z, i), load(z, i + 1), load(z, mirrored), load(z, mirrored + 1)
@@ -104,9 +108,9 @@ def power_spectrum(z, row_of_bin, cosine, sine, power):
         odd_re, odd_im = im_a + im_b, re_b - re_a  # 2 O_k
         turned_re, turned_im = odd_re * c + odd_im * s, odd_im * c - odd_re * s
         re, im = even_re + turned_re, even_im + turned_im
-        store(power, k, re * re + im * im)
+        store(power, k * n_sides + side, re * re + im * im)
         re, im = even_re - turned_re, even_im - turned_im
-        store(power, n_rows - k, re * re + im * im)
+        store(power, (n_rows - k) * n_sides + side, re * re + im * im)
 
 
 @compiled()
@@ -118,17 +122,18 @@ def band_energies(y, hop, window, bank, first_bin, last_bin, row_of_bin, cosine,
     """
     n_rows = row_of_bin.shape[0]
     n_frames, n_mels = energies.shape
-    z = np.empty((n_rows, 2, LANES))
+    z = np.empty((n_rows, 2, SIDE))
     power = np.empty((n_rows + 1, LANES))
     band = np.empty((1, LANES))
     for first in range(0, n_frames, LANES):
-        load_frames(y[first * hop :], hop, window, z)
-        fft_in_place(z, cosine, sine)
-        power_spectrum(z, row_of_bin, cosine, sine, power)
+        for side in range(LANES // SIDE):
+            load_frames(y[(first + side * SIDE) * hop :], hop, window, z)
+            fft_in_place(z, cosine, sine)
+            power_spectrum(z, row_of_bin, cosine, sine, power, side)
         for m in range(n_mels):
-            total = load(power, first_bin[m]) * 0.0
+            total = load_all(power, first_bin[m]) * 0.0
             for k in range(first_bin[m], last_bin[m]):
-                total = total + load(power, k) * bank[m, k]
+                total = total + load_all(power, k) * bank[m, k]
             store(band, 0, total)
             for lane in range(LANES):
                 energies[first + lane, m] = band[0, lane]

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of mallopt, <malloc.h>
 
-_here = threading.local()  # `executor`: the one that this thread belongs to or has opened
+_here = threading.local()  # `executor`: the one that this thread belongs to or has opened, and its `n_threads`
 
 
 @contextmanager
@@ -26,25 +26,26 @@ def worker_threads(n_threads):
     from threadpoolctl import threadpool_limits
 
     def join():
-        _here.executor = executor
+        _here.executor, _here.n_threads = executor, n_threads
 
-    outer = getattr(_here, "executor", None)
+    outer = getattr(_here, "executor", None), getattr(_here, "n_threads", 1)
     with threadpool_limits(1), ThreadPoolExecutor(n_threads, initializer=join) as executor:
         join()
         try:
             yield executor
         finally:
-            _here.executor = outer
+            _here.executor, _here.n_threads = outer
 
 
-def side_by_side(tasks):
+def side_by_side(tasks, n_callers=1):
     """Results of functions without arguments, in order; idle threads of `worker_threads` take some of them.
 
     The caller runs the first task, then whatever no thread has begun. It never waits for a task that waits for a
-    thread, so tasks of an executor may call this themselves. Outside of `worker_threads` the tasks run in turn.
+    thread, so tasks of an executor may call this themselves. Outside of `worker_threads` the tasks run in turn, and so
+    they do where `n_callers`, as many as call this at the same time, leave no thread idle: that costs nothing.
     """
     executor = getattr(_here, "executor", None)
-    if executor is None:
+    if executor is None or len(tasks) == 1 or _here.n_threads <= n_callers:
         return [task() for task in tasks]
     mine, *others = tasks
     # A cancelled future stays in the executor's queue until its turn; in a slot, emptied by whoever runs the task, it

@@ -1,4 +1,4 @@
-"""A vector of numbers as a Numba type, for the inner loops of the kernels: load, store, +, − and ×.
+"""A vector of numbers as a Numba type, for the inner loops of the kernels: load, store, +, −, ×, ÷, minimum, maximum.
 
 A processor works on 2 to 16 neighbouring numbers with one instruction. Numba's compiler turns plain loops into such
 code by itself, but two loops here need more than it finds: the sums of a matrix product must stay in registers
@@ -84,20 +84,58 @@ def _broadcast(builder, vector, number):
 
 
 def _define(operation, instruction):
-    """Compile `vector ∘ vector` and `vector ∘ number`, of one dtype, to an instruction that may be fused."""
+    """Compile `∘` between two vectors, or a vector and a number, of one dtype, to `instruction(builder, a, b)`."""
 
     @type_callable(operation)
     def result_type(context):
-        return lambda a, b: a if isinstance(a, Vector) and b in (a, a.dtype) else None
+        def of(a, b):
+            if isinstance(a, Vector):
+                return a if b in (a, a.dtype) else None
+            return b if isinstance(b, Vector) and a == b.dtype else None
+
+        return of
 
     def codegen(context, builder, signature, args):
-        (a, b), (vector, second) = args, signature.args
-        b = b if second == vector else _broadcast(builder, vector, b)
-        return getattr(builder, instruction)(a, b, flags=("contract",))
+        whole = [
+            arg if own == signature.return_type else _broadcast(builder, signature.return_type, arg)
+            for arg, own in zip(args, signature.args, strict=True)
+        ]
+        return instruction(builder, *whole)
 
-    lower_builtin(operation, Vector, Vector)(codegen)
-    lower_builtin(operation, Vector, types.Float)(codegen)
+    for pair in ((Vector, Vector), (Vector, types.Float), (types.Float, Vector)):
+        lower_builtin(operation, *pair)(codegen)
 
 
-for _operation, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")):
+def _fusible(name):
+    """An instruction of LLVM that may become part of a fused multiply-add."""
+    return lambda builder, a, b: getattr(builder, name)(a, b, flags=("contract",))
+
+
+def _bounded(comparison):
+    """`b` where `a` compares with it so, else `a`: NaN stays NaN."""
+    return lambda builder, a, b: builder.select(builder.fcmp_ordered(comparison, a, b), b, a)
+
+
+for _operation, _instruction in (
+    (operator.add, _fusible("fadd")),
+    (operator.sub, _fusible("fsub")),
+    (operator.mul, _fusible("fmul")),
+    (operator.truediv, _fusible("fdiv")),
+    (max, _bounded("<")),
+    (min, _bounded(">")),
+):
     _define(_operation, _instruction)
+
+
+@intrinsic
+def power_of_two(typing_context, n):
+    """2ⁿ of a vector of float32 that holds whole numbers −126 … 127: they become the bits of its exponent."""
+
+    def codegen(context, builder, signature, args):
+        vector = n.to_llvm()
+        whole = ir.VectorType(ir.IntType(32), n.lanes)
+        bias, shift = (ir.Constant(whole, [number] * n.lanes) for number in (127, 23))
+        bits = builder.shl(builder.add(builder.fptosi(args[0], whole), bias), shift)
+        return builder.bitcast(bits, vector)
+
+    return n(n), codegen

@@ -35,6 +35,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minirsed.features import HOP, POWER_FLOOR, SAMPLE_RATE, hz_to_mel, mel_to_hz
+from minirsed.kernels import is_compiled
 
 RATE = 2  # frames of LFBE in a frame of `relative`
 HIGHEST_HZ = 8000.0
@@ -152,13 +153,29 @@ def running_mean(values, forget, past=None):
     past : (2, …, 1) float64
         a times the sum of weighted values, and of weights, after the last value.
     """
-    from scipy.signal import lfilter  # here, so that importing this module stays cheap
-
     if past is None:
         past = np.zeros((2, *values.shape[:-1], 1))
-    above, past_above = lfilter([1.0], [1.0, -forget], values, zi=past[0])
-    below, past_below = lfilter([1.0], [1.0, -forget], np.ones_like(values), zi=past[1])
+    above, past_above = decayed_sums(values, forget, past[0])
+    below, past_below = decayed_sums(np.ones_like(values), forget, past[1])
     return above / below, np.stack([past_above, past_below])
+
+
+def decayed_sums(values, forget, past):
+    """Sums s_i = Σ_{k ≤ i} a^(i−k) v_k of (…, T) float64, and a · s of the last, (…, 1): the next call's `past`."""
+    sums, own = np.empty((values[..., 0].size, values.shape[-1])), past.flatten()
+    if is_compiled():
+        from minirsed.kernels.running import decayed_sums as fill
+    else:
+        fill = decayed_sums_numpy
+    fill(np.ascontiguousarray(values).reshape(sums.shape), forget, own, sums)
+    return sums.reshape(values.shape), own.reshape(past.shape)
+
+
+def decayed_sums_numpy(x, forget, past, sums):
+    """What `minirsed.kernels.running.decayed_sums` does, one frame of all rows at a time."""
+    for t in range(x.shape[1]):
+        sums[:, t] = x[:, t] + past
+        past[:] = forget * sums[:, t]
 
 
 def average_pairs(power):

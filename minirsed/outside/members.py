@@ -22,9 +22,10 @@ import numpy as np
 from data_tools.errors import InputError
 from minirsed.adam import Adam, clip_by_global_norm
 from minirsed.features import HOP, SAMPLE_RATE
+from minirsed.inference.network import part_of
 from minirsed.listening.inputs import INPUTS
 from minirsed.losses import frame_loss_weights
-from minirsed.model import Losses, ModelConfig, groups, init_params, loss_and_grads, param_shapes
+from minirsed.model import Losses, ModelConfig, groups, init_params, loss_and_grads
 from minirsed.multires import ARCHITECTURES, directions
 from minirsed.outside import changes
 from minirsed.outside.clips import draw_batch
@@ -302,28 +303,14 @@ def split(detector, config):
         return [{name: value.copy() for name, value in detector.params.items()}]
     if config.arch not in ARCHITECTURES:
         raise InputError(f"--init-from: its network has {detector.config.n_units} units, not {config.n_units}")
-    names, members = directions(config.arch), [{} for _ in range(K)]
-    for k, member in enumerate(members):
-        for name, shape in param_shapes(config).items():
-            value = detector.params[name]
-            if value.ndim == 2:  # W, U: rows of each direction, columns of each gate
-                sees_all = name.startswith("gru0") and name.endswith("W")  # the inputs, which have no parts
-                rows = value if sees_all else _parts(value, 0, shape[0] // config.n_units, K, k)
-                member[name] = _parts(rows, 1, 3, K, k)
-            elif name == "head.w":
-                member[name] = _parts(value, 0, len(names), K, k) * np.float32(K)
-            else:
-                member[name] = value if name == "head.b" else _parts(value, 0, 3, K, k)
+    H = config.n_units
+    members = [part_of(detector.params, detector.config, np.arange(k * H, (k + 1) * H)) for k in range(K)]
+    for member in members:
+        member["head.w"] = member["head.w"] * np.float32(K)
     joined = join(members, config)
     if any(not np.allclose(joined[name], value, atol=1e-6) for name, value in detector.params.items()):
         raise InputError(f"--init-from: its network of {detector.config.n_units} units is not made of {K} others")
     return members
-
-
-def _parts(value, axis, n_groups, n_members, k):
-    """Of `n_groups` groups along an axis, each of which has a part for every member, the parts of member k."""
-    groups = np.split(value, n_groups, axis)
-    return np.concatenate([np.split(group, n_members, axis)[k] for group in groups], axis)
 
 
 def _blocks(matrices):

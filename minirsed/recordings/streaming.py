@@ -18,7 +18,6 @@ from data_tools.downmix import Downmix
 from data_tools.sound_blocks import StreamResampler
 from minirsed.activations import sigmoid
 from minirsed.features import HOP, SAMPLE_RATE, checked_waveform, run_to_seconds
-from minirsed.gru import gru_forward
 from minirsed.listening.inputs import INPUTS
 from minirsed.listening.segments import EVIDENCE, MOST_A_FRAME
 from minirsed.recordings.files import GAP_FRAMES, event_finder, rule_logits, to_event
@@ -147,7 +146,8 @@ class CarriedState:
             (0, detector.features["n_mels"]), np.float32
         )  # frames that wait for the other one of their pair
         self.past = None  # of the inputs
-        self.states = [None] * detector.config.n_layers  # (1, H) each; None: zeros
+        self.network = detector.network()
+        self.states = self.network.start(1)
 
     def push(self, features):
         """(n, n_mels) features → the (m,) logits of all whole inputs so far, m ≥ 0."""
@@ -164,12 +164,8 @@ class CarriedState:
         if not len(features):
             return np.zeros(0, np.float32)
         inputs, self.past = self.kind.of_lfbe(features, self.past)
-        params, h = self.detector.params, self.detector.normalise(inputs)[None]  # (1, n, D)
-        for layer, state in enumerate(self.states):
-            own = {name: params[f"gru{layer}.fwd.{name}"] for name in ("W", "U", "b")}
-            h, _ = gru_forward(own, h, state)
-            self.states[layer] = h[:, -1].copy()
-        return np.repeat(h[0] @ params["head.w"], self.kind.rate)[: len(features)]
+        logits = self.network.frame_logits(self.detector.normalise(inputs)[None], self.states)[0]
+        return np.repeat(logits, self.kind.rate)[: len(features)]
 
 
 class SlidingWindow:

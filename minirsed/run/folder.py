@@ -1,4 +1,7 @@
-"""Folders that hold a run: where they are, how one begins, what it says of its origin."""
+"""Folders that hold a run: where they are, how one begins, what it says of its origin.
+
+What only training needs is imported where it is used, because a detection starts here as well and need not wait for it.
+"""
 
 import contextlib
 import dataclasses
@@ -17,9 +20,7 @@ from data_tools.errors import InputError
 from data_tools.files import address_in, atomic_write, exclusive, remove_temporaries
 from minirsed import __version__
 from minirsed.detector import Detector
-from minirsed.run.checkpoint import has_checkpoint, read_checkpoint
 from minirsed.run.log import LOG
-from minirsed.run.metrics import read_metrics
 from minirsed.run.settings import option_name, settings_from_file, value_text
 
 CONFIG, BEST, LOCK = "config.json", "best.npz", "lock"
@@ -73,6 +74,8 @@ def new_run_folder(folder, settings, command=None):
     OSError
         It cannot be made or written.
     """
+    from minirsed.run.checkpoint import has_checkpoint
+
     folder = _make_numbered(settings.label) if folder is None else folder
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder / LOCK, "training in"):
@@ -124,6 +127,8 @@ def settings_to_resume(folder):
     InputError
         Not the folder of a run.
     """
+    from minirsed.run.checkpoint import has_checkpoint, read_checkpoint
+
     try:
         return read_settings(folder)
     except InputError:
@@ -153,6 +158,8 @@ def require_settings(folder, wanted):
 
 
 def _is_run(folder):
+    from minirsed.run.checkpoint import has_checkpoint
+
     return has_checkpoint(folder) or any((folder / name).exists() for name in (CONFIG, BEST))
 
 
@@ -208,6 +215,8 @@ def trained_detector(path):
 
 
 def _no_detector(folder):
+    from minirsed.run.metrics import read_metrics
+
     settings = settings_to_resume(folder)
     if read_metrics(folder):
         return f"{folder}: no detector was kept, since no development mixture has an event"
