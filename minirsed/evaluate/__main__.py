@@ -12,7 +12,7 @@ import textwrap
 from pathlib import Path
 
 from data_tools.console import WIDTH, Parser, add_jobs, add_threads, command, require_positive, subset_name
-from data_tools.errors import InputError
+from data_tools.errors import InputError, require
 from minirsed.console.options import Progress, add_place, counted, named, probability_text
 
 
@@ -193,6 +193,7 @@ def evaluated(arguments, **options):
     from minirsed.kernels.threads import keep_freed_memory
     from minirsed.run.session import Machine, evaluate_run
 
+    require("what an evaluation draws", "matplotlib")  # at its end
     keep_freed_memory()
     machine = Machine(arguments.features, arguments.threads, arguments.jobs)
     options |= {"data": arguments.data, "n_clips": arguments.clips, "machine": machine, "progress": Progress}
