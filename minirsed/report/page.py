@@ -308,8 +308,8 @@ def training(record):
     if not record.history:
         return paragraph("The run folder has no metrics.csv, so there are no curves.")
     captions = (
-        "Loss of a clip: training (violet; dashed its frame part, dotted its clip part) and development (in the "
-        "colour of the text).",
+        "Loss of a clip: training (violet; if it has two parts, that of frames dashed, that of clips dotted) and "
+        "development (in the colour of the text).",
         "Error rate and F1 on the development mixtures; the dot is the lowest error rate.",
     )
     curves = report_plots.training_curves(record.history)
@@ -325,7 +325,8 @@ def configuration(results, record):
     rows = []
     for setting in dataclasses.fields(record.settings):
         value, about = getattr(record.settings, setting.name), setting.metadata
-        rows.append((option_name(setting.name).replace("label", "CLASS"), value_text(value), about["help"]))
+        text = ("no", "yes")[value] if isinstance(value, bool) else value_text(value)
+        rows.append((option_name(setting.name).replace("label", "CLASS"), text, about["help"]))
     n_weights = sum(values.size for values in results.detector.params.values())
     origin = record.origin
     facts = [
