@@ -235,6 +235,8 @@ def contents(folder):
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"{STYLE}<style>body {{ font-family: sans-serif; line-height: 1.5; }}</style></head><body>\n"
         "<h1>Detection of rare sound events, from scratch</h1>\n"
+        f"<p>{len(entries)} notebooks, to be read in this order. Each has one idea, derives it, shows that the package "
+        "computes the same, and ends with exercises; that takes between twenty minutes and an hour.</p>\n"
         '<p><a href="gradients.html">All gradients on one page</a> · <a href="playground.html">Playground</a> · '
         f'<a href="{link_from("detector.py", folder)}">The whole paper in 200 lines of Python</a></p>\n'
         + "\n".join(entries)
