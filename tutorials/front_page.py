@@ -32,7 +32,7 @@ from minirsed.features import SAMPLE_RATE, frame_to_seconds, lfbe
 IMAGES = Path(__file__).resolve().parent / "images"
 N_DEV, HELD_OUT_SEED = 200, 1  # the development mixtures of the quick preset
 PAGE_SIZE = 1400, 1190  # CSS pixels
-REPORT_WIDTH = 860  # pixels
+REPORT_WIDTH = 850  # pixels
 COLOURS = 80
 # The page's own style, but with two columns, and without what does not fit: tables by scene, epochs, settings.
 EXCERPT = """<style>
@@ -98,7 +98,8 @@ def draw(mel, probability, features, recipe, detection):
         span = detection.onset_s, detection.offset_s
         probability.plot(span, (0.5, 0.5), color=plots.FOUND, linewidth=5, solid_capstyle="butt", label="detected")
     if probability.get_legend_handles_labels()[0]:
-        probability.legend(loc="center left", fontsize="small")
+        is_early = recipe.has_event and recipe.onset_s + recipe.offset_s < seconds[0] + seconds[-1]
+        probability.legend(loc="center right" if is_early else "center left", fontsize="small")
 
 
 def compressed(image):
