@@ -59,6 +59,7 @@ img { max-width: 100%; height: auto; background: #fff; }
 }
 math { font-family: "tutorial math", math; font-size: 1.08em; }
 nav.pages { display: flex; justify-content: space-between; gap: 1rem; padding: 0.8rem 0; font-family: sans-serif; }
+nav.pages > :first-child, nav.pages > :last-child { flex: 1; } nav.pages > :last-child { text-align: right; }
 details.drawing { margin: 0.3rem 0; } details.drawing summary { color: #666; font: 0.8rem sans-serif; cursor: pointer; }
 math[display="block"] { margin: 0.8em 0; }
 span.unbroken { white-space: nowrap; }
