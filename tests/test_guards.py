@@ -78,7 +78,7 @@ def test_the_default_detectors_take_an_hour_of_nothing_for_nothing(label, tmp_pa
         shutil.copytree(Path(trained) / label, run)
     check_hour(Detector.load(run), AS_TRAINED[label])
     words = ["builtin", label, tmp_path / "hours", "--hours", "4", "--minutes", "30"]
-    subprocess.run([sys.executable, guards.__file__.replace("guards", "hours"), *map(str, words)], check=True)
+    subprocess.run([sys.executable, Path(guards.__file__).with_name("hours.py"), *map(str, words)], check=True)
     machine = Machine(features, 2, 2)
     check_hour(promise.keep_promise(run, 0.5, recordings=tmp_path / "hours", machine=machine), guards.ALLOWED)
 
