@@ -227,7 +227,7 @@ def _at(facts, figures):
     operating = facts.detector.operating
     own = {"thres0": facts.detector.thres0, "thres1": facts.detector.thres1}
     own |= {name: getattr(operating, name) for name in NAMES}
-    then = {name: figures[name] for name in own if name in figures}
+    then = {"memory_s": 0.0} | {name: figures[name] for name in own if name in figures}
     if all(own[name] == value for name, value in then.items()):
         return ""
     settings = own | dict.fromkeys(NAMES, 0.0) | then
@@ -270,6 +270,7 @@ def thresholds(facts):
     operating = detector.description().get("operating", {})
     more = [f"events of at least {operating['min_event_s']:g} s"] if operating.get("min_event_s") else []
     more += [f"joined over gaps below {operating['min_gap_s']:g} s"] if operating.get("min_gap_s") else []
+    more += [f"evidence fades in {operating['memory_s']:g} s"] if operating.get("memory_s") else []
     yield (
         f"An event needs p above {probability_text(detector.thres0)}, and its frames count from p_t above "
         f"{detector.thres1:.4g} on{''.join(f'; {text}' for text in more)}."

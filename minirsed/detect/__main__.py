@@ -313,8 +313,9 @@ def suffixes_of(arguments, form):
 def settings_of(arguments, detector):
     """Everything that determines the results in --out, by which results of other settings are recognised."""
     from minirsed import __version__
+    from minirsed.listening.operating import NAMES
 
-    shape = {"min_event_s": detector.operating.min_event_s, "min_gap_s": detector.operating.min_gap_s}
+    shape = {name: getattr(detector.operating, name) for name in NAMES}
     return {
         "detector": detector.fingerprint(),
         "class": detector.label,
