@@ -46,7 +46,7 @@ from minirsed.listening.segments import STRONGEST
 THRES1 = {"strongest": (STRONGEST, 0.5, 0.88, 0.95), "longest": (0.5, 0.3, 0.7, 0.9)}  # by rule; its own first
 MIN_EVENT_S = (0.0, 0.1, 0.2, 0.4)
 MIN_GAP_S = (0.0, 0.5, 1.0, 2.0)
-MEMORY_S = {"strongest": (0.0, 0.5), "longest": (0.0,)}  # by rule
+MEMORY_S = {"strongest": (0.5, 0.0), "longest": (0.0,)}
 FALSE = "n_false_alarms"
 LEAST = 2.0**-53  # 1 − p that float64 tells from 0
 
@@ -102,18 +102,25 @@ def choose(measured, rule, alarms_per_hour, *, events=None, every=True):
         raise InputError("no recordings to choose thresholds on")
     n_allowed = math.floor(alarms_per_hour * measured.hours + 1e-9) - 1
     choices = []
-    lists = MEMORY_S[rule], THRES1[rule], MIN_GAP_S, MIN_EVENT_S
+    own_s = own_memory_s(measured, rule)
+    memories_s = sorted(MEMORY_S[rule], key=lambda memory_s: memory_s != own_s)
+    lists = memories_s, THRES1[rule], MIN_GAP_S, MIN_EVENT_S
     for memory_s, thres1, min_gap_s, min_event_s in itertools.product(*(each if every else each[:1] for each in lists)):
         if setting(thres1, memory_s) not in measured.candidates:
             continue
         operating = Operating(min_event_s, min_gap_s, memory_s=memory_s)
         thres0, counts = _threshold((measured, events), thres1, operating, max(0, n_allowed))
-        n_changes = (thres1 != THRES1[rule][0]) + (min_gap_s > 0) + (min_event_s > 0) + (memory_s > 0)
+        n_changes = (thres1 != THRES1[rule][0]) + (min_gap_s > 0) + (min_event_s > 0) + (memory_s != own_s)
         choices.append(Choice(thres0, thres1, operating, counts, n_changes, n_allowed >= 0))
     best = min(choices, key=lambda choice: choice.rank)  # the first of equals
     counts = counts_at(measured, events, 1 - LEAST, best.thres1, best.operating)
     is_beyond = counts[FALSE] > max(0, n_allowed)
     return best._replace(at_one={name: counts[name] for name in AT_ONE} if is_beyond else None)
+
+
+def own_memory_s(measured, rule):
+    """The memory of a new detector; if it was not measured, that of the detector that was."""
+    return next(memory_s for memory_s in MEMORY_S[rule] if setting(THRES1[rule][0], memory_s) in measured.candidates)
 
 
 def judged_elsewhere(measured, rule, alarms_per_hour, *, events=None, every=True):
@@ -236,7 +243,7 @@ def evidence(choice, measured, alarms_per_hour, *, rule, chosen_on, source, even
         "expected_per_hour": (n + 1) / measured.hours,
         "upper_95": upper(n, measured.hours),
         "is_shown": choice.is_shown,
-        "untuned": counts_at(measured, events, 0.5, THRES1[rule][0]),
+        "untuned": counts_at(measured, events, 0.5, THRES1[rule][0], Operating(memory_s=own_memory_s(measured, rule))),
         "left_out": left_out,
         **({"at_one": choice.at_one} if choice.at_one else {}),
     }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from data_tools.soundbank import open_bank
 from minirsed.alarms.choice import FALSE, THRES1, choose, evidence, judged_elsewhere, with_choice
-from minirsed.alarms.measure import measure, measure_mixtures, of_class
+from minirsed.alarms.measure import measure, measure_mixtures, of_class, setting
 from minirsed.multires import ARCHITECTURES
 
 FEW = 20  # events in recordings, below which those of mixtures count as well
@@ -102,7 +102,8 @@ class Keeper:
 
         `tick()` is called every now and then, and may raise.
         """
-        options = {"thres1": THRES1[detector.config.rule][:1], "progress": lambda *counts: tick()}
+        own = setting(THRES1[detector.config.rule][0], detector.operating.memory_s)
+        options = {"thres1": (own,), "progress": lambda *counts: tick()}
         measured = None
         if self.recordings:
             measured = measure(detector, self.recordings, n_threads=self.n_threads, **options)

@@ -185,6 +185,7 @@ def scores(facts):
             f1 = facts.epoch["dev_f1"]
             rates = f"error rate {facts.epoch['dev_error_rate']:.2f}, F1 {'undefined' if f1 is None else f'{f1:.2f}'}"
             new = {"thres0": 0.5, "thres1": THRES1[facts.detector.config.rule][0]} | dict.fromkeys(NAMES, 0.0)
+            new["memory_s"] = facts.settings.memory
             at = _at(facts, new)
             yield f"On {facts.settings.dev_clips} dev mixtures{at}: {rates}. Other mixtures have not been scored:"
         else:

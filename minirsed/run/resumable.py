@@ -27,6 +27,7 @@ from minirsed.alarms.keeping import columns
 from minirsed.analysis.evaluation import evaluate
 from minirsed.console.options import counted
 from minirsed.detector import Detector
+from minirsed.listening.operating import Operating
 from minirsed.listening.segments import STRONGEST
 from minirsed.model import init_params
 from minirsed.outside.members import Members, model_config, split
@@ -100,11 +101,13 @@ class Training:
         """
         rng = np.random.default_rng(settings.seed)
         origin = Detector.load(settings.init_from) if settings.init_from else None
-        thres1 = STRONGEST if settings.rule == "strongest" else 0.5
+        how = {"thres1": 0.5}
+        if settings.rule == "strongest":
+            how = {"thres1": STRONGEST, "operating": Operating(memory_s=settings.memory)}
         if settings.mixing == "spectra":
             members = Members.start(settings, train_store, origin)
             params, config = members.joined()
-            detector = Detector(config, params, settings.label, members.mean, members.std, thres1=thres1)
+            detector = Detector(config, params, settings.label, members.mean, members.std, **how)
             return cls(folder, State(settings, detector, None, rng, [], None, None, dict(versions or {}), members))
         mean, std = train_store.stats
         if not np.isfinite([mean, std]).all():
@@ -114,7 +117,7 @@ class Training:
         params = init_params(config, rng)
         if origin:
             mean, std, (params,) = origin.mean, origin.std, split(origin, config)
-        detector = Detector(config, params, settings.label, mean, std, thres1=thres1)
+        detector = Detector(config, params, settings.label, mean, std, **how)
         return cls(
             folder, State(settings, detector, Adam(settings.learning_rate), rng, [], None, None, dict(versions or {}))
         )

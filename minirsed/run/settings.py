@@ -105,6 +105,15 @@ class TrainSettings:
         high=1.0,
         unit="s",
     )
+    memory: float = _setting(
+        "elsewhere",
+        0.0,
+        "time in which the evidence for a segment fades, so that long doubt does not outweigh a short, sure sound; 0: "
+        "it adds up without end",
+        low=0.0,
+        high=30.0,
+        unit="s",
+    )
     init_from: str = _setting(
         "elsewhere", "", "run folder or detector whose weights and feature statistics to start from (default: none)"
     )
@@ -327,7 +336,7 @@ _PAPER = {
 # What holds outside the laboratory, see `minirsed.outside`: minutes on two cores.
 _OUTSIDE = {
     "mixing": "spectra", "inputs": "relative", "whitening": 0.05, "members": 4, "units": 32, "rule": "strongest",
-    "onset_lead": 0.2,
+    "onset_lead": 0.2, "memory": 0.5,
     "clips": 2500, "epochs": 10, "learning_rate": 6e-3, "schedule": "cosine", "average": 0.99, "keep": "last",
     "alpha": 3.0, "frame_loss": "all", "onset_weight": 4.0,
     "mask_bands": 10, "stretch": 0.15, "pitch_bands": 1.5, "event_equaliser_db": 3.0,

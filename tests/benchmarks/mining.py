@@ -31,7 +31,10 @@ from minirsed.alarms.choice import THRES1, choose, tried  # noqa: E402
 from minirsed.alarms.counting import judge  # noqa: E402
 from minirsed.alarms.measure import measure  # noqa: E402
 from minirsed.alarms.poisson import interval  # noqa: E402
-from minirsed.listening.operating import COUNTS  # noqa: E402
+from minirsed.listening.operating import (
+    COUNTS,  # noqa: E402
+    Operating,  # noqa: E402
+)
 from minirsed.run.folder import read_settings, trained_detector  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +114,7 @@ def counts_of(arguments, run, folder):
     """Counts of a run's detector on both halves: at the thresholds of a new one, and at those chosen on the other."""
     detector = trained_detector(run)
     rule, n_threads = detector.config.rule, arguments.threads
+    as_trained = Operating(memory_s=read_settings(run).memory)
     found = [
         measure(detector, labelled_recordings(folder / half, detector.label), n_threads=n_threads, thres1=tried(rule))
         for half in HALVES
@@ -118,7 +122,7 @@ def counts_of(arguments, run, folder):
     rows = {"hours": sum(half.hours for half in found), "as it is": [], "promise": [], "chosen": []}
     for here, there in (found, found[::-1]):
         choice = choose(there, rule, arguments.promise)
-        rows["as it is"].append(judge(here, 0.5, THRES1[rule][0]).counts())
+        rows["as it is"].append(judge(here, 0.5, THRES1[rule][0], as_trained).counts())
         rows["promise"].append(judge(here, choice.thres0, choice.thres1, choice.operating).counts())
         rows["chosen"].append([choice.thres0, choice.thres1, vars(choice.operating), choice.counts, choice.is_shown])
     return {name: _sum(value) if name in ("as it is", "promise") else value for name, value in rows.items()}
