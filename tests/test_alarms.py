@@ -306,10 +306,17 @@ def test_a_memory_is_chosen_where_it_saves_events():
         every[setting(STRONGEST, memory_s)] = both.where(np.lexsort((both.onset_s, both.row)))
     reference = measured.reference
     measured = dataclasses.replace(measured, candidates=every)
-    assert choose(measured, "strongest", 9.0, every=False).counts["n_misses"] == len(reference.row)
-    chosen = choose(measured, "strongest", 9.0)
-    assert (chosen.operating, chosen.n_changes) == (Operating(memory_s=0.5), 1)
-    assert (chosen.counts["n_misses"], chosen.counts["n_false_alarms"]) == (0, 0)
+    none = dataclasses.replace(measured, candidates={setting(STRONGEST, 0.0): every[setting(STRONGEST, 0.0)]})
+    assert choose(none, "strongest", 9.0).counts["n_misses"] == len(reference.row)
+    for is_every in (True, False):  # that of a new detector
+        chosen = choose(measured, "strongest", 9.0, every=is_every)
+        assert (chosen.operating, chosen.n_changes) == (Operating(memory_s=0.5), 0)
+        assert (chosen.counts["n_misses"], chosen.counts["n_false_alarms"]) == (0, 0)
+    turned = dict(zip(every, reversed(every.values()), strict=True))
+    turned = dataclasses.replace(measured, candidates=turned)
+    assert choose(turned, "strongest", 9.0, every=False).counts["n_misses"] == len(reference.row)
+    chosen = choose(turned, "strongest", 9.0)
+    assert (chosen.operating, chosen.n_changes, chosen.counts["n_misses"]) == (Operating(), 1, 0)
     assert set(tried("strongest")) >= set(every) and tried("longest") == list(THRES1["longest"])
 
 
