@@ -28,7 +28,8 @@ from minirsed.rivals.frames import smooth
 from minirsed.store.archive import read_arrays, write_arrays
 
 FORMAT = "minirsed-detector-1"
-YOUNGER = (("inputs", "lfbe"), ("rule", "longest"), ("n_mels", None), ("lead", 0))  # left out of older hashes
+# left out of older hashes
+YOUNGER = (("inputs", "lfbe"), ("rule", "longest"), ("n_mels", None), ("lead", 0), ("n_classes", 1))
 
 
 class Detection(NamedTuple):
