@@ -216,6 +216,8 @@ class Detector:
     @classmethod
     def from_parts(cls, path, description, arrays):
         """Build a detector from what `description` and `arrays` gave; `path` is named in errors."""
+        if "classes" in description:  # see `minirsed.several.detector`
+            raise InputError(f"{path}: detects several classes; this takes a detector of one")
         params = {name.removeprefix("params/"): a for name, a in arrays.items() if name.startswith("params/")}
         try:
             config = ModelConfig(**description["model"])
