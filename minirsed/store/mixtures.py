@@ -64,6 +64,18 @@ def batch_labels(store, rows):
     return np.stack([frame_labels(store.onset_s[i], store.offset_s[i], n_frames) for i in rows])
 
 
+def class_labels(store, rows, labels):
+    """`batch_labels` of each of C classes: (len(rows), C, T) float32; events of a class may overlap those of others."""
+    n_frames = store.features.shape[1]
+    y = np.zeros((len(rows), len(labels), n_frames), np.float32)
+    for b, row in enumerate(rows):
+        for event in store.recipes[row].events:
+            if event.label in labels:
+                of_class = y[b, labels.index(event.label)]
+                np.maximum(of_class, frame_labels(event.onset_s, event.offset_s, n_frames), out=of_class)
+    return y
+
+
 def finite_clips(store, rows):
     """Features of some of a store's mixtures, (len(rows), T, 64); `rows` is a slice or an array of row numbers.
 
