@@ -177,8 +177,8 @@ def shrink(params, share):
     After Loshchilov and Hutter, "Decoupled weight decay regularization" (2019).
     """
     if share > 0:
-        for value in params.values():
-            if value.ndim == 2:
+        for name, value in params.items():
+            if value.ndim == 2 and not name.startswith("head"):  # event vectors are no matrix, however many
                 value *= np.float32(1 - share)
 
 
@@ -280,8 +280,8 @@ def join(members, config):
                     for gate in range(3)
                 ]
             )
-    w = [np.split(each["head.w"], len(names)) for each in members]
-    joined["head.w"] = np.concatenate([each[side] for side in range(len(names)) for each in w]) / np.float32(K)
+    w = [np.split(each["head.w"], len(names), axis=-1) for each in members]
+    joined["head.w"] = np.concatenate([each[side] for side in range(len(names)) for each in w], axis=-1) / np.float32(K)
     if "head.b" in members[0]:
         joined["head.b"] = np.mean([each["head.b"] for each in members], axis=0, dtype=np.float32)
     return joined
