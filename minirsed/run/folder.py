@@ -195,13 +195,15 @@ def read_settings(folder):
         raise InputError(f"{path}: damaged, or of another version: {error}") from error
 
 
-def trained_detector(path):
+def trained_detector(path, load=Detector.load):
     """The best detector of a run.
 
     Parameters
     ----------
     path : str or Path
         Run folder, or the file of a detector.
+    load : callable
+        `minirsed.several.detector.load` also reads detectors of several classes, which others refuse.
 
     Raises
     ------
@@ -211,7 +213,7 @@ def trained_detector(path):
     path = Path(path)
     if path.is_dir() and not (path / BEST).exists():
         raise InputError(_no_detector(path) if _is_run(path) else _no_run(path, BEST))
-    return Detector.load(path)
+    return load(path)
 
 
 def _no_detector(folder):

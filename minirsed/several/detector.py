@@ -97,8 +97,10 @@ class SeveralDetector(Detector):
         return self.decode(probability[0], frame_probabilities[0])
 
     def stream(self, sr=44100):
-        """Not yet: streams are of one class, `of_class(label).stream()`."""
-        raise InputError(f"a stream is of one class; this detector has {', '.join(self.labels)}")
+        """Detect in sound that comes in pieces: a `minirsed.recordings.several.SeveralStream`."""
+        from minirsed.recordings.several import SeveralStream
+
+        return SeveralStream(self, sr)
 
     def description(self):
         """Everything but the arrays, as JSON-able values; what one class has of it, for each of them."""
