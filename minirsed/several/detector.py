@@ -130,10 +130,7 @@ class SeveralDetector(Detector):
         params = {name.removeprefix("params/"): a for name, a in arrays.items() if name.startswith("params/")}
         each = {name: tuple(getattr(view, name) for view in views) for name in ("thres0", "thres1", "operating")}
         config = dataclasses.replace(views[0].config, n_classes=len(views))
-        detector = cls(config, params, joined(labels), views[0].mean, views[0].std, **each, labels=labels)
-        for a in params.values():
-            a.flags.writeable = False  # see `Detector.network`
-        return detector
+        return cls(config, params, joined(labels), views[0].mean, views[0].std, **each, labels=labels)
 
 
 def new_detector(config, params, labels, mean, std, thres1):
