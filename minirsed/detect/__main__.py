@@ -171,14 +171,14 @@ def load_detector(arguments):
     import dataclasses
 
     from minirsed.run.folder import trained_detector
-    from minirsed.several.detector import load, views_of
+    from minirsed.several.detector import views_of
 
     thresholds = {name: getattr(arguments, name) for name in ("thres0", "thres1")}
     for name, value in thresholds.items():
         if value is not None and not 0 <= value <= 1:
             raise InputError(f"--{name} is {value}: expected a probability, 0 … 1")
     given = {name: value for name, value in thresholds.items() if value is not None}
-    detector = trained_detector(arguments.run, load)
+    detector = trained_detector(arguments.run, several=True)
     n_classes = len(views_of(detector))
     return dataclasses.replace(
         detector, **{name: value if n_classes == 1 else (value,) * n_classes for name, value in given.items()}

@@ -18,7 +18,6 @@ from minirsed.kernels.threads import worker_threads
 from minirsed.recordings.listing import file_state
 from minirsed.recordings.several import without_frames
 from minirsed.run.folder import trained_detector
-from minirsed.several.detector import load
 from minirsed.store.cluster import results_from_cluster
 from minirsed.store.files import store_settings
 
@@ -49,7 +48,7 @@ def _stored(path, expected):
 
     where = f"worker {get_worker().address}"
     try:
-        detector = trained_detector(path, load)
+        detector = trained_detector(path, several=True)
     except (InputError, OSError) as error:
         raise InputError(f"{where}: cannot read the detector: {error}; share it") from error
     if detector.fingerprint() != expected:

@@ -22,6 +22,7 @@ from minirsed import __version__
 from minirsed.detector import Detector
 from minirsed.run.log import LOG
 from minirsed.run.settings import option_name, settings_from_file, value_text
+from minirsed.several.detector import load
 
 CONFIG, BEST, LOCK = "config.json", "best.npz", "lock"
 
@@ -195,15 +196,15 @@ def read_settings(folder):
         raise InputError(f"{path}: damaged, or of another version: {error}") from error
 
 
-def trained_detector(path, load=Detector.load):
+def trained_detector(path, several=False):
     """The best detector of a run.
 
     Parameters
     ----------
     path : str or Path
         Run folder, or the file of a detector.
-    load : callable
-        `minirsed.several.detector.load` also reads detectors of several classes, which others refuse.
+    several : bool
+        Whether it may also be one of several classes, `minirsed.several.detector.SeveralDetector`.
 
     Raises
     ------
@@ -213,7 +214,7 @@ def trained_detector(path, load=Detector.load):
     path = Path(path)
     if path.is_dir() and not (path / BEST).exists():
         raise InputError(_no_detector(path) if _is_run(path) else _no_run(path, BEST))
-    return load(path)
+    return load(path) if several else Detector.load(path)
 
 
 def _no_detector(folder):
