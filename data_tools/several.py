@@ -147,6 +147,15 @@ def holding_of_all(bank, labels, subset):
     return held(bank, clips, backgrounds_for(bank, labels, subset), negatives_for(bank, labels, subset))
 
 
+def overlapping(recipe):
+    """Classes of which an event of a mixture overlaps with an event of another class: set of str."""
+    pairs = itertools.combinations(recipe.events, 2)
+    meeting = [
+        (a, b) for a, b in pairs if a.label != b.label and max(a.onset_s, b.onset_s) < min(a.offset_s, b.offset_s)
+    ]
+    return {event.label for pair in meeting for event in pair}
+
+
 def inventory_of(bank, labels, subsets):
     """What a bank has for some classes, as `data_tools.inventory.inventory_lines` says it of one: list of str.
 

@@ -76,12 +76,12 @@ class Detector:
     thres0: float = 0.5
     thres1: float = 0.5
     operating: Operating = Operating()
-    _network: object = dataclasses.field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self):
         """Bring the statistics to the parameters' dtype."""
         dtype = self.params["head.w"].dtype
         self.mean, self.std = np.asarray(self.mean, dtype), np.asarray(self.std, dtype)
+        self._network = None  # no field: Dask copies objects by their fields
 
     @property
     def features(self):
@@ -211,7 +211,10 @@ class Detector:
         """
         path = Path(path)
         path = path / "best.npz" if path.is_dir() else path
-        return cls.from_parts(path, *read_arrays(path, FORMAT))
+        detector = cls.from_parts(path, *read_arrays(path, FORMAT))
+        for a in detector.params.values():
+            a.flags.writeable = False  # see `network`; what a checkpoint holds is trained further
+        return detector
 
     @classmethod
     def from_parts(cls, path, description, arrays):
@@ -239,6 +242,4 @@ class Detector:
             raise InputError(f"{path}: has weights or feature statistics that are NaN or infinite")
         if not (isinstance(detector.label, str) and all(map(math.isfinite, thresholds))):
             raise InputError(f"{path}: its label or its thresholds cannot be used")
-        for a in params.values():
-            a.flags.writeable = False  # see `network`
         return detector

@@ -303,7 +303,7 @@ def test_best_is_put_back(harm, whole, line_stores, tmp_path):
         flip_a_bit(run / "best.npz")
     else:
         detector = Detector.load(run)
-        detector.params["head.w"] += 1
+        detector.params = detector.params | {"head.w": detector.params["head.w"] + 1}
         detector.save(run / "best.npz")
     train(run, line_stores)
     assert (run / "best.npz").read_bytes() == best

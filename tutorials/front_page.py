@@ -37,7 +37,7 @@ COLOURS = 80
 # The page's own style, but with two columns, and without what does not fit: tables by scene, epochs, settings.
 EXCERPT = """<style>
 body, main { max-width: none !important; } body { margin: 0 16px !important; }
-main { display: grid; grid-template: auto 1fr / 9fr 13fr; gap: 0 24px; }
+main { display: grid; grid-template: auto 1fr / 12fr 13fr; gap: 0 24px; }
 section { margin: 0 !important; min-width: 0; } section:nth-of-type(1), section:nth-of-type(2) { grid-column: 1; }
 section:nth-of-type(4) { grid-column: 2; grid-row: 1 / 3; }
 section:nth-of-type(3), section:nth-of-type(n + 5), footer { display: none; }
@@ -98,7 +98,7 @@ def draw(mel, probability, features, recipe, detection):
         span = detection.onset_s, detection.offset_s
         probability.plot(span, (0.5, 0.5), color=plots.FOUND, linewidth=5, solid_capstyle="butt", label="detected")
     if probability.get_legend_handles_labels()[0]:
-        probability.legend(loc="center left", fontsize="small")
+        probability.legend(loc="best", fontsize="small")
 
 
 def compressed(image):

@@ -273,7 +273,7 @@ def thresholds(facts):
     views = views_of(facts.detector)
     for view in views:
         yield from thresholds_of_class(view, f" of {view.label}" if len(views) > 1 else "")
-    if any(view.operating.chosen for view in views):
+    if any(view.description().get("operating", {}).get("chosen") for view in views):
         return
     yield "They are those that training gives every detector by this rule, and were chosen on no sound."
     for figures in facts.figures.values():

@@ -11,9 +11,11 @@ import sys
 import textwrap
 from pathlib import Path
 
-from data_tools.console import WIDTH, Parser, add_jobs, add_threads, command, require_positive, subset_name
+from data_tools.console import WIDTH, Parser, Several, add_jobs, add_threads, command, require_positive, subset_name
 from data_tools.errors import InputError
 from minirsed.console.options import Progress, add_place, counted, named, probability_text
+from minirsed.evaluate import several
+from minirsed.evaluate.tables import rate, score_lines, span
 
 
 def parse_arguments(argv=None):
@@ -59,8 +61,10 @@ def parse_arguments(argv=None):
     output.add_argument(
         "--compare",
         metavar="OTHER_RUN",
+        action=Several,
         type=Path,
-        help="run of the same class to compare with on the same mixtures, by a paired test (default: none)",
+        help="run of the same class to compare with on the same mixtures, by a paired test; of several classes, runs "
+        "that know them together (default: none)",
     )
     output.add_argument(
         "--robust",
@@ -109,6 +113,11 @@ def main(argv=None):
     """Run the command."""
     arguments = parse_arguments(argv)
     require_positive(arguments, "clips", "threads", "jobs")
+    from minirsed.run.folder import read_settings
+
+    classes = read_settings(arguments.run).classes
+    if len(classes) > 1:
+        several.refuse(arguments, classes)
     if arguments.recordings and arguments.compare:
         raise InputError("--compare: is for mixtures, not for --recordings")
     if arguments.recordings and (arguments.robust or arguments.clips):
@@ -124,7 +133,10 @@ def main(argv=None):
 
     inventory = inventory_of_run(arguments.run, arguments.subset, data=arguments.data, tune=arguments.tune)
     print(*inventory, sep="\n", file=sys.stderr if arguments.json else sys.stdout, flush=True)
-    results = evaluated(arguments, tune=arguments.tune, compare=arguments.compare)
+    if len(classes) > 1:
+        several.evaluate(arguments)
+        return
+    results = evaluated(arguments, tune=arguments.tune, compare=one_run(arguments.compare))
     figures = write_report(results)
     if not arguments.json:
         print(tables(figures))
@@ -139,6 +151,13 @@ def main(argv=None):
     write_card(arguments.run)
     if arguments.json:
         print(json.dumps(figures, indent=2))
+
+
+def one_run(runs):
+    """The run to compare with, if any. InputError: there are several."""
+    if runs and len(runs) > 1:
+        raise InputError(f"--compare: takes one run for a detector of one class, not {len(runs)}")
+    return runs[0] if runs else None
 
 
 def promised(arguments):
@@ -266,16 +285,6 @@ def remarks(figures):
             yield f"  over recordings: {span(other['error_rate_difference_95_by_recording'])}"
 
 
-def score_lines(name, row):
-    """Counts, ER and F1 with intervals over mixtures; below them, if it is known, those over recordings."""
-    counts = " ".join(f"{row[count]:6}" for count in ("n_ref", "n_sys", "n_tp", "n_fn", "n_fp"))
-    figures = "  ".join(f"{rate(row[figure]):>4}  {span(row[f'{figure}_95']):13}" for figure in ("error_rate", "f1"))
-    yield f"{name:22} {counts}  {figures}".rstrip()
-    if "error_rate_95_by_recording" in row:
-        edges = (span(row[f"{figure}_95_by_recording"]) for figure in ("error_rate", "f1"))
-        yield f"{'  over recordings':59}  {'    '.join(f'    {span:13}' for span in edges)}".rstrip()
-
-
 def clip_line(name, rates):
     """Misses and false alarms of the decision by clip."""
     missed = f"{rates['n_misses']} of {rates['n_events']}, {rate(rates['miss_rate'])}"
@@ -368,16 +377,6 @@ def alarm_line(alarm):
     minutes, seconds = divmod(alarm["onset_s"], 60)
     at = f"{int(minutes) // 60}:{int(minutes) % 60:02}:{seconds:05.2f}"
     return f"  {at:>12}  p {probability_text(alarm['probability'], 2)}  {alarm['verdict']}  {alarm['recording']}"
-
-
-def rate(value):
-    """Two digits, or a dash where it is undefined."""
-    return "-" if value is None else f"{value:.2f}"
-
-
-def span(edges):
-    """An interval, or a dash."""
-    return "-" if None in edges else f"{edges[0]:.2f} … {edges[1]:.2f}"
 
 
 if __name__ == "__main__":

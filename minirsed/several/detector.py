@@ -97,8 +97,10 @@ class SeveralDetector(Detector):
         return self.decode(probability[0], frame_probabilities[0])
 
     def stream(self, sr=44100):
-        """Not yet: streams are of one class, `of_class(label).stream()`."""
-        raise InputError(f"a stream is of one class; this detector has {', '.join(self.labels)}")
+        """Detect in sound that comes in pieces: a `minirsed.recordings.several.SeveralStream`."""
+        from minirsed.recordings.several import SeveralStream
+
+        return SeveralStream(self, sr)
 
     def description(self):
         """Everything but the arrays, as JSON-able values; what one class has of it, for each of them."""
@@ -128,10 +130,7 @@ class SeveralDetector(Detector):
         params = {name.removeprefix("params/"): a for name, a in arrays.items() if name.startswith("params/")}
         each = {name: tuple(getattr(view, name) for view in views) for name in ("thres0", "thres1", "operating")}
         config = dataclasses.replace(views[0].config, n_classes=len(views))
-        detector = cls(config, params, joined(labels), views[0].mean, views[0].std, **each, labels=labels)
-        for a in params.values():
-            a.flags.writeable = False  # see `Detector.network`
-        return detector
+        return cls(config, params, joined(labels), views[0].mean, views[0].std, **each, labels=labels)
 
 
 def new_detector(config, params, labels, mean, std, thres1):
