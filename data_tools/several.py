@@ -147,6 +147,15 @@ def overlapping(recipe):
     return {event.label for pair in meeting for event in pair}
 
 
+def holding_of_all(bank, labels, subset):
+    """As `data_tools.inventory.holding`, of several classes together: `Holding`, or None if one came rendered."""
+    of_class = [holding(bank, label, subset) for label in labels]
+    if len(labels) == 1 or None in of_class:
+        return None if None in of_class else of_class[0]
+    clips = [clip for label in labels for clip in bank.events(label, subset)]
+    return held(bank, clips, backgrounds_for(bank, labels, subset), negatives_for(bank, labels, subset))
+
+
 def inventory_of(bank, labels, subsets):
     """What a bank has for some classes, as `data_tools.inventory.inventory_lines` says it of one: list of str.
 
@@ -160,11 +169,10 @@ def inventory_of(bank, labels, subsets):
     of_class = {(subset, label): holding(bank, label, subset) for subset in subsets for label in labels}
     lines = []
     for subset in subsets:
-        if None in (of_class[subset, label] for label in labels):
+        all_together = holding_of_all(bank, labels, subset)
+        if all_together is None:
             lines.append(f"{subset}: mixtures that came rendered{whole(bank, labels, subset)}")
             continue
-        clips = [clip for label in labels for clip in bank.events(label, subset)]
-        all_together = held(bank, clips, backgrounds_for(bank, labels, subset), negatives_for(bank, labels, subset))
         shares = ", ".join(
             f"{label} {of_class[subset, label].n_events} of {of_class[subset, label].n_event_recordings}"
             for label in labels

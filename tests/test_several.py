@@ -1,19 +1,35 @@
 """Several sounds in one detector: C event vectors are C heads on the same states, and one is the paper's."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
+from data_tools.banks.builtin import BuiltinBank
 from data_tools.errors import InputError
+from data_tools.recipe_format import PlacedEvent
+from data_tools.recipes import Recipe
+from minirsed.analysis.evaluation import evaluate
 from minirsed.detector import Detector
 from minirsed.inference.network import Network, apart, ready
 from minirsed.kernels import plain_numpy
 from minirsed.kernels.threads import worker_threads
+from minirsed.listening.operating import Operating
 from minirsed.model import HEADS, ModelConfig, batch_loss_and_grads, forward, init_params, loss_and_grads, param_shapes
 from minirsed.multires import ARCHITECTURES
+from minirsed.outside.clips import draw_batch, draw_clip, presence
 from minirsed.outside.members import join, shrink, split
+from minirsed.outside.spectra import Spectra
+from minirsed.run.folder import trained_detector
+from minirsed.run.metrics import class_columns, read_metrics, scores_of
+from minirsed.run.resumable import Stopped, Training
+from minirsed.run.settings import PRESETS, complete, settings_from_file
+from minirsed.several.detector import SeveralDetector, load, views_of
+from minirsed.several.evaluation import evaluate_any
 from minirsed.several.heads import for_each_class
+from minirsed.store.dataset import prepare
+from minirsed.store.mixtures import features_of, recipes_of
 
 C = 3
 
@@ -141,3 +157,275 @@ def test_weight_decay_leaves_event_vectors_alone():
     shrink(params, 0.5)
     assert np.array_equal(params["head.w"], before["head.w"])
     assert np.allclose(params["gru0.fwd.W"], before["gru0.fwd.W"] / 2)
+
+
+# --- a detector of several classes ------------------------------------------------------------------------------------
+
+LABELS = ("cry", "glass", "shot")
+
+
+@pytest.fixture
+def detector(rng):
+    """Loud enough to find something in noise; each class has thresholds of its own."""
+    config = ModelConfig("bi", n_layers=1, n_units=4, n_classes=C)
+    params = init_params(config, rng)
+    params["head.w"] *= 6
+    made = SeveralDetector.new(config, params, LABELS, np.full(64, -5.0), np.full(64, 2.0), 0.5)
+    return dataclasses.replace(made, thres0=(0.4, 0.5, 0.6), thres1=(0.3, 0.5, 0.45))
+
+
+def test_its_views_are_detectors_of_one_class(detector, rng):
+    y = 0.1 * rng.standard_normal(44100)
+    features = rng.standard_normal((2, 30, 64)) - 5
+    frame_logits, clip_logit = detector.logits(features)
+    assert frame_logits.shape == (2, C, 30) and clip_logit.shape == (2, C)
+    found = detector.detect(y)
+    assert list(found) == list(LABELS) and detector.label == "cry+glass+shot"
+    for c, (label, view) in enumerate(zip(LABELS, detector.views, strict=True)):
+        assert type(view) is Detector and view.label == label and view.thres0 == detector.thres0[c]
+        assert np.allclose(view.logits(features)[0], frame_logits[:, c], atol=1e-5)
+        alone = view.detect(y)
+        assert alone[1:3] == found[label][1:3] and alone.probability == pytest.approx(found[label].probability)
+        assert np.allclose(alone.frame_probabilities, found[label].frame_probabilities, atol=1e-6)
+    assert any(each.onset_s is not None for each in found.values())
+    (one,) = views_of(view)
+    assert one is view
+    with pytest.raises(InputError, match="class 'bark': the detector knows cry, glass, shot"):
+        detector.of_class("bark")
+
+
+def test_it_survives_saving_and_is_refused_where_one_class_is_expected(detector, rng, tmp_path):
+    operating = (Operating(min_event_s=0.1), Operating(), Operating(min_gap_s=1.0))
+    detector = dataclasses.replace(detector, operating=operating)
+    detector.save(tmp_path / "best.npz")
+    loaded = load(tmp_path)
+    assert loaded.labels == LABELS and loaded.config == detector.config and loaded.operating == operating
+    assert (loaded.thres0, loaded.thres1) == (detector.thres0, detector.thres1)
+    assert loaded.fingerprint() == detector.fingerprint() != loaded.views[0].fingerprint()
+    features = rng.standard_normal((1, 9, 64))
+    assert np.array_equal(loaded.logits(features)[0], detector.logits(features)[0])
+    assert loaded.network() is loaded.network()
+    loaded.save(tmp_path / "again.npz")
+    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "best.npz").read_bytes()
+    for read in (Detector.load, trained_detector):
+        with pytest.raises(InputError, match="best.npz: detects several classes; this takes a detector of one"):
+            read(tmp_path)
+    detector.views[1].save(tmp_path / "one.npz")
+    assert load(tmp_path / "one.npz").label == Detector.load(tmp_path / "one.npz").label == "glass"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: {**d, "classes": d["classes"][:2]},
+        lambda d: {**d, "classes": 3},
+        lambda d: {**d, "classes": [1, 2, 3]},
+        lambda d: {**d, "classes": []},
+        lambda d: {**d, "classes": [d["classes"][0]] * 3},
+        lambda d: {**d, "classes": [{**each, "thres0": "x"} for each in d["classes"]]},
+        lambda d: {**d, "classes": [{**each, "thres1": float("nan")} for each in d["classes"]]},
+        lambda d: {**d, "classes": [{**each, "label": 7} for each in d["classes"]]},
+        lambda d: {**d, "model": {**d["model"], "n_classes": 2}},
+        lambda d: {**d, "model": {**d["model"], "n_classes": "3"}},
+        lambda d: {**d, "model": {**d["model"], "n_units": 5}},
+        lambda d: {**d, "model": None},
+        lambda d: {"classes": d["classes"]},
+    ],
+)
+def test_a_damaged_description_is_refused_by_name(detector, change):
+    description, arrays = json.loads(json.dumps(detector.description())), detector.arrays()
+    assert SeveralDetector.from_parts("a.npz", description, arrays).labels == LABELS
+    with pytest.raises(InputError, match=r"^a\.npz: "):
+        SeveralDetector.from_parts("a.npz", change(description), arrays)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: a | {"params/head.w": a["params/head.w"][:2]},
+        lambda a: a | {"params/head.w": a["params/head.w"][0]},
+        lambda a: a | {"params/head.w": np.float32(1)},
+        lambda a: a | {"params/head.w": a["params/head.w"] * np.float32(np.nan)},
+        lambda a: {name: value for name, value in a.items() if name != "params/head.w"},
+        lambda a: {name: value for name, value in a.items() if name != "features/std"},
+        lambda a: a | {"params/head.b": np.zeros((3, 1), np.float32)},
+    ],
+)
+def test_other_arrays_are_refused_by_name(detector, change):
+    with pytest.raises(InputError, match=r"^a\.npz: "):
+        SeveralDetector.from_parts("a.npz", detector.description(), change(detector.arrays()))
+
+
+def placed(label, onset_s):
+    return PlacedEvent(label, "x.wav", 0.0, 0.2, onset_s, 0.0)
+
+
+class TinyStore:
+    """Noise as features of six mixtures, with none to three events, which overlap."""
+
+    def __init__(self, recipes=None):
+        self.features = np.random.default_rng(0).standard_normal((6, 61, 64)).astype(np.float32) - 5
+        names = [Recipe(name=f"{i}.wav", background="noise", scene="park") for i in range(6)]
+        events = [[], [("cry", 0.1), ("shot", 0.2)], [("glass", 1.0)], [(label, 0.5) for label in LABELS], [], []]
+        events = [[placed(*event) for event in own] for own in events]
+        self.recipes = recipes or [r.with_events(own) for r, own in zip(names, events, strict=True)]
+        self.has_event = np.array([recipe.has_event for recipe in self.recipes])
+        times = [(r.onset_s, r.offset_s) if r.has_event else (np.nan, np.nan) for r in self.recipes]
+        self.onset_s, self.offset_s = np.array(times).T
+
+    def of_class(self, label):
+        return TinyStore([recipe.of_class(label) for recipe in self.recipes])
+
+    def __len__(self):
+        return len(self.features)
+
+    def clips(self, rows):
+        return self.features[rows]
+
+
+def test_evaluation_runs_the_encoder_once_and_scores_each_class(detector, monkeypatch):
+    store, n_clips = TinyStore(), []
+    logits = Network.logits
+    monkeypatch.setattr(Network, "logits", lambda self, x: n_clips.append(len(x)) or logits(self, x))
+    with worker_threads(1) as executor:
+        whole = evaluate_any(detector, store, executor, alpha=0.7)
+        assert sum(n_clips) == 6
+        alone = [evaluate(view, store.of_class(view.label), executor, alpha=0.7) for view in detector.views]
+    for one, (label, own) in zip(alone, whole.of_class.items(), strict=True):
+        assert own.scores == one.scores and own.reference == one.reference and own.scores.n_ref == 2, label
+        assert own.estimated.keys() == one.estimated.keys() and np.allclose(own.loss, one.loss, atol=1e-5)
+        assert [found.onset_s for found in own.detections] == [found.onset_s for found in one.detections]
+    assert any(own.scores.n_sys for own in whole.of_class.values())
+    assert np.allclose(whole.loss, sum(one.loss for one in alone), atol=1e-5)
+    assert whole.scores.error_rate == pytest.approx(np.mean([one.scores.error_rate for one in alone]))
+    events = whole.reference["3.wav"]
+    assert [label for *_, label in events] == list(LABELS) and whole.reference["0.wav"] == []
+    row = scores_of(whole)
+    assert row.keys() == {"dev_error_rate", "dev_f1"} | class_columns(LABELS)
+    assert row["dev_error_rate/glass"] == alone[1].scores.error_rate
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+def test_presence_of_one_class_is_that_of_before():
+    assert presence(np.random.default_rng(0), 1, 6)[:, 0].tolist() == [True] * 3 + [False] * 3
+    one, other = np.random.default_rng(5), np.random.default_rng(5)
+    n_events = (7 + other.integers(2)) // 2
+    assert presence(one, 1, 7).sum() == n_events and one.bit_generator.state == other.bit_generator.state
+
+
+def test_each_class_is_in_half_of_the_clips_whatever_the_others_do():
+    rng = np.random.default_rng(0)
+    drawn = np.array([presence(rng, C, 10) for _ in range(2000)])
+    assert (drawn.sum(axis=1) == 5).all()
+    pairs = drawn.reshape(-1, C)
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        assert (pairs[:, a] & pairs[:, b]).mean() == pytest.approx(0.25, abs=0.01)
+    assert (~pairs.any(axis=1)).mean() == pytest.approx(1 / 8, abs=0.01)
+
+
+SETTINGS = complete(
+    PRESETS["quick"],
+    dict(labels=("babycry", "gunshot"), clips=12, members=2, units=3, layers=2, epochs=2, batch_size=4, clip_s=2.0)
+    | dict(dev_clips=6, backgrounds=4, everyday=0.0),
+)
+
+
+class FewSounds(BuiltinBank):
+    """Three events of each built-in class."""
+
+    def _events(self, label, subset):
+        return super()._events(label, subset)[:3]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Spectra and development mixtures of a run of two classes."""
+    bank, folder = FewSounds(0), tmp_path_factory.mktemp("features")
+    stores = [
+        prepare(bank, recipes_of(bank, SETTINGS, subset), folder, n_jobs=1, **features_of(SETTINGS))
+        for subset in ("train", "dev")
+    ]
+    return Spectra.of(bank, SETTINGS, stores[0]), stores[1]
+
+
+def test_clips_hold_what_their_labels_say(made):
+    """The third class is a sound not to be found; the two have places and ratios of their own."""
+    spectra, _ = made
+    assert [len(own) for own in spectra.events] == [3, 3] and len(spectra.others) == 3
+    batch = draw_batch(np.random.default_rng(0), spectra, SETTINGS, 8)
+    assert batch.labels.shape == (8, 2, 86) and (batch.labels.any(axis=2).sum(axis=0) == 4).all()
+    plain = dataclasses.replace(
+        SETTINGS, clip_s=10.0, ebr_db=(40.0,), other_events=0.0, second_background=0.0, low_pass=0.0, equaliser_db=0.0
+    )
+    rng = np.random.default_rng(1)
+    for has_event in ([False, False], [True, False], [False, True], [True, True]) * 4:
+        power, labels = draw_clip(rng, spectra, plain, has_event)
+        assert labels.any(axis=1).tolist() == has_event
+        level = power @ spectra.widths[: spectra.bands]
+        heard = labels.any(axis=0)
+        if any(has_event):
+            assert level[heard].mean() > 30 * np.median(level[~heard])
+
+
+def train(folder, made, resume=False, stop=None):
+    run = Training.resume(folder, SETTINGS) if resume else Training.start(folder, SETTINGS, made[0])
+    with worker_threads(2) as executor:
+        list(run.epochs(*made, executor, stop=stop))
+    return run
+
+
+def test_a_run_of_several_classes_ends_with_the_bytes_of_one_never_stopped(made, tmp_path):
+    for name in ("whole", "stopped"):
+        (tmp_path / name).mkdir()
+    run = train(tmp_path / "whole", made)
+    calls = iter(range(100))
+    with pytest.raises(Stopped):
+        train(tmp_path / "stopped", made, stop=lambda: next(calls) == 6)
+    train(tmp_path / "stopped", made, resume=True)
+    whole, stopped = (load(tmp_path / name) for name in ("whole", "stopped"))
+    assert (tmp_path / "whole" / "best.npz").read_bytes() == (tmp_path / "stopped" / "best.npz").read_bytes()
+    assert whole.labels == SETTINGS.labels and whole.params["head.w"].shape == (2, 12) == stopped.params["head.w"].shape
+    rows = read_metrics(tmp_path / "whole")
+    assert len(rows) == 2 and class_columns(SETTINGS.labels) < rows[0].keys()
+    mean = np.mean([rows[1][f"dev_error_rate/{label}"] for label in SETTINGS.labels])
+    assert rows[1]["dev_error_rate"] == pytest.approx(mean) and run.best_epoch == 2
+    last = {name: value for name, value in rows[1].items() if name != "seconds"}
+    assert last == {name: value for name, value in read_metrics(tmp_path / "stopped")[1].items() if name != "seconds"}
+    further = dataclasses.replace(SETTINGS, init_from=str(tmp_path / "whole"), seed=4)
+    again = Training.start(tmp_path, further, made[0])
+    assert np.allclose(again.detector.params["head.w"], whole.params["head.w"], atol=1e-6)
+
+
+def test_mixtures_of_waveforms_train_several_classes(made, tmp_path):
+    """The paper's presets: rows of a store with the labels of each class."""
+    settings = complete({}, dict(labels=SETTINGS.labels, clips=6, units=3, layers=1, epochs=1, dev_clips=6))
+    run = Training.start(tmp_path, settings, made[1])
+    with worker_threads(1) as executor:
+        (row,) = run.epochs(made[1], made[1], executor)
+    assert row["train_loss"] > 0 and load(tmp_path).labels == SETTINGS.labels
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": ("babycry", "babycry")}, "CLASS is babycry babycry: names a class twice"),
+        ({"labels": ("babycry",)}, "expected names of classes"),
+        ({"labels": ("babycry", 7)}, "expected names of classes"),
+        ({"labels": "babycry"}, "expected names of classes"),
+        ({"keep": "promise"}, "--keep promise: chooses thresholds for one class"),
+        ({"mixing": "waveforms", "generator": "official"}, "--generator official: makes mixtures of one class"),
+    ],
+)
+def test_settings_that_do_not_go_with_several_classes(change, message):
+    own = complete({}, {"labels": ("babycry", "gunshot")})
+    with pytest.raises(InputError, match=message):
+        dataclasses.replace(own, **change)
+
+
+def test_settings_of_several_classes():
+    assert (SETTINGS.label, SETTINGS.classes) == ("babycry+gunshot", ("babycry", "gunshot"))
+    assert settings_from_file(json.loads(json.dumps(dataclasses.asdict(SETTINGS)))) == SETTINGS
+    older = {name: value for name, value in dataclasses.asdict(complete({}, {})).items() if name != "labels"}
+    assert settings_from_file(older).classes == ("babycry",)

@@ -16,6 +16,7 @@ from minirsed.listening.operating import NAMES
 from minirsed.rivals.encoders import ENCODERS
 from minirsed.rivals.frames import SMOOTHING_FRAMES
 from minirsed.run.settings import PRESETS, complete, option_name, value_text
+from minirsed.several.detector import views_of
 
 NEAR = 0.10  # error rate by which a change may be worse and still count as about as good
 NARROW_HZ = 32000
@@ -58,8 +59,11 @@ def sections(facts):
         Heading → list of str (a paragraph), `Points`, `Table` or `Command`.
     """
     detector = facts.detector
+    labels = [view.label for view in views_of(detector)]
+    sounds = f"one sound, {labels[0]}" if len(labels) == 1 else f"{len(labels)} sounds, {', '.join(labels)}"
     what = (
-        f"A detector of one sound, {detector.label}: it says whether the sound is there, and from when to when. "
+        f"A detector of {sounds}: it says whether {'the' if len(labels) == 1 else 'each'} sound is there, and from "
+        "when to when. "
         f"Minirsed {__version__} wrote this card from the files of the run folder, which is called RUN below."
     )
     made = {
@@ -154,7 +158,7 @@ def settings_line(facts):
         differing[preset] = [
             f"{option_name(name)} {value_text(value)}"
             for name, value in dataclasses.asdict(s).items()
-            if getattr(base, name) != value
+            if getattr(base, name) != value and name != "labels"
         ]
     preset = min(differing, key=lambda name: len(differing[name]))
     but = f" with {' '.join(differing[preset])}" if differing[preset] else ""
@@ -184,6 +188,7 @@ def scores(facts):
         if facts.epoch and facts.epoch["dev_error_rate"] is not None:
             f1 = facts.epoch["dev_f1"]
             rates = f"error rate {facts.epoch['dev_error_rate']:.2f}, F1 {'undefined' if f1 is None else f'{f1:.2f}'}"
+            rates += " in the average of the classes" if facts.settings.labels else ""
             new = {"thres0": 0.5, "thres1": THRES1[facts.detector.config.rule][0]} | dict.fromkeys(NAMES, 0.0)
             at = _at(facts, new)
             yield f"On {facts.settings.dev_clips} dev mixtures{at}: {rates}. Other mixtures have not been scored:"
@@ -224,11 +229,10 @@ def _at(facts, figures):
 
     Figures name those that they depend on: a gap is none of mixtures, and earlier versions named thresholds alone.
     """
-    operating = facts.detector.operating
-    own = {"thres0": facts.detector.thres0, "thres1": facts.detector.thres1}
-    own |= {name: getattr(operating, name) for name in NAMES}
+    every = [{"thres0": view.thres0, "thres1": view.thres1} | vars(view.operating) for view in views_of(facts.detector)]
+    own = {name: every[0][name] for name in ("thres0", "thres1", *NAMES)}
     then = {name: figures[name] for name in own if name in figures}
-    if all(own[name] == value for name, value in then.items()):
+    if all(of_class[name] == value for of_class in every for name, value in then.items()):
         return ""
     settings = own | dict.fromkeys(NAMES, 0.0) | then
     return f", with the settings that it had then: {operation(settings)}"
@@ -265,13 +269,30 @@ def alarms(facts):
 
 
 def thresholds(facts):
-    """The thresholds, and how they were chosen."""
-    detector = facts.detector
+    """The thresholds of each class, and how they were chosen."""
+    views = views_of(facts.detector)
+    for view in views:
+        yield from thresholds_of_class(view, f" of {view.label}" if len(views) > 1 else "")
+    if any(view.operating.chosen for view in views):
+        return
+    yield "They are those that training gives every detector by this rule, and were chosen on no sound."
+    for figures in facts.figures.values():
+        tuned = figures["tuned"]
+        if tuned and (tuned["thres0"], tuned["thres1"]) != (facts.detector.thres0, facts.detector.thres1):
+            yield (
+                f"The lowest error rate on dev mixtures is at {tuned['thres0']:g} and {tuned['thres1']:g}, which are "
+                "not in use."
+            )
+            return
+
+
+def thresholds_of_class(detector, of_class):
+    """Those of a detector of one class, and how they were chosen, if they were."""
     operating = detector.description().get("operating", {})
     more = [f"events of at least {operating['min_event_s']:g} s"] if operating.get("min_event_s") else []
     more += [f"joined over gaps below {operating['min_gap_s']:g} s"] if operating.get("min_gap_s") else []
     yield (
-        f"An event needs p above {probability_text(detector.thres0)}, and its frames count from p_t above "
+        f"An event{of_class} needs p above {probability_text(detector.thres0)}, and its frames count from p_t above "
         f"{detector.thres1:.4g} on{''.join(f'; {text}' for text in more)}."
     )
     chosen = operating.get("chosen")
@@ -292,16 +313,6 @@ def thresholds(facts):
                 f"Chosen in the same way without a recording, and judged on it, they gave "
                 f"{counted(counts['n_false_alarms'], 'false alarm')} and missed {counts['n_misses']}."
             )
-        return
-    yield "They are those that training gives every detector by this rule, and were chosen on no sound."
-    for figures in facts.figures.values():
-        tuned = figures["tuned"]
-        if tuned and (tuned["thres0"], tuned["thres1"]) != (detector.thres0, detector.thres1):
-            yield (
-                f"The lowest error rate on dev mixtures is at {tuned['thres0']:g} and {tuned['thres1']:g}, which are "
-                "not in use."
-            )
-            return
 
 
 def changes(facts):

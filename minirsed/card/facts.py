@@ -23,7 +23,7 @@ ALARM_COUNTS = ("n_recordings", "n_events", "n_hits", "n_misplaced", "n_false_al
 class Facts:
     """What is known of a run."""
 
-    detector: Any  # minirsed.detector.Detector
+    detector: Any  # minirsed.detector.Detector or minirsed.several.detector.SeveralDetector
     settings: Any  # minirsed.run.settings.TrainSettings
     sounds: dict | None  # see `minirsed.card.sounds.sounds_of`
     epoch: dict | None  # the row of metrics.csv of the epoch that was kept
@@ -52,7 +52,7 @@ def read_facts(folder, figures=None):
         No run folder, or no detector in it. Other files that cannot be read are in the notes.
     """
     folder = Path(folder)
-    detector, settings = trained_detector(folder), read_settings(folder)
+    detector, settings = trained_detector(folder, several=True), read_settings(folder)
     facts = Facts(detector, settings, None, None, {}, {}, {})
 
     def known(read, *of_what):

@@ -209,7 +209,8 @@ def trained_detector(path, several=False):
     Raises
     ------
     InputError
-        There is none: no run, or one that has not finished an epoch, and then the line says how to resume it.
+        It is of several classes, or there is none: no run, or one that has not finished an epoch, and then the line
+        says how to resume it.
     """
     path = Path(path)
     if path.is_dir() and not (path / BEST).exists():
@@ -223,7 +224,8 @@ def _no_detector(folder):
     settings = settings_to_resume(folder)
     if read_metrics(folder):
         return f"{folder}: no detector was kept, since no development mixture has an event"
-    resume = f"python -m minirsed.train {shlex.quote(settings.label)} --resume --out {shlex.quote(str(folder))}"
+    classes = shlex.join(settings.classes)
+    resume = f"python -m minirsed.train {classes} --resume --out {shlex.quote(str(folder))}"
     return f"{folder}: no epoch finished yet; resume with: {resume}"
 
 

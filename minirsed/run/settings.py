@@ -248,10 +248,10 @@ class TrainSettings:
 
     def __post_init__(self):
         """Check ranges and choices."""
-        if isinstance(self.ebr_db, list):  # JSON has no tuples
-            object.__setattr__(self, "ebr_db", tuple(self.ebr_db))
+        for name in ("labels", "ebr_db"):
+            if isinstance(getattr(self, name), list):  # JSON has no tuples
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.labels:
-            object.__setattr__(self, "labels", tuple(self.labels))
             check_labels(self.labels)
             object.__setattr__(self, "label", one_name(self.labels))
         for setting in dataclasses.fields(self):
@@ -272,6 +272,10 @@ class TrainSettings:
             from data_tools.banks.folds import parse_fold  # it loads NumPy, for which -h should not wait
 
             parse_fold(self.fold)
+        if self.labels and self.generator != "minirsed":
+            raise InputError(f"--generator {self.generator}: makes mixtures of one class, not of {len(self.labels)}")
+        if self.labels and self.keep == "promise":
+            raise InputError("--keep promise: chooses thresholds for one class; train several with --keep best or last")
         if self.redraw and self.generator != "minirsed":
             raise InputError("--redraw needs --generator minirsed: the official one knows one set of mixtures a seed")
 
@@ -308,7 +312,8 @@ def one_name(labels):
 
 def check_labels(labels):
     """Refuse several classes that are none."""
-    if len(labels) < 2 or not all(isinstance(label, str) and label for label in labels):
+    are_names = isinstance(labels, tuple) and all(isinstance(label, str) and label for label in labels)
+    if not are_names or len(labels) < 2:
         raise InputError(f"CLASS is {value_text(labels)!r}: expected names of classes")
     if len(set(labels)) < len(labels):
         raise InputError(f"CLASS is {value_text(labels)}: names a class twice")

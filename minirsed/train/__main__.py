@@ -31,8 +31,8 @@ def parse_arguments(argv=None):
     parser = Parser(
         "minirsed.train",
         "CLASS [CLASS ...]",
-        description="Train a detector of one class of rare sound events, or of several. With the built-in sounds and the "
-        "quick preset this takes minutes on two cores.",
+        description="Train a detector of one class of rare sound events, or of several. With the built-in sounds and "
+        "the quick preset this takes minutes on two cores.",
         epilog="The presets differ in these settings, and quick in those of --help-all; options overrule them:\n\n"
         + preset_table(),
     )
