@@ -26,11 +26,12 @@ def parse_arguments(argv=None):
         "  .onnx   the network, for onnxruntime and others in C++, C#, Java, JavaScript\n"
         "  .c .h   all of it, features too, in C99 for a microcontroller or any program\n"
         "  .html   a page that listens, to the microphone or a file, in any browser\n\n"
-        "An ONNX file takes lfbe (B, T, D) float32, log filter-bank energies of B clips of T frames in D mel bands, as "
-        "many as the model was trained with (--n-mels, usually 64), computed like minirsed.features.lfbe; B and T may "
-        "vary. It gives probability (B,), that the clip holds an event, and frame_probabilities (B, T), that the frame "
-        "does; of C classes (B, C) and (B, T, C). Its metadata hold the class, thresholds, shortest event, smallest gap, "
-        "every setting of the features and the run's model card. Before it is written, onnxruntime runs it beside minirsed's own model.",
+        "An ONNX file takes lfbe (B, T, D) float32, log filter-bank energies of B clips of T frames in D mel bands, "
+        "as many as the model was trained with (--n-mels, usually 64), computed like minirsed.features.lfbe; B and T "
+        "may vary. It gives probability (B,), that the clip holds an event, and frame_probabilities (B, T), that the "
+        "frame does; of C classes (B, C) and (B, T, C). Its metadata hold the class, thresholds, shortest event, "
+        "smallest gap, every setting of the features and the run's model card. Before it is written, onnxruntime runs "
+        "it beside minirsed's own model.",
         epilog='.onnx needs the extra onnx: python -m pip install -e ".[onnx]".',
     )
     parser.add_argument(
