@@ -138,15 +138,6 @@ def negatives_for(bank, labels, subset):
     return [clip for clip in bank.negatives(labels[0], subset) if all(clip in each for each in known)]
 
 
-def holding_of_all(bank, labels, subset):
-    """As `data_tools.inventory.holding`, of several classes together: `Holding`, or None if one came rendered."""
-    of_class = [holding(bank, label, subset) for label in labels]
-    if len(labels) == 1 or None in of_class:
-        return None if None in of_class else of_class[0]
-    clips = [clip for label in labels for clip in bank.events(label, subset)]
-    return held(bank, clips, backgrounds_for(bank, labels, subset), negatives_for(bank, labels, subset))
-
-
 def overlapping(recipe):
     """Classes of which an event of a mixture overlaps with an event of another class: set of str."""
     pairs = itertools.combinations(recipe.events, 2)
@@ -154,6 +145,15 @@ def overlapping(recipe):
         (a, b) for a, b in pairs if a.label != b.label and max(a.onset_s, b.onset_s) < min(a.offset_s, b.offset_s)
     ]
     return {event.label for pair in meeting for event in pair}
+
+
+def holding_of_all(bank, labels, subset):
+    """As `data_tools.inventory.holding`, of several classes together: `Holding`, or None if one came rendered."""
+    of_class = [holding(bank, label, subset) for label in labels]
+    if len(labels) == 1 or None in of_class:
+        return None if None in of_class else of_class[0]
+    clips = [clip for label in labels for clip in bank.events(label, subset)]
+    return held(bank, clips, backgrounds_for(bank, labels, subset), negatives_for(bank, labels, subset))
 
 
 def inventory_of(bank, labels, subsets):

@@ -63,8 +63,8 @@ def parse_arguments(argv=None):
         metavar="OTHER_RUN",
         action=Several,
         type=Path,
-        help="run of the same class to compare with on the same mixtures, by a paired test; of several classes, runs "
-        "that know them together (default: none)",
+        help="run of the same class to compare with on the same mixtures, by a paired test; for several classes also "
+        "one run of each, --compare A --compare B (default: none)",
     )
     output.add_argument(
         "--robust",

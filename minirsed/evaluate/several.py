@@ -55,8 +55,11 @@ def tables(figures):
         *confusion_lines(figures["confusions"], "which sound was taken for which: detected events by what they lie on"),
         "",
         *(f"{name + ' events':22} {overlap_text(own)}" for name, own in figures["by_overlap"].items()),
-        *figures["notes"],
-        *(line for text in figures["warnings"] for line in textwrap.wrap(text, WIDTH, subsequent_indent="    ")),
+        *(
+            line
+            for text in figures["notes"] + figures["warnings"]
+            for line in textwrap.wrap(text, WIDTH, subsequent_indent="    ")
+        ),
         *textwrap.wrap(f"{figures['run']}: {', '.join(figures['files'])}", WIDTH, subsequent_indent="    "),
     ]
     return "\n".join(lines)

@@ -26,11 +26,12 @@ def parse_arguments(argv=None):
         "  .onnx   the network, for onnxruntime and others in C++, C#, Java, JavaScript\n"
         "  .c .h   all of it, features too, in C99 for a microcontroller or any program\n"
         "  .html   a page that listens, to the microphone or a file, in any browser\n\n"
-        "An ONNX file takes lfbe (B, T, D) float32, log filter-bank energies of B clips of T frames in D mel bands, as "
-        "many as the model was trained with (--n-mels, usually 64), computed like minirsed.features.lfbe; B and T may "
-        "vary. It gives probability (B,), that the clip holds an event, and frame_probabilities (B, T), that the frame "
-        "does. Its metadata hold the class, thresholds, shortest event, smallest gap, every setting of the features "
-        "and the run's model card. Before it is written, onnxruntime runs it beside minirsed's own model.",
+        "An ONNX file takes lfbe (B, T, D) float32, log filter-bank energies of B clips of T frames in D mel bands, "
+        "as many as the model was trained with (--n-mels, usually 64), computed like minirsed.features.lfbe; B and T "
+        "may vary. It gives probability (B,), that the clip holds an event, and frame_probabilities (B, T), that the "
+        "frame does; of C classes (B, C) and (B, T, C). Its metadata hold the class, thresholds, shortest event, "
+        "smallest gap, every setting of the features and the run's model card. Before it is written, onnxruntime runs "
+        "it beside minirsed's own model.",
         epilog='.onnx needs the extra onnx: python -m pip install -e ".[onnx]".',
     )
     parser.add_argument(
@@ -59,7 +60,7 @@ def main(argv=None):
         raise InputError("--int8: is for a file of C, .c or .h")
     from minirsed.run.folder import trained_detector
 
-    detector = trained_detector(arguments.run)
+    detector = trained_detector(arguments.run, several=write is as_onnx)
     content, said = write(detector, arguments)
     from data_tools.files import atomic_write
 
@@ -214,6 +215,7 @@ def export(detector, card=None):
         with plain_numpy():  # the definition
             logits = detector.logits(features)
         for ours, theirs in zip(detector.probabilities(*logits), session.run(None, {INPUT: features}), strict=True):
+            ours = np.moveaxis(ours, 1, -1) if theirs.ndim > 2 else ours  # (B, C, T): there classes come last
             difference = max(difference, float(np.abs(ours - theirs).max()))
     if not difference <= TOLERANCE:
         raise InputError(
@@ -224,16 +226,20 @@ def export(detector, card=None):
 
 def summary(path, detector, n_bytes, difference):
     """What was written, in four lines."""
+    from minirsed.several.detector import views_of
+
     config, n_mels, floor = detector.config, *detector.features.values()
-    thresholds = f"{probability_text(detector.thres0)} and {detector.thres1:g}"
-    if detector.thres0 > FINEST:
+    views = views_of(detector)
+    thresholds = ", ".join(f"{probability_text(view.thres0)} and {view.thres1:g}" for view in views)
+    classes = ", C" if len(views) > 1 else ""
+    if any(view.thres0 > FINEST for view in views):
         thresholds += " (p is float32 here, which hardly tells what is so close to 1 apart)"
     return (
         f"{path}: {n_bytes / 1e6:.2f} MB, detector of {detector.label}, {config.arch}, {config.n_layers} × "
         f"{config.n_units} units\n"
         f"input    lfbe (B, T, {n_mels}) float32, from minirsed.features.lfbe, "
         f"floor={floor:g}\n"
-        f"outputs  probability (B,), frame_probabilities (B, T); thresholds {thresholds}\n"
+        f"outputs  probability (B{classes or ','}), frame_probabilities (B, T{classes}); thresholds {thresholds}\n"
         f"checked: differs from minirsed's own model by {difference:.0e} at most"
     )
 

@@ -448,9 +448,14 @@ def mixtures_of_run(folder, subset, *, data=None, detector, machine=Machine(), p
     """The feature store of as many mixtures of a subset as the training had of dev; see `evaluate_run`."""
     settings = read_settings(folder)
     require_room(settings, {"--dev-clips": settings.dev_clips}, machine.features)
-    bank = sounds_of_run(settings, data)
+    return prepared_mixtures(sounds_of_run(settings, data), settings, subset, None, detector, machine, progress)
+
+
+def prepared_mixtures(bank, settings, subset, n_clips, detector, machine, progress):
+    """The feature store of the first `n_clips` mixtures of a run's subset, None: as of dev, for a detector."""
     with progress(f"{subset} mixtures", "clip") as done:
-        return _prepare(bank, recipes_of(bank, settings, subset), settings, machine, done, detector.features)
+        recipes = recipes_of(bank, settings, subset, n_clips)
+        return _prepare(bank, recipes, settings, machine, done, detector.features)
 
 
 def sounds_of_run(settings, data=None):
@@ -496,10 +501,7 @@ def evaluate_run(
     bank = sounds_of_run(settings, data)
 
     def mixtures(subset, n_clips=None, own=None):
-        with progress(f"{subset} mixtures", "clip") as done:
-            return _prepare(
-                bank, recipes_of(bank, settings, subset, n_clips), settings, machine, done, (own or detector).features
-            )
+        return prepared_mixtures(bank, settings, subset, n_clips, own or detector, machine, progress)
 
     def detect(detector, store, title="detecting"):
         with worker_threads(machine.threads) as executor, progress(title, "clip") as done:
