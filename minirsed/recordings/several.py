@@ -2,14 +2,13 @@
 
 Data flow: windows → a detector of several → a finder for each class → **several** → `minirsed.detect`. Events of
 different classes may overlap; those of one class are what its own detector finds. The functions take detectors of one
-class as well.
+class as well: what has `views` is a `minirsed.several.detector.SeveralDetector`.
 """
 
 from typing import NamedTuple
 
 from minirsed.recordings.files import detect_each, detect_recording
 from minirsed.recordings.streaming import Stream
-from minirsed.several.detector import SeveralDetector, views_of
 
 
 class SeveralRecording(NamedTuple):
@@ -31,7 +30,7 @@ def detect_any(detector, blocks, executor, **options):
     -------
     minirsed.recordings.files.Recording or SeveralRecording
     """
-    if not isinstance(detector, SeveralDetector):
+    if not hasattr(detector, "views"):
         return detect_recording(detector, blocks, executor, **options)
     recordings = detect_each(detector, detector.views, blocks, executor, **options)
     return SeveralRecording(recordings[0].duration_s, dict(zip(detector.labels, recordings, strict=True)))
@@ -72,7 +71,10 @@ class SeveralStream(Stream):
         self.labels = detector.labels
         self.frame_probabilities = self.model.none
 
-    views = staticmethod(views_of)
+    @staticmethod
+    def views(detector):
+        """A detector for each class."""
+        return detector.views
 
     @property
     def probability(self):
