@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 import soundfile
 
+from data_tools import mixing
 from data_tools.event_lists import read_event_list
 from data_tools.several import overlapping
 from minirsed.analysis import plots
 from minirsed.analysis.average import average
 from minirsed.evaluate import __main__ as evaluate
 from minirsed.evaluate.several import tables
+from minirsed.report import __main__ as report
 from minirsed.run.session import Machine
 from minirsed.run.settings import TrainSettings
 from minirsed.run.several import evaluate_several
 from minirsed.scoring import count_events, score
+from tests.test_report import Page
 from tests.test_several_recipes import BOTH, CAT, DOG
 from tests.test_several_recordings import HZ, two_tones
 
@@ -185,3 +188,17 @@ def test_a_run_of_one_class_takes_one_other_run(place, capsys):
     with pytest.raises(SystemExit, match="2"):
         evaluate.main([str(place / "low"), "--compare", str(place / "low"), "--compare", str(place / "high")])
     assert "--compare: takes one run for a detector of one class, not 2" in capsys.readouterr().err
+
+
+def test_the_page_of_several_classes(place, figures, monkeypatch):
+    """Well formed, complete in itself, ids of their own; a section for each class; sounds are those of all classes."""
+    heard = []
+    monkeypatch.setattr(mixing, "render", lambda recipe, bank: heard.append(recipe) or np.zeros(4410))
+    arguments = ["--features", str(place / "features"), "--jobs", "1", "--threads", "1", "--examples", "1"]
+    report.main([str(place / "both"), *arguments])
+    page = Page((place / "both/report_eval.html").read_text())
+    text = "".join(page.text)
+    for label, own in figures["classes"].items():
+        assert f"{label}: scores" in text and f"{own['n_tp']}" in text
+    assert "Which sound was taken for which" in text and "average error rate" in text
+    assert heard and any(len(recipe.events) == 2 for recipe in heard)

@@ -133,10 +133,11 @@ def main(argv=None):
 
     inventory = inventory_of_run(arguments.run, arguments.subset, data=arguments.data, tune=arguments.tune)
     print(*inventory, sep="\n", file=sys.stderr if arguments.json else sys.stdout, flush=True)
+    compare = arguments.compare or () if len(classes) > 1 else one_run(arguments.compare)
+    results = evaluated(arguments, tune=arguments.tune, compare=compare)
     if len(classes) > 1:
-        several.evaluate(arguments)
+        several.tell(results, arguments.json)
         return
-    results = evaluated(arguments, tune=arguments.tune, compare=one_run(arguments.compare))
     figures = write_report(results)
     if not arguments.json:
         print(tables(figures))
@@ -208,15 +209,18 @@ def measured(results, n_jobs):
 
 
 def evaluated(arguments, **options):
-    """`Results` of what `add_mixture_arguments` asks for."""
+    """`Results`, or `SeveralResults`, of what `add_mixture_arguments` asks for."""
     from minirsed.kernels.threads import keep_freed_memory
+    from minirsed.run.folder import read_settings
     from minirsed.run.session import Machine, evaluate_run
+    from minirsed.run.several import evaluate_several
 
     keep_freed_memory()
+    evaluate = evaluate_several if len(read_settings(arguments.run).classes) > 1 else evaluate_run
     machine = Machine(arguments.features, arguments.threads, arguments.jobs)
     options |= {"data": arguments.data, "n_clips": arguments.clips, "machine": machine, "progress": Progress}
     with named(features=arguments.features):
-        return evaluate_run(arguments.run, arguments.subset, **options)
+        return evaluate(arguments.run, arguments.subset, **options)
 
 
 def tables(figures):

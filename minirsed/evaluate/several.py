@@ -5,7 +5,6 @@ import textwrap
 
 from data_tools.console import WIDTH
 from data_tools.errors import InputError
-from minirsed.console.options import Progress, named
 from minirsed.evaluate.tables import rate, score_lines, span
 
 OF_ONE_CLASS = ("robust", "recordings", "alarms_per_hour")  # options that measure a single class
@@ -19,23 +18,14 @@ def refuse(arguments, classes):
             raise InputError(f"--{name}: is for a detector of one class; {arguments.run} is of {', '.join(classes)}")
 
 
-def evaluate(arguments):
-    """Evaluate, write all files, print tables or JSON."""
+def tell(results, as_json):
+    """Write all files of `SeveralResults`, print tables or JSON."""
     from minirsed.analysis.several import write_report
     from minirsed.card import files as card
-    from minirsed.kernels.threads import keep_freed_memory
-    from minirsed.run.session import Machine
-    from minirsed.run.several import evaluate_several
 
-    keep_freed_memory()
-    machine = Machine(arguments.features, arguments.threads, arguments.jobs)
-    options = {"data": arguments.data, "n_clips": arguments.clips, "machine": machine, "progress": Progress}
-    options |= {"tune": arguments.tune, "compare": arguments.compare or ()}
-    with named(features=arguments.features):
-        results = evaluate_several(arguments.run, arguments.subset, **options)
     figures = write_report(results)
-    card.write(arguments.run)
-    print(json.dumps(figures, indent=2) if arguments.json else tables(figures))
+    card.write(results.run)
+    print(json.dumps(figures, indent=2) if as_json else tables(figures))
 
 
 def tables(figures):

@@ -2,7 +2,7 @@
 
 Data flow: windows → a detector of several → a finder for each class → **several** → `minirsed.detect`. Events of
 different classes may overlap; those of one class are what its own detector finds. The functions take detectors of one
-class as well.
+class as well: what has `views` is a `minirsed.several.detector.SeveralDetector`.
 """
 
 from typing import NamedTuple

@@ -38,7 +38,8 @@ class FeatureStore:
     ----------
     features : (N, T, 64) float32 or float16
         Read-only memory map; nothing is read until it is indexed.
-    recipes : list of Recipe
+    recipes, mixed : list of Recipe
+        The same; where `of_class` has left out events, `mixed` are still those that were rendered.
     has_event : (N,) bool
         Of any class.
     onset_s, offset_s : (N,) float64
@@ -63,7 +64,8 @@ class FeatureStore:
             raise InputError(f"{self.folder}: not a complete feature store")
         self.features = store_files.open_features(self.folder, index)
         self.stats = tuple(np.array(index["stats"]))
-        self._describe(store_files.read_recipes(self.folder, len(self.features)))
+        self.mixed = store_files.read_recipes(self.folder, len(self.features))
+        self._describe(self.mixed)
 
     def _describe(self, recipes):
         self.recipes = recipes
