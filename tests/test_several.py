@@ -21,6 +21,7 @@ from minirsed.multires import ARCHITECTURES
 from minirsed.outside.clips import draw_batch, draw_clip, presence
 from minirsed.outside.members import join, shrink, split
 from minirsed.outside.spectra import Spectra
+from minirsed.run.checkpoint import FORMAT, NEWEST, read_checkpoint
 from minirsed.run.folder import trained_detector
 from minirsed.run.metrics import class_columns, read_metrics, scores_of
 from minirsed.run.resumable import Stopped, Training
@@ -28,6 +29,7 @@ from minirsed.run.settings import PRESETS, complete, settings_from_file
 from minirsed.several.detector import SeveralDetector, load, views_of
 from minirsed.several.evaluation import evaluate_any
 from minirsed.several.heads import for_each_class
+from minirsed.store.archive import read_arrays, write_arrays
 from minirsed.store.dataset import prepare
 from minirsed.store.mixtures import features_of, recipes_of
 
@@ -393,6 +395,11 @@ def test_a_run_of_several_classes_ends_with_the_bytes_of_one_never_stopped(made,
     assert rows[1]["dev_error_rate"] == pytest.approx(mean) and run.best_epoch == 2
     last = {name: value for name, value in rows[1].items() if name != "seconds"}
     assert last == {name: value for name, value in read_metrics(tmp_path / "stopped")[1].items() if name != "seconds"}
+    about, arrays = read_arrays(tmp_path / "stopped" / NEWEST, FORMAT)
+    about["settings"] |= {"labels": [*SETTINGS.labels, "glassbreak"]}
+    write_arrays(tmp_path / NEWEST, FORMAT, about, arrays)
+    with pytest.raises(InputError, match="classes is not as it should be"):
+        read_checkpoint(tmp_path)
     further = dataclasses.replace(SETTINGS, init_from=str(tmp_path / "whole"), seed=4)
     again = Training.start(tmp_path, further, made[0])
     assert np.allclose(again.detector.params["head.w"], whole.params["head.w"], atol=1e-6)
