@@ -30,7 +30,7 @@ def detect_any(detector, blocks, executor, **options):
     -------
     minirsed.recordings.files.Recording or SeveralRecording
     """
-    if not hasattr(detector, "views"):
+    if detector.config.n_classes == 1:
         return detect_recording(detector, blocks, executor, **options)
     recordings = detect_each(detector, detector.views, blocks, executor, **options)
     return SeveralRecording(recordings[0].duration_s, dict(zip(detector.labels, recordings, strict=True)))

@@ -168,6 +168,7 @@ def _state(path, description, arrays):
     """A checked `State`; an error of the kinds that `_read` catches where something is not as it should be."""
     detector = SeveralDetector.from_parts(path, description["detector"], arrays)
     settings = settings_from_file(description["settings"])
+    _check(detector.config.n_classes == len(settings.classes), "classes")
     n_updates, history = description["n_updates"], description["history"]
     _check(_is_count(n_updates) and n_updates > 0, "n_updates")
     adam = members = None
