@@ -177,7 +177,7 @@ def inventory_of(bank, labels, subsets):
             f"{label} {of_class[subset, label].n_events} of {of_class[subset, label].n_event_recordings}"
             for label in labels
         )
-        lines.append(f"{subset}: {all_together}{whole(bank, labels, subset)} ({shares})")
+        lines += [f"{subset}: {all_together}{whole(bank, labels, subset)}", f"    events of recordings: {shares}"]
     warnings = [few({" ".join(place): what for place, what in of_class.items()})]
     warnings += dict.fromkeys(repeated(bank, label) for label in labels)
     return lines + [line for line in warnings if line]

@@ -251,9 +251,11 @@ def test_recordings_and_holdings_of_several(sounds):
     drawn = draw_several(sounds, CLASSES, "dev", 60, 0)
     assert holding_of(sounds, "dev", drawn)[:4] == (3, 3, 3, 3)
     assert inventory_of(sounds, ["dog"], ("dev",))[0] == f"dev: {holding(sounds, 'dog', 'dev')}"
-    (line, warning) = inventory_of(sounds, CLASSES, ("dev",))
+    (line, shares, warning) = inventory_of(sounds, CLASSES, ("dev",))
     assert line.startswith("dev: 3 events of 3 recordings and 3 background pieces of 3 recordings")
-    assert line.endswith("(cat 1 of 1, dog 1 of 1, hen 1 of 1)") and warning.startswith("warning: fewer than 10 rec")
+    assert shares == "    events of recordings: cat 1 of 1, dog 1 of 1, hen 1 of 1" and warning.startswith(
+        "warning: fewer than 10 rec"
+    )
 
 
 # ---- the command

@@ -13,7 +13,7 @@ from minirsed.analysis.uncertainty import BLOCK_DRAWS, Intervals, errors_of, num
 
 
 def average(counts):
-    """Mean error rate and F1 over the classes that have an event.
+    """Mean error rate and F1 over the classes that have an event; F1 is 0 where nothing is found.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ def tables(figures):
         "",
         *confusion_lines(figures["confusions"], "which sound was taken for which: detected events by what they lie on"),
         "",
-        *(f"{name + ' events':22} {overlap_text(own)}" for name, own in figures["by_overlap"].items()),
+        *(f"events {name + ':':15} {overlap_text(own)}" for name, own in figures["by_overlap"].items()),
         *(
             line
             for text in figures["notes"] + figures["warnings"]
@@ -68,10 +68,11 @@ def tuned_lines(figures):
     """The same with the thresholds that were chosen on dev for each class."""
     if not figures["tuned"]:
         return
+    yield "thresholds of the lowest ER on dev, for each class:"
     for label, own in figures["classes"].items():
         row = own["tuned"]
         yield from score_lines(f"{label[:12]} {row['thres0']:.2g}, {row['thres1']:.2g}", row)
-    yield from average_lines("average, thresholds of the lowest ER on dev", figures["tuned"])
+    yield from average_lines("average", figures["tuned"])
 
 
 def other_lines(figures):
