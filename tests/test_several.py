@@ -327,6 +327,14 @@ def test_each_class_is_in_half_of_the_clips_whatever_the_others_do():
     assert (~pairs.any(axis=1)).mean() == pytest.approx(1 / 8, abs=0.01)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.35, 1.0])
+def test_another_share_of_the_clips(share):
+    rng = np.random.default_rng(0)
+    drawn = np.array([presence(rng, C, 7, share) for _ in range(3000)])
+    assert drawn.mean(axis=(0, 1)) == pytest.approx([share] * C, abs=0.01)
+    assert (np.abs(drawn.sum(axis=1) - 7 * share) < 1).all()
+
+
 SETTINGS = complete(
     PRESETS["quick"],
     dict(labels=("babycry", "gunshot"), clips=12, members=2, units=3, layers=2, epochs=2, batch_size=4, clip_s=2.0)
@@ -369,6 +377,14 @@ def test_clips_hold_what_their_labels_say(made):
         heard = labels.any(axis=0)
         if any(has_event):
             assert level[heard].mean() > 30 * np.median(level[~heard])
+
+
+def test_the_share_of_training_mixtures_is_asked_for():
+    settings = complete({}, {"labels": SETTINGS.labels, "event_share": 0.1, "clips": 200, "dev_clips": 200})
+    n_events = [
+        sum(len(recipe.events) for recipe in recipes_of(FewSounds(0), settings, subset)) for subset in ("train", "dev")
+    ]
+    assert n_events == pytest.approx([40, 200], rel=0.25)
 
 
 def train(folder, made, resume=False, stop=None):
