@@ -21,6 +21,7 @@ from minirsed.multires import ARCHITECTURES
 from minirsed.outside.clips import draw_batch, draw_clip, presence
 from minirsed.outside.members import join, shrink, split
 from minirsed.outside.spectra import Spectra
+from minirsed.run.checkpoint import FORMAT, NEWEST, read_checkpoint
 from minirsed.run.folder import trained_detector
 from minirsed.run.metrics import class_columns, read_metrics, scores_of
 from minirsed.run.resumable import Stopped, Training
@@ -28,6 +29,7 @@ from minirsed.run.settings import PRESETS, complete, settings_from_file
 from minirsed.several.detector import SeveralDetector, load, views_of
 from minirsed.several.evaluation import evaluate_any
 from minirsed.several.heads import for_each_class
+from minirsed.store.archive import read_arrays, write_arrays
 from minirsed.store.dataset import prepare
 from minirsed.store.mixtures import features_of, recipes_of
 
@@ -325,6 +327,14 @@ def test_each_class_is_in_half_of_the_clips_whatever_the_others_do():
     assert (~pairs.any(axis=1)).mean() == pytest.approx(1 / 8, abs=0.01)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.35, 1.0])
+def test_another_share_of_the_clips(share):
+    rng = np.random.default_rng(0)
+    drawn = np.array([presence(rng, C, 7, share) for _ in range(3000)])
+    assert drawn.mean(axis=(0, 1)) == pytest.approx([share] * C, abs=0.01)
+    assert (np.abs(drawn.sum(axis=1) - 7 * share) < 1).all()
+
+
 SETTINGS = complete(
     PRESETS["quick"],
     dict(labels=("babycry", "gunshot"), clips=12, members=2, units=3, layers=2, epochs=2, batch_size=4, clip_s=2.0)
@@ -369,6 +379,14 @@ def test_clips_hold_what_their_labels_say(made):
             assert level[heard].mean() > 30 * np.median(level[~heard])
 
 
+def test_the_share_of_training_mixtures_is_asked_for():
+    settings = complete({}, {"labels": SETTINGS.labels, "event_share": 0.1, "clips": 200, "dev_clips": 200})
+    n_events = [
+        sum(len(recipe.events) for recipe in recipes_of(FewSounds(0), settings, subset)) for subset in ("train", "dev")
+    ]
+    assert n_events == pytest.approx([40, 200], rel=0.25)
+
+
 def train(folder, made, resume=False, stop=None):
     run = Training.resume(folder, SETTINGS) if resume else Training.start(folder, SETTINGS, made[0])
     with worker_threads(2) as executor:
@@ -393,6 +411,11 @@ def test_a_run_of_several_classes_ends_with_the_bytes_of_one_never_stopped(made,
     assert rows[1]["dev_error_rate"] == pytest.approx(mean) and run.best_epoch == 2
     last = {name: value for name, value in rows[1].items() if name != "seconds"}
     assert last == {name: value for name, value in read_metrics(tmp_path / "stopped")[1].items() if name != "seconds"}
+    about, arrays = read_arrays(tmp_path / "stopped" / NEWEST, FORMAT)
+    about["settings"] |= {"labels": [*SETTINGS.labels, "glassbreak"]}
+    write_arrays(tmp_path / NEWEST, FORMAT, about, arrays)
+    with pytest.raises(InputError, match="classes is not as it should be"):
+        read_checkpoint(tmp_path)
     further = dataclasses.replace(SETTINGS, init_from=str(tmp_path / "whole"), seed=4)
     again = Training.start(tmp_path, further, made[0])
     assert np.allclose(again.detector.params["head.w"], whole.params["head.w"], atol=1e-6)

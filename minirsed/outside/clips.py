@@ -35,34 +35,35 @@ class Batch(NamedTuple):
 
 
 def draw_batch(rng, spectra, settings, n_clips):
-    """Draw a minibatch, half of its clips with an event; of several classes, see `presence`.
+    """Draw a minibatch; which of its clips have events, see `presence`.
 
     Parameters
     ----------
     rng : numpy.random.Generator
     spectra : minirsed.outside.spectra.Spectra
     settings : minirsed.run.settings.TrainSettings
-        Its `clip_s`, `ebr_db` and changes.
+        Its `clip_s`, `event_share`, `ebr_db` and changes.
     n_clips : int
 
     Returns
     -------
     Batch
     """
-    has_event = presence(rng, len(spectra.events), n_clips)
+    has_event = presence(rng, len(spectra.events), n_clips, settings.event_share)
     clips = [draw_clip(rng, spectra, settings, own) for own in has_event]
     return Batch(*(np.stack(part) for part in zip(*clips, strict=True)))
 
 
-def presence(rng, n_classes, n_clips):
-    """Which clips have which events, (n_clips, C) bool: half of them each, an odd one out every other time.
+def presence(rng, n_classes, n_clips, share=0.5):
+    """Which clips have which events, (n_clips, C) bool: a share of them each, an odd one out as often as it takes.
 
-    Those of the first class come first. Each further class has a random half of the clips, whatever the others have.
+    Those of the first class come first. Each further class has that share at random, whatever the others have.
     """
+    n_least, rest = divmod(share * n_clips, 1)
     has_event = np.zeros((n_clips, n_classes), bool)
     for c in range(n_classes):
-        n_events = (n_clips + rng.integers(2)) // 2 if n_clips % 2 else n_clips // 2
-        own = np.arange(n_clips) < n_events
+        one_more = rest and (rng.integers(2) if rest == 0.5 else rng.random() < rest)
+        own = np.arange(n_clips) < n_least + one_more
         has_event[:, c] = rng.permutation(own) if c else own
     return has_event
 

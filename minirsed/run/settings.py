@@ -178,6 +178,13 @@ class TrainSettings:
         low=0.0,
         high=1.0,
     )
+    event_share: float = _setting(
+        "elsewhere",
+        0.5,
+        "how many of the training clips have the event, of several classes that of each, whatever the others have",
+        low=0.0,
+        high=1.0,
+    )
     second_background: float = _setting(
         "elsewhere", 0.0, "how likely a clip has a second background, at -10 to 3 dB", low=0.0, high=1.0
     )

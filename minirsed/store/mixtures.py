@@ -30,6 +30,7 @@ def recipes_of(bank, settings, subset, n=None, epoch=1):
         return draw_several(bank, settings.classes, subset, n_held_out, HELD_OUT_SEED, **options)
     first = (epoch - 1) * settings.clips if settings.redraw else 0
     options = {"generator": settings.generator, "ebr_db": settings.ebr_db, "first": first}
+    options["event_presence_prob"] = settings.event_share
     if settings.generator == "minirsed":  # the official one knows no negatives
         options["negative_prob"] = settings.negatives
     return draw_several(bank, settings.classes, subset, n or settings.clips, settings.seed, **options)
