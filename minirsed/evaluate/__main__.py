@@ -133,8 +133,7 @@ def main(argv=None):
 
     inventory = inventory_of_run(arguments.run, arguments.subset, data=arguments.data, tune=arguments.tune)
     print(*inventory, sep="\n", file=sys.stderr if arguments.json else sys.stdout, flush=True)
-    compare = arguments.compare or () if len(classes) > 1 else one_run(arguments.compare)
-    results = evaluated(arguments, tune=arguments.tune, compare=compare)
+    results = evaluated(arguments, tune=arguments.tune, compare=arguments.compare)
     if len(classes) > 1:
         alarms = in_hours(arguments)
         several.tell(results, alarms, arguments.json)
@@ -235,7 +234,10 @@ def evaluated(arguments, **options):
     from minirsed.run.several import evaluate_several
 
     keep_freed_memory()
-    evaluate = evaluate_several if len(read_settings(arguments.run).classes) > 1 else evaluate_run
+    is_several = len(read_settings(arguments.run).classes) > 1
+    evaluate = evaluate_several if is_several else evaluate_run
+    if "compare" in options:
+        options["compare"] = options["compare"] or () if is_several else one_run(options["compare"])
     machine = Machine(arguments.features, arguments.threads, arguments.jobs)
     options |= {"data": arguments.data, "n_clips": arguments.clips, "machine": machine, "progress": Progress}
     with named(features=arguments.features):
