@@ -20,7 +20,7 @@ from minirsed.listening.inputs import INPUTS, n_bands
 from minirsed.listening.operating import Operating
 from minirsed.model import ModelConfig, init_params
 from minirsed.rivals.encoders import ENCODERS
-from minirsed.several.detector import SeveralDetector
+from minirsed.several.detector import SeveralDetector, load
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -324,7 +324,7 @@ def test_several_classes_are_the_last_axis(kind):
     assert operators.count("GRU") == 2  # one encoder for all
 
 
-def test_several_classes_are_written_as_onnx_alone(tmp_path, capsys):
+def test_several_classes_are_written_as_onnx_and_one_of_them_as_anything(tmp_path, capsys):
     random_detector_of_several().save(tmp_path / "best.npz")
     export.main([str(tmp_path / "best.npz"), str(tmp_path / "d.onnx")])
     out = capsys.readouterr().out
@@ -332,5 +332,14 @@ def test_several_classes_are_written_as_onnx_alone(tmp_path, capsys):
     for name in ("d.c", "d.html"):
         with pytest.raises(SystemExit, match="2"):
             export.main([str(tmp_path / "best.npz"), str(tmp_path / name)])
-        assert "detects several classes; this takes a detector of one" in capsys.readouterr().err
+        assert "detects a, b, ü; --class says which of them is meant" in capsys.readouterr().err
         assert not (tmp_path / name).exists()
+    with pytest.raises(SystemExit, match="2"):
+        export.main([str(tmp_path / "best.npz"), str(tmp_path / "d.c"), "--class", "c"])
+    assert "--class c: " in capsys.readouterr().err
+    load(tmp_path / "best.npz").of_class("b").save(tmp_path / "b.npz")
+    for name in ("d.c", "d.html", "d.onnx"):
+        export.main([str(tmp_path / "best.npz"), str(tmp_path / name), "--class", "b"])
+        of_class = (tmp_path / name).read_bytes()
+        export.main([str(tmp_path / "b.npz"), str(tmp_path / name)])
+        assert of_class == (tmp_path / name).read_bytes()

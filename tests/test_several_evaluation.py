@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -20,9 +21,10 @@ from minirsed.run.session import Machine
 from minirsed.run.settings import TrainSettings
 from minirsed.run.several import evaluate_several
 from minirsed.scoring import count_events, score
+from minirsed.several.detector import load
 from tests.test_report import Page
 from tests.test_several_recipes import BOTH, CAT, DOG
-from tests.test_several_recordings import HZ, two_tones
+from tests.test_several_recordings import HZ, sound, two_tones
 
 N = 32
 
@@ -171,8 +173,6 @@ def test_events_that_overlap(results, figures):
     ("arguments", "message"),
     [
         (["--robust"], "--robust: is for a detector of one class; {run} is of low, high"),
-        (["--alarms-per-hour", "1"], "--alarms-per-hour: is for a detector of one class"),
-        (["--recordings", "{root}"], "--recordings: is for a detector of one class"),
         (["--compare", "{root}/low"], "none of them detects high"),
     ],
 )
@@ -202,3 +202,26 @@ def test_the_page_of_several_classes(place, figures, monkeypatch):
         assert f"{label}: scores" in text and f"{own['n_tp']}" in text
     assert "Which sound was taken for which" in text and "average error rate" in text
     assert heard and any(len(recipe.events) == 2 for recipe in heard)
+
+
+def test_each_class_is_measured_in_hours_and_keeps_a_promise(place, tmp_path, capsys):
+    """A recording with two low and three high tones; no class has a false alarm where the other one sounds."""
+    low, high = [(3.0, 5.0), (42.0, 43.0)], [(4.0, 7.0), (20.0, 21.0), (36.0, 38.0)]
+    (tmp_path / "street").mkdir()
+    soundfile.write(tmp_path / "street/monday.wav", sound(50.0, low, high), 44100, subtype="PCM_16")
+    lines = [f"{a},{b},{label}" for label, spans in (("low", low), ("high", high)) for a, b in spans]
+    (tmp_path / "street/monday.txt").write_text("\n".join(["onset,offset,label", *lines, ""]))
+    shutil.copytree(place / "both", tmp_path / "run")
+    before, recordings = load(tmp_path / "run"), ["--recordings", str(tmp_path / "street")]
+    features = ["--features", str(place / "features"), "--json"]
+    evaluate.main([str(tmp_path / "run"), *recordings, *features, "--alarms-per-hour", "80"])
+    detector, (out, err) = load(tmp_path / "run"), capsys.readouterr()
+    assert "low, for at most 80 false alarms an hour" in err and "high, for at most 80" in err
+    assert [operating.chosen["source"] for operating in detector.operating] == ["street"] * 2
+    assert detector.fingerprint() == before.fingerprint() and detector.thres0 != before.thres0
+    assert [(own["label"], own["n_events"], own["n_hits"], own["n_false_alarms"]) for own in json.loads(out)] == [
+        ("low", 2, 2, 0),
+        ("high", 3, 3, 0),
+    ]
+    assert (tmp_path / "run/high/alarms_recordings.json").exists()
+    assert not (tmp_path / "run/alarms_recordings.json").exists()

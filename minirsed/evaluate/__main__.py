@@ -126,17 +126,19 @@ def main(argv=None):
         promised(arguments)
     if arguments.recordings:
         figures = in_hours(arguments)
-        print(json.dumps(figures, indent=2) if arguments.json else hour_tables(figures))
+        print(json.dumps(figures if len(classes) > 1 else figures[0], indent=2) if arguments.json else hours(figures))
         return
     from minirsed.analysis.files import write_report
     from minirsed.run.session import inventory_of_run
 
     inventory = inventory_of_run(arguments.run, arguments.subset, data=arguments.data, tune=arguments.tune)
     print(*inventory, sep="\n", file=sys.stderr if arguments.json else sys.stdout, flush=True)
-    compare = arguments.compare or () if len(classes) > 1 else one_run(arguments.compare)
-    results = evaluated(arguments, tune=arguments.tune, compare=compare)
+    results = evaluated(arguments, tune=arguments.tune, compare=arguments.compare)
     if len(classes) > 1:
-        several.tell(results, arguments.json)
+        alarms = in_hours(arguments)
+        several.tell(results, alarms, arguments.json)
+        if alarms and not arguments.json:
+            print(f"\n{hours(alarms)}")
         return
     figures = write_report(results)
     if not arguments.json:
@@ -146,9 +148,9 @@ def main(argv=None):
         if not arguments.json:
             print(f"\n{robust_tables(figures['robust'])}")
     if alarms := in_hours(arguments):
-        figures["alarms"] = alarms
+        figures["alarms"] = alarms[0]
         if not arguments.json:
-            print(f"\n{hour_tables(alarms)}")
+            print(f"\n{hours(alarms)}")
     write_card(arguments.run)
     if arguments.json:
         print(json.dumps(figures, indent=2))
@@ -164,19 +166,35 @@ def one_run(runs):
 def promised(arguments):
     """Choose thresholds for `--alarms-per-hour`, keep them, say how."""
     from minirsed.alarms.choice import sentences
+    from minirsed.run.folder import read_settings
     from minirsed.run.promise import keep_promise
+    from minirsed.run.several import keep_promise_of_each
+    from minirsed.several.detector import views_of
 
-    detector = keep_promise(arguments.run, arguments.alarms_per_hour, **sounds(arguments))
-    lines = [line for text in sentences(detector) for line in textwrap.wrap(text, WIDTH, subsequent_indent="    ")]
+    keep = keep_promise_of_each if read_settings(arguments.run).labels else keep_promise
+    detector = keep(arguments.run, arguments.alarms_per_hour, **sounds(arguments))
+    views = views_of(detector)
+    texts = [f"{view.label}, {text}" if len(views) > 1 else text for view in views for text in sentences(view)]
+    lines = [line for text in texts for line in textwrap.wrap(text, WIDTH, subsequent_indent="    ")]
     file = sys.stderr if arguments.json else sys.stdout
     print(*lines, f"kept in {arguments.run / 'best.npz'}", "", sep="\n", file=file, flush=True)
 
 
 def in_hours(arguments):
-    """Figures of the recordings that are asked for or that the sounds have; None if there are none."""
+    """Figures of the recordings that are asked for or that the sounds have, of each class: list, or [] without any."""
+    from minirsed.run.folder import read_settings
     from minirsed.run.promise import measure_run
+    from minirsed.run.several import measure_each_class
 
-    return measure_run(arguments.run, arguments.subset, **sounds(arguments))
+    if read_settings(arguments.run).labels:
+        return measure_each_class(arguments.run, arguments.subset, **sounds(arguments))
+    figures = measure_run(arguments.run, arguments.subset, **sounds(arguments))
+    return [figures] if figures else []
+
+
+def hours(figures):
+    """`hour_tables` of each class."""
+    return "\n\n".join(map(hour_tables, figures))
 
 
 def sounds(arguments):
@@ -216,7 +234,10 @@ def evaluated(arguments, **options):
     from minirsed.run.several import evaluate_several
 
     keep_freed_memory()
-    evaluate = evaluate_several if len(read_settings(arguments.run).classes) > 1 else evaluate_run
+    is_several = len(read_settings(arguments.run).classes) > 1
+    evaluate = evaluate_several if is_several else evaluate_run
+    if "compare" in options:
+        options["compare"] = options["compare"] or () if is_several else one_run(options["compare"])
     machine = Machine(arguments.features, arguments.threads, arguments.jobs)
     options |= {"data": arguments.data, "n_clips": arguments.clips, "machine": machine, "progress": Progress}
     with named(features=arguments.features):

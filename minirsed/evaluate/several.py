@@ -7,23 +7,19 @@ from data_tools.console import WIDTH
 from data_tools.errors import InputError
 from minirsed.evaluate.tables import rate, score_lines, span
 
-OF_ONE_CLASS = ("robust", "recordings", "alarms_per_hour")  # options that measure a single class
-
 
 def refuse(arguments, classes):
     """InputError: an option is for detectors of one class."""
-    for option in OF_ONE_CLASS:
-        if getattr(arguments, option):
-            name = option.replace("_", "-")
-            raise InputError(f"--{name}: is for a detector of one class; {arguments.run} is of {', '.join(classes)}")
+    if arguments.robust:
+        raise InputError(f"--robust: is for a detector of one class; {arguments.run} is of {', '.join(classes)}")
 
 
-def tell(results, as_json):
-    """Write all files of `SeveralResults`, print tables or JSON."""
+def tell(results, in_hours, as_json):
+    """Write all files of `SeveralResults`, print tables, or JSON with what was measured in hours for each class."""
     from minirsed.analysis.several import write_report
     from minirsed.card import files as card
 
-    figures = write_report(results)
+    figures = write_report(results) | ({"alarms": in_hours} if in_hours else {})
     card.write(results.run)
     print(json.dumps(figures, indent=2) if as_json else tables(figures))
 

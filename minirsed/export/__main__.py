@@ -9,7 +9,7 @@ from pathlib import Path
 
 from data_tools.console import Parser, command
 from data_tools.errors import InputError, require_extra
-from minirsed.console.options import add_place, probability_text, require_writable
+from minirsed.console.options import add_class, add_place, probability_text, require_writable
 
 TOLERANCE = 1e-4  # largest difference of a probability that is accepted; float32 gives some 1e-6
 FINEST = 1 - 2.0**-20  # threshold of p, above which p in float32 has fewer than 16 steps
@@ -44,6 +44,7 @@ def parse_arguments(argv=None):
         help="C: weights in int8 with a scale for each column, a quarter of the flash; what is lost is measured on the "
         "run's development mixtures",
     )
+    add_class(parser)
     add_place(parser, "--features", help="--int8: folder of prepared features (default: %(default)s)")
     return parser.parse_args(argv)
 
@@ -58,9 +59,12 @@ def main(argv=None):
         raise InputError(f"FILE {arguments.out}: expected a name that ends in {', '.join(KINDS)}")
     if arguments.int8 and write is not as_c:
         raise InputError("--int8: is for a file of C, .c or .h")
-    from minirsed.run.folder import trained_detector
+    from minirsed.run.folder import detector_of_class, trained_detector
 
-    detector = trained_detector(arguments.run, several=write is as_onnx)
+    if write is as_onnx and arguments.label is None:
+        detector = trained_detector(arguments.run, several=True)
+    else:
+        detector = detector_of_class(arguments.run, arguments.label)
     content, said = write(detector, arguments)
     from data_tools.files import atomic_write
 
@@ -138,6 +142,7 @@ def int8_losses(detector, arguments):
     recipes, kind = recipes_of(bank, settings, "dev"), {"dtype": settings.feature_dtype} | features_of(settings)
     with Progress("dev mixtures", "clip") as progress:
         store = prepare(bank, recipes, arguments.features, progress=progress, **kind)
+    store = store.of_class(detector.label) if settings.labels else store
     with worker_threads(available_cores()) as executor:
         before, after = (evaluate(each, store, executor) for each in (detector, quantised(detector)))
     p_t = [np.stack([found.frame_probabilities for found in each.detections]) for each in (before, after)]

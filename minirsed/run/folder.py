@@ -22,7 +22,7 @@ from minirsed import __version__
 from minirsed.detector import Detector
 from minirsed.run.log import LOG
 from minirsed.run.settings import option_name, settings_from_file, value_text
-from minirsed.several.detector import load
+from minirsed.several.detector import load, views_of
 
 CONFIG, BEST, LOCK = "config.json", "best.npz", "lock"
 
@@ -216,6 +216,23 @@ def trained_detector(path, several=False):
     if path.is_dir() and not (path / BEST).exists():
         raise InputError(_no_detector(path) if _is_run(path) else _no_run(path, BEST))
     return load(path) if several else Detector.load(path)
+
+
+def detector_of_class(path, label=None):
+    """The best detector of a run as one of a single class: the only one or, of several, the one of `label`.
+
+    Raises
+    ------
+    InputError
+        As `trained_detector`; the class is not among them, or they are several and none is named.
+    """
+    detector = trained_detector(path, several=True)
+    views = {view.label: view for view in views_of(detector)}
+    if label is None and len(views) > 1:
+        raise InputError(f"{path}: detects {', '.join(views)}; --class says which of them is meant")
+    if label is not None and label not in views:
+        raise InputError(f"--class {label}: {path} detects {', '.join(views)}")
+    return detector if label is None else views[label]
 
 
 def _no_detector(folder):

@@ -1,19 +1,22 @@
-"""A run of several classes on mixtures that it was not trained on: every class, and all together.
+"""A run of several classes on mixtures that it was not trained on, and in hours of sound: every class, and together.
 
-Data flow: `session` → **several** → `minirsed.analysis.several`.
+Data flow: `session`, `promise` → **several** → `minirsed.analysis.several`, `minirsed.alarms` for each class.
 """
 
+import dataclasses
 from pathlib import Path
 
 from data_tools.errors import InputError
 from minirsed.analysis.files import tune_on_dev
 from minirsed.analysis.several import SeveralResults, of_class
 from minirsed.kernels.threads import worker_threads
+from minirsed.run import promise
 from minirsed.run.folder import read_settings, trained_detector
 from minirsed.run.session import Machine, prepared_mixtures, silent, sounds_of_run
 from minirsed.run.size import require_room
 from minirsed.several.detector import views_of
 from minirsed.several.evaluation import by_class, evaluate_any
+from minirsed.store.files import plain_name
 
 
 def evaluate_several(
@@ -71,6 +74,40 @@ def evaluate_several(
         wanted = {view.label: view for view in views_of(other) if known.get(view.label) == path}
         _compare(classes, path, other, wanted, mixtures(subset, n_clips, other), detect)
     return results
+
+
+def measure_each_class(folder, subset="eval", *, recordings=None, data=None, machine=None, progress=silent):
+    """`minirsed.run.promise.measure_run` for each class, whose files go into a folder of its own.
+
+    Returns
+    -------
+    list of dict
+        The figures of each class; empty if the sounds have no recordings of this subset.
+    """
+    figures = []
+    for view in trained_detector(folder, several=True).views:
+        out = Path(folder) / plain_name(view.label)
+        out.mkdir(exist_ok=True)
+        own = promise.measure_detector(view, folder, subset, recordings, data, machine or Machine(), progress, out)
+        figures += [own] if own else []
+    return figures
+
+
+def keep_promise_of_each(folder, alarms_per_hour, *, recordings=None, data=None, machine=None, progress=silent):
+    """`minirsed.run.promise.keep_promise` for each class by itself: so many alarms an hour of each.
+
+    Returns
+    -------
+    minirsed.several.detector.SeveralDetector
+        As it is now in the run folder.
+    """
+    detector = trained_detector(folder, several=True)
+    options = {"recordings": recordings, "data": data, "machine": machine or Machine(), "progress": progress}
+    views = [promise.promised_detector(view, folder, alarms_per_hour, **options) for view in detector.views]
+    own = {name: tuple(getattr(view, name) for view in views) for name in ("thres0", "thres1", "operating")}
+    detector = dataclasses.replace(detector, **own)
+    promise.keep(detector, folder)
+    return detector
 
 
 def _compare(classes, path, other, wanted, store, detect):

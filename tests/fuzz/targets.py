@@ -100,7 +100,11 @@ class Targets:
                 b"1.0\t2.0\tdog 0.50\n\\\t1\t2\n",
                 b"Selection\tBegin Time (s)\tEnd Time (s)\tAnnotation\n1\t0.5\t1.5\tdog\n",
             ],
-            "recipes": [recipes_text([mixture, Recipe("n.wav", "a.wav", "park")]).encode(), b"- !!int x\n"],
+            "recipes": [
+                recipes_text([mixture, Recipe("n.wav", "a.wav", "park")]).encode(),
+                recipes_text([mixture.with_events(2 * mixture.events)]).encode(),
+                b"- !!int x\n",
+            ],
             "split": [b'file,subset\nevents/dog/1.wav,train\n"backgrounds/park/3.wav",dev\n'],
             "recordings": [b'file,recording\nevents/dog/1.wav,a\nevents/dog/2.wav,a\n"backgrounds/park/3.wav",b\n'],
             "events": ["file,onset_s,offset_s\ndog/1.wav,0.1,0.5\ncow/ä b.wav,0,1\n".encode()],
