@@ -27,7 +27,7 @@ from minirsed.outside.members import join, shrink, split
 from minirsed.outside.spectra import Spectra
 from minirsed.run import session
 from minirsed.run.checkpoint import FORMAT, NEWEST, read_checkpoint
-from minirsed.run.folder import trained_detector
+from minirsed.run.folder import read_settings, trained_detector
 from minirsed.run.metrics import class_columns, read_metrics, scores_of
 from minirsed.run.resumable import Stopped, Training
 from minirsed.run.settings import PRESETS, complete, settings_from_file
@@ -503,6 +503,14 @@ def test_a_training_says_and_leaves_each_class_and_the_average(finished):
     assert card.count("chosen on no sound") == 1 and "preset quick with" in card
 
 
+def test_a_class_without_a_development_event_is_said_at_once(finished, tmp_path, monkeypatch):
+    """Few mixtures may have none by chance; its error rate would be undefined, or any number."""
+    monkeypatch.setattr(session, "recipes_of", lambda *what: [each.of_class("glide") for each in recipes_of(*what)])
+    settings = read_settings(finished[0])
+    with pytest.raises(InputError, match="^--dev-clips 6: no development mixture has an event of buzz; ask for more$"):
+        session.train(settings, tmp_path / "run", machine=session.Machine(tmp_path), say=lambda text: None)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -520,7 +528,7 @@ def test_train_says_in_one_line_what_it_cannot_do(words, message, finished, soun
     load(finished[0]).of_class("glide").save("one.npz")
     words = [str(finished[0]) if word == "RUN" else word for word in words]
     with pytest.raises(SystemExit):
-        train_command([*words, *(["--data", str(sounds)] if "--resume" not in words else [])])
+        train_command([*words, *(["--data", str(sounds), "--epochs", "1"] if "--resume" not in words else [])])
     (line,) = capsys.readouterr().err.splitlines()
     assert re.search(message, line)
     assert os.listdir(tmp_path) == ["one.npz"] or not os.listdir(tmp_path / "runs")

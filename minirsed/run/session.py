@@ -173,7 +173,13 @@ def _drawn(settings, machine, say, resume):
     for label in settings.classes:
         bank.events(label, "train")
     say(f"drawing mixtures of {settings.data} sounds …")
-    return bank, {subset: recipes_of(bank, settings, subset) for subset in ("train", "dev")}
+    recipes = {subset: recipes_of(bank, settings, subset) for subset in ("train", "dev")}
+    found = {event.label for recipe in recipes["dev"] for event in recipe.events}
+    missing = [label for label in settings.labels if label not in found]
+    if missing:
+        clips = f"--dev-clips {settings.dev_clips}"
+        raise InputError(f"{clips}: no development mixture has an event of {', '.join(missing)}; ask for more")
+    return bank, recipes
 
 
 @dataclasses.dataclass(frozen=True)
