@@ -223,8 +223,8 @@ def scores_of_several(facts):
     """Error rate and recall of each class, and the average."""
     yield (
         "On mixtures of 30 s, in which each class is there or not, whatever the others do. A hit is an onset within "
-        "0.5 s, recall is the share of events that are hit, and the error rate (ER) is the number of misses and false alarms "
-        "divided by that of events. In brackets: 95 % intervals over mixtures."
+        "0.5 s, recall is the share of events that are hit, and the error rate (ER) is the number of misses and false "
+        "alarms divided by that of events. In brackets: 95 % intervals over mixtures."
     )
     rows = []
     for subset, found in facts.average.items():
