@@ -1,10 +1,14 @@
 """Several sounds in one detector: C event vectors are C heads on the same states, and one is the paper's."""
 
 import dataclasses
+import importlib
 import json
+import os
+import re
 
 import numpy as np
 import pytest
+import soundfile
 
 from data_tools.banks.builtin import BuiltinBank
 from data_tools.errors import InputError
@@ -21,6 +25,7 @@ from minirsed.multires import ARCHITECTURES
 from minirsed.outside.clips import draw_batch, draw_clip, presence
 from minirsed.outside.members import join, shrink, split
 from minirsed.outside.spectra import Spectra
+from minirsed.run import session
 from minirsed.run.checkpoint import FORMAT, NEWEST, read_checkpoint
 from minirsed.run.folder import trained_detector
 from minirsed.run.metrics import class_columns, read_metrics, scores_of
@@ -32,6 +37,7 @@ from minirsed.several.heads import for_each_class
 from minirsed.store.archive import read_arrays, write_arrays
 from minirsed.store.dataset import prepare
 from minirsed.store.mixtures import features_of, recipes_of
+from minirsed.train.__main__ import main as train_command
 
 C = 3
 
@@ -452,3 +458,82 @@ def test_settings_of_several_classes():
     assert settings_from_file(json.loads(json.dumps(dataclasses.asdict(SETTINGS)))) == SETTINGS
     older = {name: value for name, value in dataclasses.asdict(complete({}, {})).items() if name != "labels"}
     assert settings_from_file(older).classes == ("babycry",)
+
+
+# --- as a user has it -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory):
+    """Somebody's own sounds: tones that glide, and noise that is cut to pieces, in the noise of a garden."""
+    rng, root, sr = np.random.default_rng(0), tmp_path_factory.mktemp("my sounds"), 44100
+    for i in range(8):
+        seconds = np.arange(int((0.5 + 0.1 * i) * sr)) / sr
+        glide = 0.3 * np.sin(2 * np.pi * (500 + 100 * i + 800 * seconds) * seconds)
+        buzz = 0.2 * rng.standard_normal(len(seconds)) * (np.sin(2 * np.pi * (20 + i) * seconds) > 0)
+        noise = 0.02 * rng.standard_normal(sr * (5 + i))
+        for name, y in (("events/glide", glide), ("events/buzz", buzz), ("backgrounds/garden", noise)):
+            (root / name).mkdir(parents=True, exist_ok=True)
+            soundfile.write(root / name / f"{i}.wav", y, sr)
+    return root
+
+
+@pytest.fixture(scope="module")
+def finished(sounds, tmp_path_factory):
+    """A run folder and what training said."""
+    folder, said = tmp_path_factory.mktemp("run"), []
+    tiny = dict(clips=8, dev_clips=6, epochs=2, units=4, layers=1, members=2)
+    settings = complete(PRESETS["quick"], {"labels": ("glide", "buzz"), "data": str(sounds)} | tiny)
+    session.train(settings, folder / "run", machine=session.Machine(folder / "features"), say=said.append)
+    return folder / "run", "\n".join(said)
+
+
+def test_a_training_says_and_leaves_each_class_and_the_average(finished):
+    folder, said = finished
+    heading = next(line for line in said.splitlines() if line.startswith("epoch"))
+    assert heading.endswith("seconds  ER glide  ER buzz")
+    first = next(line for line in said.splitlines() if line.startswith("    1"))
+    rates = [float(text) for text in first.split()[-2:]]
+    assert np.mean(rates) == pytest.approx(float(first.split()[-5]), abs=0.011)
+    assert [line.split()[0] for line in said.splitlines()[-6:-2]] == ["class", "glide", "buzz", "average"]
+    assert {"examples_glide.png", "examples_buzz.png", "curves.png", "events_dev.csv"} <= set(os.listdir(folder))
+    card = (folder / "card.md").read_text()
+    assert "A detector of 2 sounds, glide, buzz:" in card and "in the average of the classes" in card
+    assert "An event of glide needs p above" in card and "An event of buzz needs p above" in card
+    assert card.count("chosen on no sound") == 1 and "preset quick with" in card
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["glide", "buzz", "glide"], "CLASS is glide buzz glide: names a class twice"),
+        (["glide", "bark"], "no class 'bark'; it has buzz, glide"),
+        (["glide", "buzz", "--folds", "2"], "--folds: takes one class, not 2"),
+        (["glide", "buzz", "--keep", "promise"], "--keep promise: chooses thresholds for one class"),
+        (["glide", "buzz", "--init-from", "one.npz"], "n_classes=1.*; expected .*n_classes=2"),
+        (["glide", "--resume", "--out", "RUN"], "has CLASS glide\\+buzz, not glide"),
+        (["buzz", "glide", "--resume", "--out", "RUN"], "has CLASS glide\\+buzz, not buzz\\+glide"),
+    ],
+)
+def test_train_says_in_one_line_what_it_cannot_do(words, message, finished, sounds, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    load(finished[0]).of_class("glide").save("one.npz")
+    words = [str(finished[0]) if word == "RUN" else word for word in words]
+    with pytest.raises(SystemExit):
+        train_command([*words, *(["--data", str(sounds)] if "--resume" not in words else [])])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(message, line)
+    assert os.listdir(tmp_path) == ["one.npz"] or not os.listdir(tmp_path / "runs")
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["mine RUN x", "evaluate RUN --robust", "export RUN x.c", "export RUN x.html"],
+)
+def test_commands_of_one_class_refuse_it(words, finished, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    name, *words = [str(finished[0]) if word == "RUN" else word for word in words.split()]
+    with pytest.raises(SystemExit):
+        importlib.import_module(f"minirsed.{name}.__main__").main(words)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "glide, buzz" in line
