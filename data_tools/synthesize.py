@@ -88,8 +88,8 @@ def _add_drawing_options(draw):
     draw.add_argument(
         "--together",
         action="store_true",
-        help="mixtures of all these classes, in each of which every class is with --event-presence-prob, whatever the "
-        "others do (default: mixtures of one class after another)",
+        help="mixtures of all these classes instead of one after another: each class is in them with "
+        "--event-presence-prob, whatever the others do",
     )
     draw.add_argument(
         "--subset",

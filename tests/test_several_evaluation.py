@@ -14,6 +14,7 @@ from data_tools.event_lists import read_event_list
 from data_tools.several import overlapping
 from minirsed.analysis import plots
 from minirsed.analysis.average import average
+from minirsed.card.files import card
 from minirsed.evaluate import __main__ as evaluate
 from minirsed.evaluate.several import tables
 from minirsed.report import __main__ as report
@@ -225,3 +226,19 @@ def test_each_class_is_measured_in_hours_and_keeps_a_promise(place, tmp_path, ca
     ]
     assert (tmp_path / "run/high/alarms_recordings.json").exists()
     assert not (tmp_path / "run/alarms_recordings.json").exists()
+
+
+def test_the_card_says_how_each_class_was_scored(place, figures):
+    text = card(place / "both")
+    assert "| class | ER, eval | recall, eval |" in text and "In brackets: 95 % intervals" in text
+    for label, own in figures["classes"].items():
+        assert f"| {label} | {own['error_rate']:.2f} (" in text
+    assert f"| average | {figures['average']['error_rate']:.2f} (" in text
+    assert (
+        "low: In " in text
+        and "not scored on evaluation mixtures" not in text
+        and text.count("not measured on rec") == 1
+    )
+    path = place / "both/average_eval.json"
+    path.write_text(path.read_text().replace('"n_clips": ', '"n_clips": -'))
+    assert "average_eval.json" in card(place / "both") and "have not been scored" not in text

@@ -20,6 +20,7 @@ from minirsed.several.detector import views_of
 
 NEAR = 0.10  # error rate by which a change may be worse and still count as about as good
 NARROW_HZ = 32000
+NOT_IN_HOURS = "False alarms an hour: not measured on recordings, so how often it is wrong in an hour is not known."
 
 
 class Points(NamedTuple):
@@ -183,7 +184,10 @@ def rivals(s):
 
 
 def scores(facts):
-    """Error rate and recall by EBR on the mixtures that were scored."""
+    """Error rate and recall by EBR on the mixtures that were scored; of several classes, those of each."""
+    if facts.average:
+        yield from scores_of_several(facts)
+        return
     if not facts.figures:
         if facts.epoch and facts.epoch["dev_error_rate"] is not None:
             f1 = facts.epoch["dev_f1"]
@@ -213,6 +217,24 @@ def scores(facts):
         rows.append(tuple(row))
     columns = [f"{name}, {subset}" for subset in facts.figures for name in ("ER", "recall")]
     yield Table(("EBR", *columns), rows)
+
+
+def scores_of_several(facts):
+    """Error rate and recall of each class, and the average."""
+    yield (
+        "On mixtures of 30 s, in which each class is there or not, whatever the others do. A hit is an onset within "
+        "0.5 s, recall is the share of events that are hit, and the error rate (ER) is the number of misses and false "
+        "alarms divided by that of events. In brackets: 95 % intervals over mixtures."
+    )
+    rows = []
+    for subset, found in facts.average.items():
+        yield f"{subset}: {drawn(facts, found)}."
+    for label, own in facts.classes.items():
+        groups = [own.figures.get(subset) for subset in facts.average]
+        rows.append((label, *(_rate(group, name) for group in groups for name in ("error_rate", "recall"))))
+    averages = (text for found in facts.average.values() for text in (_rate(found["average"], "error_rate"), ""))
+    columns = [f"{name}, {subset}" for subset in facts.average for name in ("ER", "recall")]
+    yield Table(("class", *columns), [*rows, ("average", *averages)])
 
 
 def drawn(facts, figures):
@@ -247,7 +269,13 @@ def _rate(group, name):
 
 
 def alarms(facts):
-    """False alarms an hour on recordings; without any, what is known of clips."""
+    """False alarms an hour on recordings; without any, what is known of clips. Of several classes, of each."""
+    for label, own in facts.classes.items():
+        yield from (f"{label}: {text}" for text in alarms(own) if text != NOT_IN_HOURS)
+    if facts.classes and not any(own.alarms for own in facts.classes.values()):
+        yield NOT_IN_HOURS
+    if facts.classes:
+        return
     for name, found in facts.alarms.items():
         of = "recordings that were given" if name == "recordings" else f"the recordings of {name}"
         size = f"{counted(found['n_recordings'], 'recording')}, {hours_text(found['hours'])}"
@@ -258,7 +286,7 @@ def alarms(facts):
         )
         yield from (f"{note[:1].upper()}{note[1:]}." for note in found["notes"])
     if not facts.alarms:
-        yield "False alarms an hour: not measured on recordings, so how often it is wrong in an hour is not known."
+        yield NOT_IN_HOURS
     for subset, figures in facts.figures.items():
         clip = figures["by_clip"]
         if clip["n_quiet"]:
@@ -343,14 +371,15 @@ def changes(facts):
 def untried(facts):
     """What the files do not speak of, and what the settings leave out; one sentence each."""
     s, sounds = facts.settings, facts.sounds
+    each = [facts, *facts.classes.values()]
     if s.data == "builtin":
         yield "Real recordings: every sound it learnt from and was scored on is computed."
-    if "eval" not in facts.figures:
+    if "eval" not in facts.figures | facts.average:
         yield "Recordings that had no part in its making: it was not scored on evaluation mixtures."
     few = list(_few(facts))
     if few:
         yield f"Many recordings: {'; '.join(few)}. A score on so few says little about others."
-    if not facts.alarms:
+    if not any(own.alarms for own in each):
         yield "Hours of sound: recordings as they are, with few events or none."
     if not facts.robust:
         yield "Other levels, microphones, sample rates, rooms and file formats than those of its sounds, and hum."
@@ -359,7 +388,8 @@ def untried(facts):
     if sounds and not sounds["others"] and not (sounds["subsets"]["train"] or {}).get("n_negatives"):
         yield f"Sounds that resemble {s.label}: none were mixed in as something that it is not."
     yield f"Events fainter than {min(s.ebr_db):g} dB or louder than {max(s.ebr_db):g} dB relative to the background."
-    scenes = sorted({scene for figures in facts.figures.values() for scene in figures["by_scene"]} - {"unknown"})
+    scored = [figures for own in each for figures in own.figures.values()]
+    scenes = sorted({scene for figures in scored for scene in figures["by_scene"]} - {"unknown"})
     if scenes:
         yield f"Other places than these: {', '.join(scenes)}."
 
@@ -369,7 +399,8 @@ def _few(facts):
     held = {}
     if facts.sounds:
         held |= {subset: found for subset, found in facts.sounds["subsets"].items() if found}
-    held |= {subset: figures["made_of"] for subset, figures in facts.figures.items() if figures["made_of"]}
+    scored = facts.figures | facts.average
+    held |= {subset: figures["made_of"] for subset, figures in scored.items() if figures["made_of"]}
     for subset, found in held.items():
         for what, name in (("events", "n_event_recordings"), ("backgrounds", "n_background_recordings")):
             if found[name] < FEW:

@@ -30,7 +30,8 @@ def parse_arguments(argv=None):
         "minirsed.detect",
         "RUN [PATH …]",
         description="Find events in sound files of any format, rate and length, or in live sound. A recording of at "
-        "most 30 s holds one event or none, as in the paper; a longer one any number of them.",
+        "most 30 s holds one event or none, as in the paper; a longer one any number of them. Where a detector knows "
+        "several classes, this holds for each of them, and their events may overlap.",
         epilog="Recordings that cannot be used are named at the end, and the exit status is then 2; all others are "
         "done nevertheless.",
     )
@@ -87,7 +88,7 @@ def _add_thresholds(model):
             dest=names[-1][2:],
             metavar="P",
             type=float,
-            help=f"{what}, 0 … 1 (default: the detector's, as trained or chosen by minirsed.evaluate)",
+            help=f"{what}, 0 … 1, for all classes (default: the detector's, as trained or chosen by minirsed.evaluate)",
         )
 
 

@@ -30,7 +30,8 @@ def parse_arguments(argv=None):
         epilog="Files left in RUN: figures_SUBSET.json, event lists, thresholds_SUBSET.csv (scores over a grid of both "
         "thresholds), det_SUBSET.csv (misses against false alarms), pictures of these, of some clips and of "
         "the ten worst mistakes; with --robust also robust_SUBSET.json, .csv and .png; with recordings "
-        "alarms_NAME.json, .csv, .png, …; card.md, brought up to date.",
+        "alarms_NAME.json, .csv, .png, …; card.md, brought up to date. Of several classes: average_SUBSET.json, "
+        "confusions_SUBSET.csv (which sound was taken for which), event lists, and these files for each in RUN/CLASS.",
     )
     add_mixture_arguments(parser)
     hours = parser.add_argument_group("hours of sound")
