@@ -17,7 +17,7 @@ import unicodedata
 import warnings
 from collections import deque
 
-from data_tools.errors import InputError
+from data_tools.errors import REQUIRED, InputError, missing_package
 
 WIDTH = 100  # columns of what is printed, at most
 HELP_COLUMN = 28  # where the explanations of -h begin
@@ -218,8 +218,9 @@ def require_positive(arguments, *names):
 def command(main):
     """Decorate a command's `main`: whatever the user, the terminal or the system does ends it in one line.
 
-    `InputError`, `OSError` and `MemoryError` give exit status 2; Ctrl-C (KeyboardInterrupt, whose text is shown)
-    gives 130. Every other exception is a defect of the program and keeps its traceback.
+    `InputError`, `OSError`, `MemoryError` and a required package that is not installed give exit status 2; Ctrl-C
+    (KeyboardInterrupt, whose text is shown) gives 130. Every other exception is a defect of the program and keeps its
+    traceback.
     """
 
     @functools.wraps(main)
@@ -241,6 +242,12 @@ def command(main):
             if not isinstance(error, InputError):
                 message = " ".join(message.split())  # one line, whatever a library put into its message
             print(f"{_program_name(main)}: error: {message}", file=sys.stderr)
+            sys.exit(2)
+        except ModuleNotFoundError as error:
+            if not (name := missing_package(error)):
+                raise
+            program = _program_name(main)
+            print(f"{program}: error: it needs {name}: python -m pip install {REQUIRED[name]}", file=sys.stderr)
             sys.exit(2)
         except MemoryError as error:
             reason = f" ({' '.join(str(error).split())})" if str(error) else ""

@@ -46,10 +46,31 @@ def require_extra(extra, what, *modules, note=""):
     """
     module = None
     for name in modules:
-        try:
-            module = importlib.import_module(name)
-        except (ImportError, OSError) as error:  # OSError: a library of the system that the module loads is not there
-            reason = "" if isinstance(error, ModuleNotFoundError) and error.name == name else f" ({error})"
-            advice = f'python -m pip install -e ".[{extra}]"{note}'  # quoted: zsh has a meaning for [
-            raise InputError(f"{what} needs {name}{reason}: {advice}") from None
+        # quoted, since zsh has a meaning for [
+        module = _imported(name, what, f'python -m pip install -e ".[{extra}]"{note}')
     return module
+
+
+# What is always installed with this package, and what it is called there; a test compares pyproject.toml.
+REQUIRED = {name: name for name in "numpy numba scipy soundfile matplotlib joblib tqdm soxr threadpoolctl".split()}
+REQUIRED["yaml"] = "PyYAML"
+
+
+def require(what, *modules):
+    """Import required packages before the work that needs them at its end; InputError if one cannot be imported."""
+    for name in modules:
+        _imported(name, what, f"python -m pip install {REQUIRED[name]}")
+
+
+def missing_package(error):
+    """The key of `REQUIRED` that is not there, if a ModuleNotFoundError says so; else None."""
+    return error.name if isinstance(error, ModuleNotFoundError) and error.name in REQUIRED else None
+
+
+def _imported(name, what, advice):
+    """A module, or InputError with what needs it, why it cannot be imported unless it is just not there, and advice."""
+    try:
+        return importlib.import_module(name)
+    except (ImportError, OSError) as error:  # OSError: a library of the system that the module loads is not there
+        reason = "" if isinstance(error, ModuleNotFoundError) and error.name == name else f" ({error})"
+        raise InputError(f"{what} needs {name}{reason}: {advice}") from None

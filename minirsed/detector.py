@@ -56,7 +56,7 @@ class Detector:
     thres0, thres1 : float
         Thresholds of the clip and of the frames (paper, Sec. 2.1).
     operating : minirsed.listening.operating.Operating
-        Shortest event, smallest gap, and how they and the thresholds were chosen.
+        Shortest event, smallest gap, memory, and how they and the thresholds were chosen.
 
     Examples
     --------
@@ -136,7 +136,9 @@ class Detector:
         """Of what `logits` gave: p (B,) and p_t (B, T), the latter smoothed where the head is `frames`."""
         p_t = sigmoid(frame_logits)
         p_t = smooth(p_t) if self.config.head == "frames" else p_t
-        return strongest_segments(p_t, self.thres1)[0] if self.config.rule == "strongest" else sigmoid(clip_logit), p_t
+        if self.config.rule == "strongest":
+            return strongest_segments(p_t, self.thres1, memory_s=self.operating.memory_s)[0], p_t
+        return sigmoid(clip_logit), p_t
 
     def stream(self, sr=44100):
         """Detect in sound that comes in pieces: a `minirsed.recordings.streaming.Stream`.
@@ -170,7 +172,8 @@ class Detector:
         By the paper's rule (Sec. 2.1), or that of `minirsed.listening.segments`, whose p follows from p_t and thres1.
         """
         if self.config.rule == "strongest":
-            probability, run = strongest_segment(frame_probabilities, self.thres0, self.thres1, self.config.lead)
+            how = self.config.lead, self.operating.memory_s
+            probability, run = strongest_segment(frame_probabilities, self.thres0, self.thres1, *how)
         else:
             run = decode(probability, frame_probabilities, self.thres0, self.thres1)
         onset_s, offset_s = (None, None) if run is None else run_to_seconds(*run)

@@ -17,7 +17,7 @@ from scipy.stats import poisson as poisson_law
 from data_tools.errors import InputError
 from data_tools.labelled_recordings import LabelledRecording, labelled_recordings
 from minirsed.alarms import files, keeping
-from minirsed.alarms.choice import THRES1, choose, evidence, sentences, with_choice
+from minirsed.alarms.choice import THRES1, choose, evidence, sentences, tried, with_choice
 from minirsed.alarms.counting import (
     FALSE_ALARM,
     HIT,
@@ -29,7 +29,7 @@ from minirsed.alarms.counting import (
     judge,
     some,
 )
-from minirsed.alarms.measure import Events, Measured, measure, measure_mixtures, short_names
+from minirsed.alarms.measure import Events, Measured, measure, measure_mixtures, setting, short_names
 from minirsed.alarms.poisson import in_words, interval, upper
 from minirsed.card import files as card_files
 from minirsed.console.options import probability_text
@@ -188,15 +188,16 @@ DETECTORS = {
 
 
 @pytest.mark.parametrize("kind", DETECTORS)
-@pytest.mark.parametrize("operating", [AS_FOUND, Operating(0.2, 1.0)])
+@pytest.mark.parametrize("operating", [AS_FOUND, Operating(0.2, 1.0, memory_s=0.1)])
 def test_every_threshold_gives_what_detect_gives(kind, operating, nights):
     """The curve by brute force: the recordings detected once more at each of its thresholds."""
     detector = DETECTORS[kind]()
-    tried = THRES1[detector.config.rule][:2]
+    operating = operating if detector.config.rule == "strongest" else dataclasses.replace(operating, memory_s=0.0)
+    tried = [setting(thres1, operating.memory_s) for thres1 in THRES1[detector.config.rule][:2]]
     measured = measure(detector, labelled(nights), n_threads=2, thres1=tried)
     n_alarms = 0
     assert kind != "strongest" or measured.candidates[tried[0]].probability.min() < 0.05
-    for thres1 in tried:
+    for thres1 in THRES1[detector.config.rule][:2]:
         found = curve(measured, thres1, operating)
         assert len(found.thres0) > 1
         for i in np.unique(np.linspace(0, len(found.thres0) - 1, 6).astype(int)):
@@ -291,6 +292,25 @@ def test_a_burst_is_worth_a_gap():
     chosen = choose(measured, "longest", 20.0)
     assert chosen.operating == Operating(0.0, 0.5)
     assert (chosen.counts["n_misses"], chosen.counts["n_false_alarms"]) == (0, 10)
+
+
+def test_a_memory_is_chosen_where_it_saves_events():
+    """Candidates of which two minutes' worth of doubt come first without it, and the events with it."""
+    measured = random_measured(0)
+    events = measured.reference._replace(probability=np.full(len(measured.reference.row), 0.8))
+    alarms = Events(np.arange(4), np.full(4, 290.0), np.full(4, 299.0), np.full(4, 0.9))
+    every = {}
+    for memory_s, p in ((0.0, 0.9), (0.5, 0.7)):
+        both = [events, alarms._replace(probability=np.full(4, p))]
+        both = Events(*(np.concatenate(columns) for columns in zip(*both, strict=True)))
+        every[setting(STRONGEST, memory_s)] = both.where(np.lexsort((both.onset_s, both.row)))
+    reference = measured.reference
+    measured = dataclasses.replace(measured, candidates=every)
+    assert choose(measured, "strongest", 9.0, every=False).counts["n_misses"] == len(reference.row)
+    chosen = choose(measured, "strongest", 9.0)
+    assert (chosen.operating, chosen.n_changes) == (Operating(memory_s=0.5), 1)
+    assert (chosen.counts["n_misses"], chosen.counts["n_false_alarms"]) == (0, 0)
+    assert set(tried("strongest")) >= set(every) and tried("longest") == list(THRES1["longest"])
 
 
 def test_too_little_sound_for_a_promise_allows_no_alarm():
@@ -392,7 +412,7 @@ def promised():
     """A detector with settings of its own, and their evidence."""
     measured = random_measured(3)
     chosen = choose(measured, "strongest", 20.0, every=False)
-    chosen = chosen._replace(thres0=float(confidence(400.0)), operating=Operating(0.125, 1.5))
+    chosen = chosen._replace(thres0=float(confidence(400.0)), operating=Operating(0.125, 1.5, memory_s=0.25))
     return with_choice(random_detector("uni", **ELSEWHERE), chosen, about(chosen, measured, 20.0))
 
 
@@ -403,7 +423,7 @@ def test_settings_are_read_as_they_were_written(tmp_path):
     assert (read.thres0, read.thres1, read.operating) == (detector.thres0, detector.thres1, detector.operating)
     assert read.fingerprint() == random_detector("uni", **ELSEWHERE).fingerprint()
     text = "\n".join(sentences(read))
-    assert "events of at least 0.125 s" in text and "gaps below 1.5 s" in text
+    assert "events of at least 0.125 s" in text and "gaps below 1.5 s" in text and "fades in 0.25 s" in text
     assert f"expected elsewhere: {(read.operating.chosen['n_false_alarms'] + 1) / 0.3333333:.1f}"[:22] in text
 
 
@@ -427,6 +447,7 @@ def test_damaged_counts_elsewhere_are_refused(left_out):
     [
         {"min_gap_s": -1.0},
         {"min_event_s": math.nan},
+        {"memory_s": math.inf},
         {"min_gap_s": "much"},
         {"longest_s": 1.0},
         {"chosen": {}},
@@ -525,7 +546,7 @@ def test_onnx_metadata_have_all_of_it():
     detector = promised()
     values = metadata(detector)
     assert float(values["thres0"]) == detector.thres0
-    assert (values["min_event_s"], values["min_gap_s"]) == ("0.125", "1.5")
+    assert (values["min_event_s"], values["min_gap_s"], values["memory_s"]) == ("0.125", "1.5", "0.25")
     assert json.loads(values["chosen"]) == detector.operating.chosen
     assert json.loads(metadata(tone_detector())["chosen"]) is None
 

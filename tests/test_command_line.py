@@ -9,14 +9,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from data_tools.console import WIDTH, Parser, Several, command, subset_name
-from data_tools.errors import InputError, require_extra
+from data_tools.errors import REQUIRED, InputError, require_extra
 from minirsed import __main__ as overview
 from minirsed import __version__
 from minirsed.run.folder import read_settings
 from minirsed.run.settings import PRESETS, TrainSettings
+from tests.conftest import tone_detector
 
 ROOT = Path(__file__).parents[1]
 MODULES = [f"{package}.{name}" for name, (package, _) in overview.COMMANDS.items()] + ["tutorials.build"]
@@ -352,6 +354,9 @@ def test_require_extra():
         ("minirsed.detect", ["RUN", "--live"], "sounddevice", '--live needs sounddevice: {}live]"; on Linux '),
         ("minirsed.detect", ["RUN", "x", "--format", "jams"], "jams", '--format jams needs jams: {}jams]"'),
         ("tutorials.build", [], "jupytext", 'tutorials.build needs jupytext: {}tutorials]"'),
+        ("minirsed.train", ["babycry"], "numba", "training needs numba: python -m pip install numba\n"),
+        ("minirsed.train", ["babycry"], "matplotlib", "training needs matplotlib: python -m pip install matplotlib\n"),
+        ("minirsed.sweep", [], "numba", "training needs numba: python -m pip install numba\n"),
     ],
 )
 def test_a_missing_library_is_noticed_before_any_work(name, words, library, message, tmp_path, capsys, monkeypatch):
@@ -364,6 +369,52 @@ def test_a_missing_library_is_noticed_before_any_work(name, words, library, mess
     assert stop.value.code == 2 and not printed.out and not list(tmp_path.iterdir())
     assert printed.err.startswith(f"{name}: error: " + message.format('python -m pip install -e ".['))
     assert printed.err.count("\n") == 1
+
+
+SYNTHESIZE = ["data_tools.synthesize", "--class", "babycry", "-n", "1", "--jobs", "1", "--out", "mixtures"]
+
+
+@pytest.mark.parametrize(
+    ("words", "library", "package"),
+    [
+        (["minirsed.train", "babycry", "--clips", "2"], "joblib", "joblib"),
+        (["minirsed.train", "babycry", "--clips", "2"], "tqdm", "tqdm"),
+        (["minirsed.detect", "tone.npz", "tone.wav"], "soxr", "soxr"),
+        (["minirsed.detect", "tone.npz", "tone.wav"], "soundfile", "soundfile"),
+        (["minirsed.detect", "tone.npz", "tone.wav"], "threadpoolctl", "threadpoolctl"),
+        (["minirsed.mine", "tone.npz", "tone.wav"], "soxr", "soxr"),
+        (SYNTHESIZE, "joblib", "joblib"),
+    ],
+)
+def test_a_required_package_that_is_not_installed(words, library, package, tmp_path, capsys, monkeypatch):
+    """Wherever a command comes upon it: one line, with what to install."""
+    import soundfile
+
+    monkeypatch.chdir(tmp_path)
+    tone_detector("uni").save("tone.npz")
+    soundfile.write("tone.wav", np.zeros(16000), 16000)
+    name, *words = words
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(SystemExit) as stop:
+        module_of(name).main(words)
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert stop.value.code == 2 and said == f"{name}: error: it needs {library}: python -m pip install {package}"
+
+
+def test_the_list_of_required_packages_is_that_of_the_project():
+    tomllib = pytest.importorskip("tomllib", reason="from Python 3.11 on")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {re.match(r"[\w.-]+", each)[0] for each in project["dependencies"]} == set(REQUIRED.values())
+    for module in REQUIRED:
+        importlib.import_module(module)
+
+
+def test_training_in_a_python_without_numba(tmp_path):
+    script = "import sys; sys.modules['numba'] = None; from minirsed.__main__ import main; main(['train', 'babycry'])"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (2, "") and not list(tmp_path.iterdir())
+    assert ran.stderr == "minirsed.train: error: training needs numba: python -m pip install numba\n"
 
 
 # ---- terminals

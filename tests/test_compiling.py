@@ -181,4 +181,4 @@ def test_a_broken_numba_is_an_error():
     """Nobody should wait for the twins without knowing why: what Numba itself needs is missing here."""
     broken = run_without(["llvmlite"])
     assert broken.returncode != 0 and not broken.stdout
-    assert "ModuleNotFoundError: No module named llvmlite" in broken.stderr
+    assert "InputError: Numba is installed, but cannot be imported (No module named llvmlite)" in broken.stderr

@@ -64,12 +64,13 @@ def test_onnxruntime_agrees_with_the_model_in_float64(arch, n_layers):
 
 
 @pytest.mark.parametrize("arch", ["uni", "multires"])
-@pytest.mark.parametrize("inputs", ["relative", "pcen"])
-def test_inputs_and_rule_of_other_places_are_part_of_the_file(arch, inputs):
+@pytest.mark.parametrize(("inputs", "memory_s"), [("relative", 0.0), ("pcen", 0.0), ("relative", 0.06)])
+def test_inputs_and_rule_of_other_places_are_part_of_the_file(arch, inputs, memory_s):
     kind = {"n_inputs": n_bands(40), "n_mels": 40, "inputs": inputs, "rule": "strongest"}
     detector = random_detector(arch, 2, **kind)
     detector.mean[:], detector.std[:] = (-2, 2) if inputs == "relative" else (0.5, 0.5)
     detector.params["head.w"] *= 6
+    detector.operating = Operating(memory_s=memory_s)
     session, spread = session_of(detector), []
     for shape in SHAPES:
         features = np.random.default_rng(shape).normal(-8, 4, (*shape, 40)).astype(np.float32)

@@ -128,7 +128,7 @@ def same(found, wanted):
 SHAPED = {  # shortest event and smallest gap that matter in `sound`
     "multires-relative": Operating(0.3, 1.5),
     "uni": Operating(0.25, 0.0),
-    "bi-relative": Operating(0.0, 1.0),
+    "bi-relative": Operating(0.0, 1.0, memory_s=0.3),
 }
 
 
@@ -205,7 +205,8 @@ def bursts(rng, n):
 def heard_in_python(detector, logits, live):
     """Events of frame logits that come one by one: (onset_s, offset_s, p, frames heard when it was reported)."""
     if detector.config.rule == "strongest":
-        finder = SegmentFinder(detector.thres0, detector.thres1, context=WINDOW_FRAMES, lead=detector.config.lead)
+        how = {"lead": detector.config.lead, "memory_s": detector.operating.memory_s}
+        finder = SegmentFinder(detector.thres0, detector.thres1, context=WINDOW_FRAMES, **how)
     else:
         finder = EventFinder(detector.thres0, detector.thres1, context=WINDOW_FRAMES, gap=GAP_FRAMES, live=live)
     joiner, found = detector.operating.joiner(), []
@@ -219,14 +220,17 @@ def heard_in_python(detector, logits, live):
 @needs_compiler
 @pytest.mark.parametrize("operating", [AS_FOUND, Operating(2.0, 0.0), Operating(0.4, 4.0), Operating(0.0, 40.0)])
 @pytest.mark.parametrize(
-    ("kind", "thres0"), [("uni", 0), ("bi", 0), ("bi-relative", 0), ("multires-relative", 1 - 2**-26)]
+    ("kind", "thres0", "memory_s"),
+    [("uni", 0, 0.0), ("bi", 0, 0.0), ("bi-relative", 0, 0.2), ("multires-relative", 1 - 2**-26, 0.0)],
 )
-def test_events_are_those_of_python_and_come_when_they_do(kind, thres0, operating, tmp_path):
+def test_events_are_those_of_python_and_come_when_they_do(kind, thres0, memory_s, operating, tmp_path):
     """Both rules; that of the paper with a context that ends with the candidate, and with one around it.
 
-    Also with a threshold for a promise, which is 1 in float32; and with every shortest event and smallest gap.
+    Also with a threshold for a promise, which is 1 in float32; with evidence that fades; and with every shortest event
+    and smallest gap.
     """
-    detector = dataclasses.replace(detector_of(kind), operating=operating)
+    own = dataclasses.replace(operating, memory_s=memory_s)
+    detector = dataclasses.replace(detector_of(kind), operating=own)
     if thres0:
         detector.thres0, detector.thres1 = thres0, 0.73
     write(detector, tmp_path)
@@ -241,7 +245,7 @@ def test_events_are_those_of_python_and_come_when_they_do(kind, thres0, operatin
         assert len(found) == len(wanted)
         np.testing.assert_allclose(np.array(found), np.array(wanted), atol=2e-6)
         n_found += len(found)
-        plain = dataclasses.replace(detector, operating=AS_FOUND)
+        plain = dataclasses.replace(detector, operating=own.of_segments())
         n_others += len(heard_in_python(plain, logits, live=kind == "uni"))
     assert n_others > 4
     assert (n_found == n_others) == (operating == AS_FOUND) and (n_found > 4 or operating.min_event_s > 1)

@@ -279,6 +279,12 @@ def test_a_dropped_file(browser, tmp_path):
     browser.wait("is_drawn && !sound.follow")
     assert browser.run(colours) > 50
 
+    browser.run("look(1800)")
+    middle = browser.run("draw(); sound.view - sound.n_visible / 2")
+    browser.look(500)  # a telephone that is turned shows what it showed
+    browser.wait("is_drawn && sound.n_visible === visible_frames()")
+    assert abs(browser.run("sound.view - sound.n_visible / 2") - middle) <= 1
+
     path.write_text("no sound")
     drop(browser, path)
     assert "is no sound that this browser can read" in browser.run("$('trouble').textContent")

@@ -59,8 +59,11 @@ img { max-width: 100%; height: auto; background: #fff; }
 }
 math { font-family: "tutorial math", math; font-size: 1.08em; }
 nav.pages { display: flex; justify-content: space-between; gap: 1rem; padding: 0.8rem 0; font-family: sans-serif; }
+nav.pages > :first-child, nav.pages > :last-child { flex: 1; } nav.pages > :last-child { text-align: right; }
 details.drawing { margin: 0.3rem 0; } details.drawing summary { color: #666; font: 0.8rem sans-serif; cursor: pointer; }
 math[display="block"] { margin: 0.8em 0; }
+span.unbroken { white-space: nowrap; }
+.jp-OutputArea-output.jp-RenderedMarkdown { padding-left: 0.35rem; }
 mtd { padding: 0.25em 0.3em; }
 mrow.overline { border-top: 0.06em solid; padding-top: 0.12em; }
 mtable.aligned mtd:nth-child(odd) { text-align: right; }
@@ -233,6 +236,8 @@ def contents(folder):
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"{STYLE}<style>body {{ font-family: sans-serif; line-height: 1.5; }}</style></head><body>\n"
         "<h1>Detection of rare sound events, from scratch</h1>\n"
+        f"<p>{len(entries)} notebooks, to be read in this order. Each has one idea, derives it, shows that the package "
+        "computes the same, and ends with exercises; that takes between twenty minutes and an hour.</p>\n"
         '<p><a href="gradients.html">All gradients on one page</a> · <a href="playground.html">Playground</a> · '
         f'<a href="{link_from("detector.py", folder)}">The whole paper in 200 lines of Python</a></p>\n'
         + "\n".join(entries)
@@ -262,7 +267,10 @@ def to_html(notebook, folder, name=""):
         @pass_context
         def markdown2html(self, context, source):
             source = re.sub(r"!\[[^\]]*\]\(images/[^)]*\)\n?", "", source)  # the cell above shows that picture itself
-            return MarkdownWithMath(renderer=Renderer(escape=False, anchor_link_text="")).render(source)
+            page = MarkdownWithMath(renderer=Renderer(escape=False, anchor_link_text="")).render(source)
+            return re.sub(
+                r'(<math\b[^>]*display="inline"(?:(?!</math>).)*</math>[.,;:)?]+)', unbroken, page, flags=re.S
+            )
 
         def default_filters(self):
             yield from super().default_filters()
@@ -285,6 +293,11 @@ def to_html(notebook, folder, name=""):
     page = re.sub(r"(<body\b[^>]*>)", rf"\1\n{links}", page, count=1).replace("</body>", f"{links}\n</body>", 1)
     in_the_dark = f"<style>@media (prefers-color-scheme: dark) {{ {dark_theme(exporter)} }}</style>"
     return page.replace("</head>", f"{in_the_dark}{STYLE}\n</head>", 1)
+
+
+def unbroken(match):
+    """A formula and the punctuation after it, which must not begin a line."""
+    return f'<span class="unbroken">{match[1]}</span>'
 
 
 def dark_theme(exporter):

@@ -396,10 +396,13 @@ def page(mathml, style):
     rows = []
     for part in PARTS:
         error, n = part.check(), len(part.rows)
-        places = "<br>".join(f"<code>{html.escape(where(function))}</code>" for function in part.functions)
+        places = (html.escape(where(function)).replace("/", "/<wbr>") for function in part.functions)
+        places = "<br>".join(f"<code>{place}</code>" for place in places)
         for i, (forward, back, shape) in enumerate(part.rows):
-            backward = r", \quad ".join(back)
-            cells = [f"<td>{mathml(forward)}</td><td>{mathml(backward)}</td><td>{html.escape(shape)}</td>"]
+            backward = " &ensp;".join(
+                f'<span class="unbroken">{mathml(each)}{"," if each is not back[-1] else ""}</span>' for each in back
+            )
+            cells = [f"<td>{mathml(forward)}</td><td>{backward}</td><td>{html.escape(shape)}</td>"]
             if i == 0:
                 name = f'<a href="{part.notebook}.html">{html.escape(part.name)}</a>'
                 cells = [
@@ -412,8 +415,9 @@ def page(mathml, style):
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>All gradients</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"{style}<style>body {{ font-family: sans-serif; max-width: 90rem; }} table {{ border-collapse: collapse; }}"
-        "td, th { border-top: 1px solid #ccc; padding: 0.4em 0.7em; text-align: left; vertical-align: top; }"
+        f"{style}<style>body {{ font-family: sans-serif; max-width: 90rem; }} table {{ border-spacing: 0; }}"
+        "td, th { border-top: 1px solid #ccc; padding: 0.4em 0.45em; text-align: left; vertical-align: top; }"
+        "td:nth-last-child(3) { white-space: nowrap; } th[rowspan] { position: sticky; left: 0; background: Canvas; }"
         "code { font-size: 0.8em; }</style></head><body>\n<h1>All gradients on one page</h1>\n"
         "<p>δa is the gradient of the loss with respect to a, and has its shape. Sums run over frames and clips. h′ is "
         "the state before, and q what the reset gate leaves of it; R copies frames, A averages pairs of them; in the "

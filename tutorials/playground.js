@@ -136,7 +136,7 @@ function drawReach(at) {
   const values = Array.from(bytes(DATA.reach.map).subarray(row * columns, (row + 1) * columns), x => x / 255);
   context.clearRect(0, 0, canvas.width, canvas.height);
   line(context, values, COLORS.p, 0, 1.05, true);
-  $("reaching").textContent = `|∂e_t/∂x_s| for t = ${secondsOf(at).toFixed(2)} s, over s; ${decades} powers of ten from bottom to top`;
+  $("reaching").textContent = `|∂eₜ/∂xₛ| for t = ${secondsOf(at).toFixed(2)} s, over s; ${decades} powers of ten from bottom to top`;
 }
 
 function drawSurface(point, track) {

@@ -28,9 +28,14 @@ def verdict(comparison, name, other, confidence=0.95):
     low, high = comparison.interval
     says = LOWER if high < 0 else HIGHER if low > 0 else OPEN
     return (
-        f"**{name}** {says} **{other}**: difference {comparison.error_rate_difference:+.2f}, "
-        f"{confidence:.0%} interval {low:+.2f} … {high:+.2f}"
+        f"**{name}** {says} **{other}**: difference {_signed(comparison.error_rate_difference)}, "
+        f"{100 * confidence:g} % interval {_signed(low)} … {_signed(high)}"
     )
+
+
+def _signed(number):
+    """Two decimals with a sign, a true minus, and no sign for a zero."""
+    return f"{number:+.2f}".replace("-", "−") if abs(number) >= 0.005 else "0.00"
 
 
 def rate_interval(n, n_other, confidence=0.95):
@@ -66,4 +71,6 @@ def rate_verdict(n, n_other, name, other, confidence=0.95):
     """
     low, high = rate_interval(n, n_other, confidence)
     says = FEWER if high < 1 else MORE if low > 1 else OPEN
-    return f"**{name}** {says} **{other}**: {n} against {n_other}, ratio {low:.2f} … {high:.2f} at {confidence:.0%}"
+    return (
+        f"**{name}** {says} **{other}**: {n} against {n_other}, ratio {low:.2f} … {high:.2f} at {100 * confidence:g} %"
+    )

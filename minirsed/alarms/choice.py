@@ -13,9 +13,9 @@ all, and then without a single alarm. The upper end of the interval at 95 % woul
 reported with every choice (`upper_95`), since the mean may be exceeded.
 
 *What is chosen?* Of all that fulfils it, the fewest misses; of these, the fewest alarms. thres0 is then put into the
-middle of the interval that changes nothing, in evidence, −log2(1 − p). The threshold of the frames, the shortest event
-and the smallest gap are taken from short lists. Each that differs from that of a new detector must save more than one
-event, or it stays as it is.
+middle of the interval that changes nothing, in evidence, −log2(1 − p). The threshold of the frames, the shortest event,
+the smallest gap and the memory are taken from short lists. Each that differs from that of a new detector must save more
+than one event, or it stays as it is.
 
 *Too short?* With fewer than 1 / X hours, the choice is the one without alarms, and `is_shown` is false.
 
@@ -28,6 +28,7 @@ recordings, and judged on these, until each has been left out once (`minirsed.an
 """
 
 import dataclasses
+import itertools
 import math
 from typing import NamedTuple
 
@@ -35,6 +36,7 @@ import numpy as np
 
 from data_tools.errors import InputError
 from minirsed.alarms.counting import judge
+from minirsed.alarms.measure import setting
 from minirsed.alarms.poisson import hours_text, rate_text, upper
 from minirsed.analysis.left_out import dealt, splits
 from minirsed.console.options import counted, probability_text
@@ -44,6 +46,7 @@ from minirsed.listening.segments import STRONGEST
 THRES1 = {"strongest": (STRONGEST, 0.5, 0.88, 0.95), "longest": (0.5, 0.3, 0.7, 0.9)}  # by rule; its own first
 MIN_EVENT_S = (0.0, 0.1, 0.2, 0.4)
 MIN_GAP_S = (0.0, 0.5, 1.0, 2.0)
+MEMORY_S = {"strongest": (0.0, 0.5), "longest": (0.0,)}  # by rule
 FALSE = "n_false_alarms"
 LEAST = 2.0**-53  # 1 − p that float64 tells from 0
 
@@ -65,13 +68,18 @@ class Choice(NamedTuple):
         return self.counts["n_misses"] + self.n_changes, self.n_changes, self.counts[FALSE]
 
 
+def tried(rule):
+    """All `setting`s of a rule that a choice is made from, for `minirsed.alarms.measure`."""
+    return [setting(thres1, memory_s) for memory_s in MEMORY_S[rule] for thres1 in THRES1[rule]]
+
+
 def choose(measured, rule, alarms_per_hour, *, events=None, every=True):
     """The settings with the fewest misses among those that keep a promise.
 
     Parameters
     ----------
     measured : minirsed.alarms.measure.Measured
-        With the thresholds `THRES1[rule]` of the frames, or the first of them alone.
+        With the settings `tried(rule)`, or the first of them alone; what was not measured is not tried.
     rule : {"longest", "strongest"}
     alarms_per_hour : float
         Above 0.
@@ -94,13 +102,14 @@ def choose(measured, rule, alarms_per_hour, *, events=None, every=True):
         raise InputError("no recordings to choose thresholds on")
     n_allowed = math.floor(alarms_per_hour * measured.hours + 1e-9) - 1
     choices = []
-    for thres1 in THRES1[rule] if every else THRES1[rule][:1]:
-        for min_gap_s in MIN_GAP_S if every else (0.0,):
-            for min_event_s in MIN_EVENT_S if every else (0.0,):
-                operating = Operating(min_event_s, min_gap_s)
-                thres0, counts = _threshold((measured, events), thres1, operating, max(0, n_allowed))
-                n_changes = (thres1 != THRES1[rule][0]) + (min_gap_s > 0) + (min_event_s > 0)
-                choices.append(Choice(thres0, thres1, operating, counts, n_changes, n_allowed >= 0))
+    lists = MEMORY_S[rule], THRES1[rule], MIN_GAP_S, MIN_EVENT_S
+    for memory_s, thres1, min_gap_s, min_event_s in itertools.product(*(each if every else each[:1] for each in lists)):
+        if setting(thres1, memory_s) not in measured.candidates:
+            continue
+        operating = Operating(min_event_s, min_gap_s, memory_s=memory_s)
+        thres0, counts = _threshold((measured, events), thres1, operating, max(0, n_allowed))
+        n_changes = (thres1 != THRES1[rule][0]) + (min_gap_s > 0) + (min_event_s > 0) + (memory_s > 0)
+        choices.append(Choice(thres0, thres1, operating, counts, n_changes, n_allowed >= 0))
     best = min(choices, key=lambda choice: choice.rank)  # the first of equals
     counts = counts_at(measured, events, 1 - LEAST, best.thres1, best.operating)
     is_beyond = counts[FALSE] > max(0, n_allowed)
@@ -151,7 +160,8 @@ def counts_at(measured, events, *settings):
 
 def _threshold(sounds, thres1, operating, n_allowed):
     """thres0 with the most hits at n_allowed false alarms, and the counts there."""
-    candidates = [each.candidates[thres1].probability for each in sounds if each is not None]
+    key = setting(thres1, operating.memory_s)
+    candidates = [each.candidates[key].probability for each in sounds if each is not None]
     p = np.unique(np.concatenate([[0.0], *candidates]))
 
     def counts(i):
@@ -233,10 +243,11 @@ def evidence(choice, measured, alarms_per_hour, *, rule, chosen_on, source, even
 
 
 def operation(settings):
-    """Thresholds, shortest event and smallest gap of a dict with their names, in words."""
+    """Thresholds, shortest event, smallest gap and memory of a dict with their names, in words."""
     words = [f"p > {probability_text(settings['thres0'])}", f"p_t > {settings['thres1']:g}"]
     words += [f"events of at least {settings['min_event_s']:g} s"] if settings["min_event_s"] else []
     words += [f"joined over gaps below {settings['min_gap_s']:g} s"] if settings["min_gap_s"] else []
+    words += [f"evidence fades in {settings['memory_s']:g} s"] if settings.get("memory_s") else []
     return ", ".join(words)
 
 

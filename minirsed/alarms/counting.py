@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirsed.alarms.measure import Events
+from minirsed.alarms.measure import Events, setting
 from minirsed.analysis.thresholds import COLLAR_S
 from minirsed.listening.operating import AS_FOUND, COUNTS
 from minirsed.matching import match_optimal, near_pairs
@@ -59,13 +59,13 @@ def judge(measured, thres0, thres1, operating=AS_FOUND):
     thres1 : float
         One of those that were measured.
     operating : Operating
-        Shortest event and smallest gap.
+        Shortest event, smallest gap, and memory, one of those that were measured.
 
     Returns
     -------
     Judged
     """
-    candidates = measured.candidates[thres1]
+    candidates = measured.candidates[setting(thres1, operating.memory_s)]
     alarms = _shaped(candidates.where(candidates.probability > thres0), operating)
     reference = measured.reference
     verdict, is_hit = np.full(len(alarms.row), FALSE_ALARM), np.zeros(len(reference.row), bool)
@@ -114,7 +114,8 @@ def curve(measured, thres1, operating=AS_FOUND, also=()):
     -------
     Curve
     """
-    thresholds = np.union1d(some(np.unique(np.concatenate([[0.0], measured.candidates[thres1].probability]))), also)
+    found = measured.candidates[setting(thres1, operating.memory_s)].probability
+    thresholds = np.union1d(some(np.unique(np.concatenate([[0.0], found]))), also)
     counts = [judge(measured, thres0, thres1, operating).counts() for thres0 in thresholds]
     columns = ([count[name] for count in counts] for name in ("n_hits", "n_misplaced", "n_false_alarms"))
     return Curve(thresholds, *(np.array(column, np.int64) for column in columns))

@@ -21,7 +21,7 @@ from minirsed.alarms import plots
 from minirsed.alarms.counting import HIT, MISPLACED, by_hour, by_recording, curve, judge
 from minirsed.alarms.keeping import DEV
 from minirsed.alarms.poisson import in_words, interval, upper
-from minirsed.listening.operating import COUNTS, is_evidence
+from minirsed.listening.operating import COUNTS, NAMES, is_evidence
 
 GIVEN = "recordings"  # the name of recordings that are of no subset
 N_WORST = 10  # alarms to look at
@@ -60,8 +60,7 @@ def figures_of(detector, measured, *, run, name):
         "detector": detector.fingerprint(),
         "thres0": detector.thres0,
         "thres1": detector.thres1,
-        "min_event_s": operating.min_event_s,
-        "min_gap_s": operating.min_gap_s,
+        **{name: getattr(operating, name) for name in NAMES},
         "chosen": operating.chosen,
         "n_recordings": len(measured.names),
         "hours": hours,

@@ -16,7 +16,7 @@ import numpy as np
 from data_tools.sound_blocks import file_blocks
 from minirsed.analysis.files import clip_s
 from minirsed.kernels.threads import worker_threads
-from minirsed.listening.operating import AS_FOUND
+from minirsed.listening.operating import Operating
 from minirsed.model import groups
 from minirsed.recordings.files import detect_recording, event_finder, rule_logits, to_event
 from minirsed.store.mixtures import finite_clips
@@ -47,7 +47,7 @@ class Measured:
     reference : Events
         The true events, by onset within a recording.
     candidates : dict of float to Events
-        By thres1: all with p > 0, in order of time.
+        By `setting` of thres1 and memory: all with p > 0, in order of time.
     label : str
     recordings : list of (str or None, str), optional
         For each mixture the recording of its event, None without one, and that of its background; for each recording
@@ -87,18 +87,24 @@ class Measured:
         )
 
 
+def setting(thres1, memory_s=0.0):
+    """What candidates depend on, as one value: thres1, or (thres1, memory_s) if evidence fades."""
+    return (thres1, memory_s) if memory_s else thres1
+
+
 def measure(detector, recordings, *, n_threads=1, thres1=None, progress=None):
     """Find all candidates in recordings.
 
     Parameters
     ----------
     detector : minirsed.detector.Detector
-        Its thres0, shortest event and smallest gap play no part.
+        Its thres0, shortest event, smallest gap play no part.
     recordings : list of data_tools.labelled_recordings.LabelledRecording
         With events of the detector's class alone.
     n_threads : int
-    thres1 : sequence of float, optional
-        Thresholds of the frames to try, each at little cost: the network runs once. By default the detector's.
+    thres1 : sequence, optional
+        Thresholds of the frames to try, or `setting`s, each at little cost: the network runs once. By default the
+        detector's.
     progress : callable, optional
         `progress(n_done, n_total)`, in seconds of sound.
 
@@ -187,13 +193,14 @@ def short_names(paths):
 
 def _finders(detector, thres1):
     """Finders of all candidates, by thres1."""
-    own = (detector.thres1,) if thres1 is None else thres1
-    return {key: event_finder(dataclasses.replace(_open(detector), thres1=key)) for key in own}
+    own = (setting(detector.thres1, detector.operating.memory_s),) if thres1 is None else thres1
+    return {key: event_finder(_open(detector, key)) for key in own}
 
 
-def _open(detector):
-    """The detector with nothing in the way of a candidate."""
-    return dataclasses.replace(detector, thres0=0.0, operating=AS_FOUND)
+def _open(detector, key):
+    """The detector at a `setting`, with nothing in the way of a candidate."""
+    thres1, memory_s = key if isinstance(key, tuple) else (key, 0.0)
+    return dataclasses.replace(detector, thres0=0.0, thres1=thres1, operating=Operating(memory_s=memory_s))
 
 
 def _candidates(detector, blocks, executor, n_threads, thres1):
@@ -205,13 +212,13 @@ def _candidates(detector, blocks, executor, n_threads, thres1):
         for key, finder in finders.items():
             runs[key] += finder.push(frame_logits)
 
-    recording = detect_recording(_open(detector), blocks, executor, n_threads=n_threads, on_logits=listen)
+    anyhow = _open(detector, detector.thres1)
+    recording = detect_recording(anyhow, blocks, executor, n_threads=n_threads, on_logits=listen)
     if recording.probability is None:
         return recording.duration_s, {key: _in_order(runs[key] + finders[key].finish()) for key in finders}
     candidates = {}
     for key in finders:  # one clip: one event or none
-        clip = dataclasses.replace(_open(detector), thres1=key)
-        found = clip.decode(recording.probability, recording.frame_probabilities)
+        found = _open(detector, key).decode(recording.probability, recording.frame_probabilities)
         candidates[key] = [] if found.onset_s is None else [(found.onset_s, found.offset_s, found.probability)]
     return recording.duration_s, candidates
 

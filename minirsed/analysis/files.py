@@ -82,6 +82,12 @@ class Results:
         ]
 
 
+def rule_of(detector):
+    """The rule of a detector, for `minirsed.analysis.thresholds.decisions`."""
+    config = detector.config
+    return {"rule": config.rule, "lead": config.lead, "memory_s": detector.operating.memory_s}
+
+
 def decisions_of(detector, store, evaluation):
     """`Decisions` of an evaluation, the detector's own thresholds among those of `thresholds.GRID`."""
     return decisions(
@@ -90,8 +96,7 @@ def decisions_of(detector, store, evaluation):
         store.onset_s,
         np.union1d(GRID, detector.thres0),
         np.union1d(GRID, detector.thres1),
-        rule=detector.config.rule,
-        lead=detector.config.lead,
+        **rule_of(detector),
     )
 
 
@@ -155,6 +160,7 @@ def figures_of(results):
         "made_of": made_of(results.bank, results.subset, store),
         **_figures(results, evaluation, *results.thresholds),
         "min_event_s": results.detector.operating.min_event_s,
+        "memory_s": results.detector.operating.memory_s,
         "resamples": breakdown.RESAMPLES,
         "tuned": tuned,
         "by_ebr_db": breakdown.by_ebr(store, evaluation),

@@ -58,12 +58,13 @@ def curves(history, path, title):
 
 
 def draw_losses(axes, history):
-    """Training and development losses by epoch."""
+    """Training and development losses by epoch; the parts of the former where it has two."""
     epochs, column = _columns(history)
+    parts = ("train_utterance_loss", ":", "… its clip part"), ("train_frame_loss", "--", "… its frame part")
+    has_parts = (column["train_utterance_loss"] > 0).any()
     for name, style, label in (
         ("train_loss", "-", "training"),
-        ("train_utterance_loss", ":", "… its clip part"),
-        ("train_frame_loss", "--", "… its frame part"),
+        *(parts if has_parts else ()),
         ("dev_loss", "-", "development"),
     ):
         colour = "k" if name == "dev_loss" else "#7570b3"
@@ -286,7 +287,8 @@ def _mark_thresholds(axes, curve):
         if all(np.hypot(*(place - other)) > MARK_DISTANCE * axes.figure.dpi for other in taken):
             taken.append(place)
             axes.plot(*at, ".", color="k", markersize=5)
-            axes.annotate(f"{thres0:g}", at, (4, 4), textcoords="offset points", fontsize="small")
+            inwards = {"xytext": (-4 if at[0] > 80 else 4, -11 if at[1] > 80 else 4), "textcoords": "offset points"}
+            axes.annotate(f"{thres0:g}", at, **inwards, ha="right" if at[0] > 80 else "left", fontsize="small")
 
 
 def threshold_map(grids, points, path, title):

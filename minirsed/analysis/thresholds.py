@@ -96,7 +96,15 @@ def threshold_grid(*arguments, **options):
 
 
 def decisions(
-    probabilities, frame_probabilities, onset_s, thres0=GRID, thres1=GRID, collar_s=COLLAR_S, rule="longest", lead=0
+    probabilities,
+    frame_probabilities,
+    onset_s,
+    thres0=GRID,
+    thres1=GRID,
+    collar_s=COLLAR_S,
+    rule="longest",
+    lead=0,
+    memory_s=0.0,
 ):
     """What is detected in each clip for every pair of thresholds, and whether it is a hit.
 
@@ -119,6 +127,8 @@ def decisions(
         The paper's, or that of `minirsed.listening.segments`, where p is another one for each `thres1`.
     lead : int
         Frames that this rule reports before a segment.
+    memory_s : float
+        Seconds in which its evidence fades; 0: it does not.
 
     Returns
     -------
@@ -137,7 +147,7 @@ def decisions(
     found, hit = np.empty((2, len(thres0), len(thres1), len(onset_s)), bool)
     for j, threshold in enumerate(thres1.tolist()):
         if rule == "strongest":
-            probabilities, *ends = strongest_segments(frame_probabilities, threshold, lead)
+            probabilities, *ends = strongest_segments(frame_probabilities, threshold, lead, memory_s)
             runs = [run if run[0] < run[1] else None for run in zip(*(part.tolist() for part in ends), strict=True)]
         else:
             runs = [decode(1.0, p_t, -np.inf, threshold) for p_t in frame_probabilities]  # -inf: every clip passes
@@ -203,11 +213,11 @@ def det_curve(probabilities, has_event, clip_s):
     )
 
 
-def precision_recall_curve(probabilities, frame_probabilities, onset_s, thres1=PAPER[1], rule="longest", lead=0):
+def precision_recall_curve(probabilities, frame_probabilities, onset_s, thres1=PAPER[1], **rule):
     """Precision and recall of events for every thres0 that makes a difference, up to the last that finds anything.
 
-    Parameters and errors as for `threshold_grid`, with one `thres1`. Of more than 500 different p some are passed
-    over, evenly.
+    Parameters and errors as for `decisions`, with one `thres1`; `rule` holds rule, lead and memory_s, if any. Of more
+    than 500 different p some are passed over, evenly.
 
     Returns
     -------
@@ -216,7 +226,7 @@ def precision_recall_curve(probabilities, frame_probabilities, onset_s, thres1=P
     """
     thres0 = np.unique(np.quantile(probabilities, np.linspace(0, 1, 501), method="lower"))
     thres0 = np.concatenate([[0.0], thres0[thres0 > 0]])
-    grid = threshold_grid(probabilities, frame_probabilities, onset_s, thres0, [thres1], rule=rule, lead=lead)
+    grid = threshold_grid(probabilities, frame_probabilities, onset_s, thres0, [thres1], **rule)
     n_sys, n_tp = grid.n_sys[:, 0], grid.n_tp[:, 0]
     some = n_sys > 0 if grid.n_ref else np.zeros(len(n_sys), bool)
     return PrecisionRecall(thres0[some], n_tp[some] / n_sys[some], n_tp[some] / max(grid.n_ref, 1))

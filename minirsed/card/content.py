@@ -253,7 +253,7 @@ def _at(facts, figures):
     """
     every = [{"thres0": view.thres0, "thres1": view.thres1} | vars(view.operating) for view in views_of(facts.detector)]
     own = {name: every[0][name] for name in ("thres0", "thres1", *NAMES)}
-    then = {name: figures[name] for name in own if name in figures}
+    then = {"memory_s": 0.0} | {name: figures[name] for name in own if name in figures}
     if all(of_class[name] == value for of_class in every for name, value in then.items()):
         return ""
     settings = own | dict.fromkeys(NAMES, 0.0) | then
@@ -319,6 +319,7 @@ def thresholds_of_class(detector, of_class):
     operating = detector.description().get("operating", {})
     more = [f"events of at least {operating['min_event_s']:g} s"] if operating.get("min_event_s") else []
     more += [f"joined over gaps below {operating['min_gap_s']:g} s"] if operating.get("min_gap_s") else []
+    more += [f"evidence fades in {operating['memory_s']:g} s"] if operating.get("memory_s") else []
     yield (
         f"An event{of_class} needs p above {probability_text(detector.thres0)}, and its frames count from p_t above "
         f"{detector.thres1:.4g} on{''.join(f'; {text}' for text in more)}."

@@ -332,10 +332,11 @@ def suffixes_of(arguments, form):
 def settings_of(arguments, detector):
     """Everything that determines the results in --out, by which results of other settings are recognised."""
     from minirsed import __version__
+    from minirsed.listening.operating import NAMES
     from minirsed.several.detector import views_of
 
     def own(view):
-        shape = {"min_event_s": view.operating.min_event_s, "min_gap_s": view.operating.min_gap_s}
+        shape = {name: getattr(view.operating, name) for name in NAMES}
         known = {name: value for name, value in shape.items() if value}  # unknown to logs of earlier versions
         return {"class": view.label, "thres0": view.thres0, "thres1": view.thres1, **known}
 

@@ -12,7 +12,7 @@ import textwrap
 from pathlib import Path
 
 from data_tools.console import WIDTH, Parser, Several, add_jobs, add_threads, command, require_positive, subset_name
-from data_tools.errors import InputError
+from data_tools.errors import InputError, require
 from minirsed.console.options import Progress, add_place, counted, named, probability_text
 from minirsed.evaluate import several
 from minirsed.evaluate.tables import rate, score_lines, span
@@ -234,6 +234,7 @@ def evaluated(arguments, **options):
     from minirsed.run.session import Machine, evaluate_run
     from minirsed.run.several import evaluate_several
 
+    require("what an evaluation draws", "matplotlib")  # at its end
     keep_freed_memory()
     is_several = len(read_settings(arguments.run).classes) > 1
     evaluate = evaluate_several if is_several else evaluate_run

@@ -17,7 +17,7 @@ from minirsed.export.parts import filled, int8_columns, n_directions, rate_of
 from minirsed.features import HOP, SAMPLE_RATE, WIN
 from minirsed.listening.inputs import FORGET, INPUTS, RELATIVE_FLOOR
 from minirsed.listening.operating import LONGEST_S, ROUNDING_S
-from minirsed.listening.segments import EVIDENCE, MOST_A_FRAME, logit
+from minirsed.listening.segments import EVIDENCE, MOST_A_FRAME, logit, retention
 from minirsed.recordings.files import GAP_FRAMES
 from minirsed.recordings.streaming import DELAY
 from minirsed.recordings.streaming import STEP as LIVE_STEP
@@ -95,6 +95,7 @@ def _settings(detector, parts):
         **{"RELATIVE": int(config.inputs == "relative"), "RATE": rate_of(config)},
         **{"FORGET": repr(float(FORGET)), "RELATIVE_FLOOR": number(RELATIVE_FLOOR)},
         **{"STRONGEST": int(config.rule == "strongest"), "EVIDENCE": repr(EVIDENCE), "LEAD": config.lead},
+        "KEPT": repr(retention(operating.memory_s)),
         **{"MOST_A_FRAME": repr(MOST_A_FRAME), "BIAS": repr(float(logit(detector.thres1))), "LN2": repr(math.log(2))},
         **{"AHEAD": n_dirs - 1, "POOLED": int(config.arch == "multires"), "N_NETWORKS": len(parts.head)},
         **{"N_LAYERS": config.n_layers, "N_UNITS": config.n_units, "CONTEXT": WINDOW_FRAMES, "CAPACITY": CAPACITY},
@@ -138,7 +139,7 @@ def ram_bytes(parts, joins):
         floats += len(parts.head) * config.n_layers * config.n_units
     floats += 0 if config.rule == "strongest" else 3 * WINDOW_FRAMES
     return (
-        -(-((4 + 3 * joins) * 8 + 8 * 8 + 2 * 4 + 4 * floats) // 8) * 8
+        -(-((6 + 3 * joins) * 8 + 8 * 8 + 2 * 4 + 4 * floats) // 8) * 8
     )  # doubles, int64_t, int32_t; a whole number of doubles
 
 

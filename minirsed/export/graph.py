@@ -159,7 +159,7 @@ def _probabilities(graph, detector, h):
     logits = smoothed(graph, logits, "smoothed") if is_frames else logits
     p_t = graph.add("Sigmoid", logits, "p_t.of_any")
     if detector.config.rule == "strongest":
-        return strongest_probability(graph, logits, detector.thres1, "p.of_any"), p_t
+        return strongest_probability(graph, logits, detector.thres1, detector.operating.memory_s, "p.of_any"), p_t
     return graph.add("Sigmoid", clip_logit, "p.of_any"), p_t
 
 
@@ -179,6 +179,7 @@ def metadata(detector):
         "thres1": detector.thres1,  # … where p_t > thres1, in the longest run of frames or the strongest segment
         "min_gap_s": detector.operating.min_gap_s,  # events with a shorter pause between them are one …
         "min_event_s": detector.operating.min_event_s,  # … and shorter ones are none
+        "memory_s": detector.operating.memory_s,  # evidence in p fades in this time; 0: it does not
         "chosen": json.dumps(detector.operating.chosen, sort_keys=True),  # for a promise, see minirsed/alarms; or null
         "rule": detector.config.rule,
         "lead": detector.config.lead,  # frames that the strongest segment is reported to begin before

@@ -17,7 +17,7 @@ from minirsed.listening.inputs import (
     band_widths_hz,
     n_bands,
 )
-from minirsed.listening.segments import EVIDENCE, MOST_A_FRAME, logit
+from minirsed.listening.segments import EVIDENCE, MOST_A_FRAME, logit, retention
 
 
 def relative_inputs(graph, lfbe, n_mels):
@@ -85,7 +85,7 @@ def repeated(graph, logits, lfbe):
     return graph.add("Gather", f"{logits} t_inputs", "e_t.repeated", axis=1)
 
 
-def strongest_probability(graph, frame_logits, thres1, output):
+def strongest_probability(graph, frame_logits, thres1, memory_s, output):
     """Compute p = 1 − 2^(−S / EVIDENCE) of e_t (B, T), S the peak of `segments.strongest_segments`."""
     from onnx import TensorProto, helper
 
@@ -101,8 +101,13 @@ def strongest_probability(graph, frame_logits, thres1, output):
     frame.add("Where", f"is_new {zero} peak.before", "peak.kept")
     frame.add("Add", "C.kept gain", "C.after")
     frame.add("Max", "peak.kept C.after", "peak.after")
-    frame.add("Max", "S.before C.after", "S.after")
-    names = ("C", "peak", "S")
+    names, sums = ("C", "peak", "S"), "C.after"
+    if memory_s:
+        frame.add("Max", f"F.before {zero}", "F.above")
+        frame.add("Where", f"is_new {zero} F.above", "F.kept")
+        frame.add("Mul", f"F.kept {_number(frame, 'r', retention(memory_s))}", "F.faded")
+        names, sums = (*names, "F"), frame.add("Add", "F.faded gain", "F.after")
+    frame.add("Max", f"S.before {sums}", "S.after")
     body = frame.subgraph(
         "frame", [state(f"{name}.before") for name in names] + [state("gain")], [state(f"{n}.after") for n in names]
     )
@@ -111,7 +116,8 @@ def strongest_probability(graph, frame_logits, thres1, output):
     graph.add("Sub", f"evidence_t {_number(graph, 'b', logit(thres1))}", "gain_t")
     graph.add("ReduceMax", "gain_t", "gain.most", axes=[1], keepdims=0)
     graph.add("Mul", f"gain.most {_number(graph, 'nothing', 0.0)}", "C.start")  # (B,) zeros
-    graph.scan("C.start C.start C.start gain_t", ["C.end", "peak.end", "S"], body, axis=1)
+    ends = ["S" if name == "S" else f"{name}.end" for name in names]
+    graph.scan(f"{'C.start ' * len(names)}gain_t", ends, body, axis=1)
     graph.add("Mul", f"S {_number(graph, 'bits', -np.log(2) / EVIDENCE)}", "S.bits")
     graph.add("Exp", "S.bits", "p.not")
     return graph.add("Sub", f"{_number(graph, 'all', 1.0)} p.not", output)

@@ -19,7 +19,7 @@ from minirsed.export.parts import TEMPLATES, filled, rate_of
 from minirsed.features import HOP, SAMPLE_RATE, WIN
 from minirsed.listening.inputs import FORGET, RELATIVE_FLOOR
 from minirsed.listening.operating import LONGEST_S, NAMES, ROUNDING_S
-from minirsed.listening.segments import EVIDENCE, MOST_A_FRAME
+from minirsed.listening.segments import EVIDENCE, MOST_A_FRAME, retention
 from minirsed.recordings.files import GAP_FRAMES
 from minirsed.recordings.streaming import DELAY, STEP, about
 from minirsed.recordings.windows import ALIGNMENT, STEP_FRAMES, WINDOW_FRAMES
@@ -30,7 +30,7 @@ POLICY = (
 )
 SHOWN = (
     *("class", "architecture", "n_layers", "n_units", "inputs", "rule", "thres0", "thres1"),
-    *("min_event_s", "min_gap_s", "n_mels"),
+    *("min_event_s", "min_gap_s", "memory_s", "n_mels"),
 )
 
 
@@ -97,6 +97,7 @@ def detector_data(detector, parts):
             **{
                 "n_units": config.n_units,
                 "lead": config.lead,
+                "kept": retention(detector.operating.memory_s),
                 "n_inputs": config.n_inputs,
                 "n_mels": detector.features["n_mels"],
             },
@@ -154,9 +155,10 @@ def _in_hours(run, detector):
     measured = filter(None, (alarm_files.read(run, name) for name in (alarm_files.GIVEN, "eval", "dev")))
     own = {
         **{"detector": detector.fingerprint(), "thres0": detector.thres0, "thres1": detector.thres1},
-        **{"min_event_s": detector.operating.min_event_s, "min_gap_s": detector.operating.min_gap_s},
+        **{name: getattr(detector.operating, name) for name in NAMES},
     }  # figures of another detector, or with other thresholds, are not its own
-    found = next((figures for figures in measured if all(figures[name] == value for name, value in own.items())), None)
+    whole = (dict.fromkeys(NAMES, 0.0) | figures for figures in measured)  # those of an earlier version know no memory
+    found = next((figures for figures in whole if all(figures[name] == value for name, value in own.items())), None)
     return f" In recordings, {found['in_words']}." if found else " False alarms an hour have not been measured."
 
 

@@ -6,7 +6,14 @@ that begin with c and a slash.
 
 import json
 
-OF_CLASS = ("thres0", "thres1", "min_gap_s", "min_event_s", "chosen")  # metadata that each class has of its own
+OF_CLASS = (
+    "thres0",
+    "thres1",
+    "min_gap_s",
+    "min_event_s",
+    "memory_s",
+    "chosen",
+)  # metadata that each class has of its own
 
 
 def stacked(graph, views, append):

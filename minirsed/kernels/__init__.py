@@ -13,13 +13,15 @@ import functools
 import logging
 import multiprocessing
 
+from data_tools.errors import InputError, missing_package
+
 log = logging.getLogger(__name__)
 
 _is_plain = False  # of the whole process, its threads included
 
 
 def is_compiled():
-    """Whether the compiled loops are to be used. Raises ImportError if Numba is installed, but broken."""
+    """Whether the compiled loops are to be used. Raises InputError if Numba is installed, but broken."""
     return not _is_plain and _has_numba()
 
 
@@ -28,9 +30,9 @@ def _has_numba():
     """Whether Numba is there. One that is there and cannot be imported raises: nobody should wait for the twins."""
     try:
         import numba  # noqa: F401
-    except ModuleNotFoundError as error:
-        if error.name != "numba":
-            raise
+    except ImportError as error:
+        if missing_package(error) != "numba":
+            raise InputError(f"Numba is installed, but cannot be imported ({error})") from error
         if multiprocessing.parent_process() is None:
             log.warning("minirsed: Numba is not installed; features and GRU layers run as plain NumPy, which is slow")
         return False

@@ -1,8 +1,9 @@
 """What a detector's events must be like beyond its thresholds, and how all of it was chosen.
 
 Data flow: `minirsed.alarms` chooses → **operating** is kept in the detector → `minirsed.recordings` obeys. There are
-two settings, both 0, and so without effect, unless they were chosen:
+three settings, all 0, and so without effect, unless they were chosen:
 
+    memory_s      evidence fades in this time (`minirsed.listening.segments`; of that rule alone)
     min_gap_s     events with a pause shorter than this between them are one
     min_event_s   of what is then there, events shorter than this are none
 
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 
 ROUNDING_S = 1e-9
 LONGEST_S = 30.0  # of events that have been joined: that of the context in which p is computed
-NAMES = ("min_event_s", "min_gap_s")
+NAMES = ("min_event_s", "min_gap_s", "memory_s")
 AT_ONE = ("n_hits", "n_false_alarms")  # counts of p = 1, if there are too many
 COUNTS = ("n_events", "n_hits", "n_misses", "n_misplaced", "n_false_alarms")
 EVIDENCE = {  # by kind
@@ -35,6 +36,8 @@ class Operating:
     ----------
     min_event_s, min_gap_s : float
         Seconds, 0 or more.
+    memory_s : float
+        Seconds in which evidence fades; 0: it does not.
     chosen : dict, optional
         How thresholds and these settings were chosen, as `minirsed.alarms.choice.evidence` says it; JSON-able.
     """
@@ -42,10 +45,12 @@ class Operating:
     min_event_s: float = 0.0
     min_gap_s: float = 0.0
     chosen: dict | None = None
+    memory_s: float = 0.0
 
     def described(self):
         """What a detector's description has of it: nothing where nothing was chosen, as in detectors of the past."""
-        return {} if self == AS_FOUND else {"operating": {name: getattr(self, name) for name in (*NAMES, "chosen")}}
+        values = {name: getattr(self, name) for name in (*NAMES, "chosen") if name != "memory_s" or self.memory_s}
+        return {} if self == AS_FOUND else {"operating": values}
 
     @classmethod
     def of(cls, description):
@@ -57,11 +62,15 @@ class Operating:
             It is not as `described` gives it.
         """
         operating = cls(**description.get("operating", {}))
-        if not all(math.isfinite(value) and value >= 0 for value in (operating.min_event_s, operating.min_gap_s)):
+        if not all(math.isfinite(value) and value >= 0 for value in (getattr(operating, name) for name in NAMES)):
             raise ValueError(f"{operating}: expected 0 or more seconds")
         if not (operating.chosen is None or is_evidence(operating.chosen)):
             raise ValueError(f"chosen is {operating.chosen!r}")
         return operating
+
+    def of_segments(self):
+        """What decides on a segment by itself: the memory alone."""
+        return Operating(memory_s=self.memory_s)
 
     def is_long_enough(self, onset_s, offset_s):
         """Whether an event lasts at least `min_event_s`, rounding apart."""

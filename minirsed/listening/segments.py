@@ -14,6 +14,12 @@ event costs. So a segment of peak S has
 
     p = 1 − 2^(−S / EVIDENCE),        and is an event if p > thres0; at thres0 = ½, if S > EVIDENCE.
 
+*How long does evidence count?* For ever, so a minute of faint doubt outweighs a sure cry. A detector that was given a
+memory (`minirsed.listening.operating`) has S from a sum that fades, by 1/e in `memory_s`, and no more than 9 nats for
+each of the frames in it; where a segment begins and ends stays as it is:
+
+    F_t = r max(0, F_{t−1}) + e_t − b,   r = exp(−hop / memory_s),   S = max F_t of the segment;   at r = 1, F is C
+
 *When.* In noise the beginning of a sound drowns, and C rises late, hardly ever early. So what is reported begins `lead`
 frames before C rises, or at the end of the segment before: 0.2 s in detectors of the preset quick, and a cut-out event
 has its attack.
@@ -23,6 +29,8 @@ calibrated probability: frames are anything but independent.
 """
 
 import numpy as np
+
+from minirsed.features import HOP_S
 
 EVIDENCE = 20.0  # nats in frames of 23 ms: a quarter of a second of p_t = 0.95
 MOST_A_FRAME = 10.0  # nats: at p_t = 1 − 5e−5, where float32 still tells probabilities apart
@@ -41,7 +49,12 @@ def confidence(evidence):
     return 1 - np.exp2(-np.asarray(evidence, np.float64) / EVIDENCE)[()]
 
 
-def strongest_segments(frame_probabilities, thres1=STRONGEST, lead=0):
+def retention(memory_s):
+    """What of its evidence a frame still has at the next one, r: 1 for a memory of 0, which is one without end."""
+    return float(np.exp(-HOP_S / memory_s)) if memory_s else 1.0
+
+
+def strongest_segments(frame_probabilities, thres1=STRONGEST, lead=0, memory_s=0.0):
     """Find the strongest segment of each clip.
 
     Parameters
@@ -51,6 +64,8 @@ def strongest_segments(frame_probabilities, thres1=STRONGEST, lead=0):
         Frames above it add evidence; limited like p_t.
     lead : int
         Frames that are reported before a segment.
+    memory_s : float
+        Seconds in which evidence fades; 0: it does not.
 
     Returns
     -------
@@ -60,14 +75,14 @@ def strongest_segments(frame_probabilities, thres1=STRONGEST, lead=0):
         The segment covers onset_frame ≤ t < offset_frame; 0, 0 where there is none. Of equals the first.
     """
     gain = logit(frame_probabilities) - logit(thres1)
-    found = [_strongest(clip, lead) for clip in gain]
+    found = [_strongest(clip, lead, retention(memory_s)) for clip in gain]
     best, onset, offset = (
         np.array(part, dtype) for part, dtype in zip(zip(*found, strict=True), (float, int, int), strict=True)
     )
     return confidence(best), onset, offset
 
 
-def _strongest(gain, lead):
+def _strongest(gain, lead, kept):
     """Evidence, onset and offset frame of the strongest segment of e_t − b (T,): 0, 0, 0 where there is none.
 
     Between segments C is at or below 0, and only a frame that adds evidence begins one: the others are passed over.
@@ -76,21 +91,22 @@ def _strongest(gain, lead):
     for start in np.flatnonzero(gain > 0).tolist():
         if start < end:
             continue
-        total = peak = 0.0
+        total = peak = fading = strength = 0.0
         first = max(last, start - lead)
         for t in range(start, len(frames)):
             total += frames[t]
-            end = t + 1
+            fading = kept * max(0.0, fading) + frames[t]
+            strength, end = max(strength, fading), t + 1
             if total > peak:
                 peak, last = total, end
-            if total > best[0]:
-                best = total, first, end
             if total <= 0 or total <= peak - EVIDENCE:
                 break
+        if strength > best[0]:
+            best = strength, first, last
     return best
 
 
-def strongest_segment(frame_probabilities, thres0=0.5, thres1=STRONGEST, lead=0):
+def strongest_segment(frame_probabilities, thres0=0.5, thres1=STRONGEST, lead=0, memory_s=0.0):
     """The event of one clip with p_t (T,): its p, and its (onset_frame, offset_frame) or, if p ≤ thres0, None."""
-    probability, *run = (part[0].item() for part in strongest_segments([frame_probabilities], thres1, lead))
+    probability, *run = (part[0].item() for part in strongest_segments([frame_probabilities], thres1, lead, memory_s))
     return probability, run if probability > thres0 and run[0] < run[1] else None

@@ -14,7 +14,6 @@ import numpy as np
 
 from data_tools.sound_blocks import file_blocks
 from minirsed.features import event_frames, seconds_to_frame
-from minirsed.listening.operating import AS_FOUND
 from minirsed.listening.segments import logit
 from minirsed.recordings.files import Event, detect_recording, event_finder, to_event
 
@@ -74,7 +73,7 @@ class Mine:
             As in `data_tools.sound_blocks.file_blocks`.
         """
         blocks = file_blocks(path, progress=progress)
-        apart = dataclasses.replace(self.detector, operating=AS_FOUND)
+        apart = dataclasses.replace(self.detector, operating=self.detector.operating.of_segments())
         recording = detect_recording(apart, blocks, executor, n_threads=n_threads)
         pieces, alarms = recording.events, self.detector.operating.joiner().push(recording.events)
         pieces = [piece for piece in pieces if any(overlap(piece, alarm) for alarm in alarms)]
@@ -103,7 +102,7 @@ def evidence(event, recording, thres1):
 
 def near_events(detector, recording):
     """Candidates of a recording that are no events but nearly so: list of Event, apart from its events."""
-    eager = dataclasses.replace(detector, thres0=LOWEST * detector.thres0, operating=AS_FOUND)
+    eager = dataclasses.replace(detector, thres0=LOWEST * detector.thres0, operating=detector.operating.of_segments())
     if recording.probability is not None:  # a clip, which has one candidate
         found = eager.decode(recording.probability, recording.frame_probabilities)
         candidates = [] if found.onset_s is None else [Event(found.onset_s, found.offset_s, found.probability)]

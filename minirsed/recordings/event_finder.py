@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minirsed.activations import sigmoid
-from minirsed.listening.segments import EVIDENCE, MOST_A_FRAME, confidence, logit, strongest_segments
+from minirsed.listening.segments import EVIDENCE, MOST_A_FRAME, confidence, logit, retention, strongest_segments
 
 
 class FoundRun(NamedTuple):
@@ -158,10 +158,13 @@ class SegmentFinder:
         Frames of the sound whose p `probability` tells; a segment longer than that is reported in parts.
     lead : int
         Frames that are reported before a segment.
+    memory_s : float
+        Seconds in which evidence fades; 0: it does not.
     """
 
-    def __init__(self, thres0, thres1, *, context, lead=0):
+    def __init__(self, thres0, thres1, *, context, lead=0, memory_s=0.0):
         self.thres0, self.bias, self.context, self.lead = thres0, float(logit(thres1)), context, lead
+        self.memory_s, self.kept = memory_s, retention(memory_s)
         self.n_frames, self.last, self.recent = 0, 0, np.zeros(0)  # last: where the segment before has ended
         self._begin(0)
 
@@ -176,6 +179,8 @@ class SegmentFinder:
                 self.last = self.end if self.peak > 0 else self.last
                 self._begin(self.n_frames)
             self.total += gain
+            self.fading = self.kept * max(0.0, self.fading) + gain
+            self.strength = max(self.strength, self.fading)
             self.n_frames += 1
             if self.total > self.peak:
                 self.peak, self.end = self.total, self.n_frames
@@ -194,14 +199,15 @@ class SegmentFinder:
         """P of the last `context` frames, as if they were a clip; NaN before the first frame."""
         if not len(self.recent):
             return float("nan")
-        return float(strongest_segments(sigmoid(self.recent)[None], sigmoid(self.bias))[0][0])
+        return float(strongest_segments(sigmoid(self.recent)[None], sigmoid(self.bias), memory_s=self.memory_s)[0][0])
 
     def _begin(self, frame):
-        self.total, self.peak, self.start, self.end = 0.0, 0.0, frame, frame
+        self.total, self.peak, self.fading, self.strength = 0.0, 0.0, 0.0, 0.0
+        self.start, self.end = frame, frame
 
     def _first(self, frame):
         return max(self.last, frame - self.lead)
 
     def _ended(self):
-        probability = float(confidence(self.peak))
+        probability = float(confidence(self.strength))
         return [FoundRun(self._first(self.start), self.end, probability)] if probability > self.thres0 else []

@@ -44,7 +44,8 @@ class Recording(NamedTuple):
 def event_finder(detector, live=False):
     """The finder of the detector's rule and head, with its thresholds and a context of 30 s; takes `rule_logits`."""
     if detector.config.rule == "strongest":
-        return SegmentFinder(detector.thres0, detector.thres1, context=WINDOW_FRAMES, lead=detector.config.lead)
+        how = {"lead": detector.config.lead, "memory_s": detector.operating.memory_s}
+        return SegmentFinder(detector.thres0, detector.thres1, context=WINDOW_FRAMES, **how)
     kind = FrameFinder if detector.config.head == "frames" else EventFinder
     return kind(detector.thres0, detector.thres1, context=WINDOW_FRAMES, gap=GAP_FRAMES, live=live)
 

@@ -9,6 +9,7 @@ import shlex
 import sys
 
 from data_tools.console import Parser, command, require_positive
+from data_tools.errors import require
 from minirsed.console.options import Progress, add_place, require_writable
 from minirsed.evaluate.__main__ import add_machine_arguments, add_mixture_arguments, evaluated
 
@@ -48,6 +49,7 @@ def main(argv=None):
     record = read_run(arguments.run, arguments.data)
     out = arguments.out or arguments.run / f"report_{arguments.subset}.html"
     require_writable("--out", out)
+    require("the sound of the page", "soundfile")
     command = shlex.join(["python", "-m", "minirsed.report", *(sys.argv[1:] if argv is None else argv)])
     from data_tools.files import atomic_write
 

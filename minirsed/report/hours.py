@@ -17,6 +17,7 @@ from minirsed.alarms.poisson import hours_text, rate_text
 from minirsed.analysis.plots import FOUND, draw_log_mel
 from minirsed.console.options import counted, probability_text
 from minirsed.features import frame_to_seconds, lfbe
+from minirsed.listening.operating import NAMES
 from minirsed.pages import media
 from minirsed.pages.elements import Html, figure, paragraph, table
 
@@ -53,8 +54,8 @@ def sections(folder, subset, detector, n_shown):
 def section(figures, detector, n_shown):
     """One measurement; nothing but a word if it was of another detector, or of other thresholds."""
     own = {"thres0": detector.thres0, "thres1": detector.thres1} | vars(detector.operating)
-    names = ("thres0", "thres1", "min_event_s", "min_gap_s")
-    if figures["detector"] != detector.fingerprint() or any(figures[name] != own[name] for name in names):
+    then = dict.fromkeys(NAMES, 0.0) | figures  # of an earlier version: without a memory
+    if figures["detector"] != detector.fingerprint() or any(then[n] != own[n] for n in ("thres0", "thres1", *NAMES)):
         return paragraph(
             f"alarms_{figures['name']}.json was measured with another detector than best.npz, or other thresholds. "
             "minirsed.evaluate measures this one."

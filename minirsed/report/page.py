@@ -329,8 +329,8 @@ def training(record):
     if not record.history:
         return paragraph("The run folder has no metrics.csv, so there are no curves.")
     captions = (
-        "Loss of a clip: training (violet; dashed its frame part, dotted its clip part) and development (in the "
-        "colour of the text).",
+        "Loss of a clip: training (violet; if it has two parts, that of frames dashed, that of clips dotted) and "
+        "development (in the colour of the text).",
         "Error rate and F1 on the development mixtures; the dot is the lowest error rate.",
     )
     curves = report_plots.training_curves(record.history)
@@ -348,8 +348,9 @@ def configuration(results, record):
         value, about = getattr(record.settings, setting.name), setting.metadata
         if setting.name == "labels":  # CLASS, as `label` is
             continue
-        value = ", ".join(record.settings.classes) if setting.name == "label" else value_text(value)
-        rows.append((option_name(setting.name), value, about["help"]))
+        value = ", ".join(record.settings.classes) if setting.name == "label" else value
+        text = ("no", "yes")[value] if isinstance(value, bool) else value_text(value)
+        rows.append((option_name(setting.name), text, about["help"]))
     n_weights = sum(values.size for values in results.detector.params.values())
     origin = record.origin
     facts = [

@@ -7,7 +7,7 @@ import numpy as np
 
 from minirsed.analysis import plots
 from minirsed.analysis.breakdown import outcome
-from minirsed.analysis.files import clip_s, probabilities
+from minirsed.analysis.files import clip_s, probabilities, rule_of
 from minirsed.analysis.thresholds import det_curve, precision_recall_curve
 from minirsed.pages.media import SIZE, span, svg
 from minirsed.robustness import plots as robust_plots
@@ -47,9 +47,9 @@ def precision_recall(results, prefix=""):
     p_t = np.stack([each.frame_probabilities for each in results.evaluation.detections])
     evaluations = (results.evaluation, results.tuned)
     points = [(name, each.scores) for (name, _), each in zip(results.points(), evaluations, strict=False)]
-    config, p = results.detector.config, probabilities(results.evaluation)
+    rule, p = rule_of(results.detector), probabilities(results.evaluation)
     curves = {
-        thres1: precision_recall_curve(p, p_t, results.store.onset_s, thres1, config.rule, config.lead)
+        thres1: precision_recall_curve(p, p_t, results.store.onset_s, thres1, **rule)
         for _, (_, thres1) in results.points()
     }
     if not any(len(curve.thres0) for curve in curves.values()):

@@ -11,7 +11,7 @@ from data_tools.files import exclusive
 from data_tools.inventory import recordings_of
 from data_tools.labelled_recordings import labelled_recordings
 from minirsed.alarms import files
-from minirsed.alarms.choice import THRES1, require_promise, too_sure
+from minirsed.alarms.choice import require_promise, too_sure, tried
 from minirsed.alarms.keeping import DEV, kept
 from minirsed.alarms.measure import measure, measure_mixtures, of_class
 from minirsed.kernels.threads import worker_threads
@@ -99,7 +99,7 @@ def promised_detector(detector, folder, alarms_per_hour, *, recordings, data, ma
     """A detector, perhaps of one class of the run, with the thresholds of `keep_promise`; writes nothing."""
     require_promise(alarms_per_hour)
     folder, settings = Path(folder), read_settings(folder)
-    thres1 = THRES1[detector.config.rule]
+    thres1 = tried(detector.config.rule)
     labelled = labelled_of(folder, "dev", detector.label, recordings, data)
 
     def mixtures():

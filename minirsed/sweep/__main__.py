@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from data_tools.console import Parser, Several, add_jobs, available_cores, command, require_positive
-from data_tools.errors import InputError
+from data_tools.errors import InputError, require
 from minirsed.console.options import Progress, add_place, counted, named
 from minirsed.multires import ARCHITECTURES
 from minirsed.rivals.encoders import ENCODERS
@@ -92,6 +92,7 @@ def main(argv=None):
     """Run the command."""
     arguments = parse_arguments(argv)
     require_positive(arguments, "jobs")
+    require("training", "numba", "matplotlib")
     if arguments.cluster:
         from minirsed.store.cluster import import_distributed
 

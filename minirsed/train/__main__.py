@@ -10,7 +10,7 @@ import textwrap
 from functools import partial
 
 from data_tools.console import WIDTH, Parser, add_jobs, add_threads, command, require_positive
-from data_tools.errors import InputError
+from data_tools.errors import InputError, require
 from minirsed.console.options import Progress, add_place, named
 from minirsed.run.interrupt import StopSignals
 from minirsed.run.settings import (
@@ -176,7 +176,8 @@ def require_folds(arguments):
 
 
 def require_extras(arguments):
-    """Import the libraries that options need; InputError before any work."""
+    """Import the libraries that options need, and two that would be missed late; InputError before any work."""
+    require("training", "numba", "matplotlib")  # matplotlib draws when all is done; NumPy alone would take days
     if arguments.tensorboard:
         from minirsed.run.tensorboard import import_tensorboard
 

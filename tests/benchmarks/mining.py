@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # runs from a checkout, inst
 
 from data_tools.labelled_recordings import labelled_recordings  # noqa: E402
 from data_tools.soundbank import open_bank  # noqa: E402
-from minirsed.alarms.choice import THRES1, choose  # noqa: E402
+from minirsed.alarms.choice import THRES1, choose, tried  # noqa: E402
 from minirsed.alarms.counting import judge  # noqa: E402
 from minirsed.alarms.measure import measure  # noqa: E402
 from minirsed.alarms.poisson import interval  # noqa: E402
@@ -110,15 +110,15 @@ def mined(arguments, run, folder):
 def counts_of(arguments, run, folder):
     """Counts of a run's detector on both halves: at the thresholds of a new one, and at those chosen on the other."""
     detector = trained_detector(run)
-    grid = THRES1[detector.config.rule]
+    rule, n_threads = detector.config.rule, arguments.threads
     found = [
-        measure(detector, labelled_recordings(folder / half, detector.label), n_threads=arguments.threads, thres1=grid)
+        measure(detector, labelled_recordings(folder / half, detector.label), n_threads=n_threads, thres1=tried(rule))
         for half in HALVES
     ]
     rows = {"hours": sum(half.hours for half in found), "as it is": [], "promise": [], "chosen": []}
     for here, there in (found, found[::-1]):
-        choice = choose(there, detector.config.rule, arguments.promise)
-        rows["as it is"].append(judge(here, 0.5, grid[0]).counts())
+        choice = choose(there, rule, arguments.promise)
+        rows["as it is"].append(judge(here, 0.5, THRES1[rule][0]).counts())
         rows["promise"].append(judge(here, choice.thres0, choice.thres1, choice.operating).counts())
         rows["chosen"].append([choice.thres0, choice.thres1, vars(choice.operating), choice.counts, choice.is_shown])
     return {name: _sum(value) if name in ("as it is", "promise") else value for name, value in rows.items()}

@@ -267,7 +267,7 @@ def look_at_alarms(run):
     low, _ = figures["false_alarms_per_hour_95"]
     if low > promise:
         seen = f"At least {low:.1f} false alarms an hour, by the lower end of the interval; the promise is {promise:g}."
-        todo = "Mine its mistakes and train on (below), then set thresholds with `--alarms-per-hour`."
+        todo = "Mine its mistakes and train on, then set thresholds with `--alarms-per-hour`."
         found.append(Finding("cries wolf", seen, todo))
     elif figures["upper_95"] > promise:
         needed = upper(0, 1.0) / promise

@@ -87,6 +87,7 @@ typedef struct { /* any of the functions may be NULL */
 typedef struct { /* nothing in it is yours to change; one for each stream of sound */
     double level_above, level_below; /* running level of the inputs, MR_AHEAD 0 */
     double total, peak;              /* evidence of the segment in work, MR_STRONGEST 1 */
+    double fading, strength;         /* the same, but it fades; and its peak */
 #if MR_JOINS
     double waiting_onset_s, waiting_offset_s, waiting_p; /* the event that waits; p 0: none does */
 #endif
@@ -454,6 +455,7 @@ static void mr_tell(minirsed *d, int64_t onset_frame, int64_t offset_frame, doub
 #define MR_EVIDENCE @@EVIDENCE@@
 #define MR_MOST @@MOST_A_FRAME@@ /* of evidence, a frame */
 #define MR_LEAD @@LEAD@@ /* frames that are reported before a segment */
+#define MR_KEPT @@KEPT@@ /* of evidence from one frame to the next; 1: it does not fade */
 
 static int64_t mr_first(const minirsed *d, int64_t frame)
 {
@@ -462,9 +464,9 @@ static int64_t mr_first(const minirsed *d, int64_t frame)
 
 static void mr_segment_ends(minirsed *d, const minirsed_listener *listener)
 {
-    mr_tell(d, mr_first(d, d->start), d->end, 1.0 - exp(-d->peak * @@LN2@@ / MR_EVIDENCE), listener);
+    mr_tell(d, mr_first(d, d->start), d->end, 1.0 - exp(-d->strength * @@LN2@@ / MR_EVIDENCE), listener);
     d->last = d->peak > 0.0 ? d->end : d->last;
-    d->total = d->peak = 0.0;
+    d->total = d->peak = d->fading = d->strength = 0.0;
     d->start = d->end = d->n_settled;
 }
 
@@ -475,6 +477,8 @@ static void mr_find(minirsed *d, float logit, const minirsed_listener *listener)
         mr_segment_ends(d, listener);
     }
     d->total += evidence - (@@BIAS@@);
+    d->fading = MR_KEPT * (d->fading > 0.0 ? d->fading : 0.0) + evidence - (@@BIAS@@);
+    d->strength = d->fading > d->strength ? d->fading : d->strength;
     d->n_settled++;
     if (d->total > d->peak) {
         d->peak = d->total;

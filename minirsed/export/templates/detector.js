@@ -491,13 +491,13 @@ class EventFinder {
 }
 
 class SegmentFinder {
-  constructor(thres1, {context, lead}) {
-    Object.assign(this, {bias: logit(thres1), context, lead, n_frames: 0, last: 0});
+  constructor(thres1, {context, lead, kept}) {
+    Object.assign(this, {bias: logit(thres1), context, lead, kept, n_frames: 0, last: 0});
     this.begin();
   }
 
   begin() {
-    Object.assign(this, {total: 0, peak: 0, start: this.n_frames, end: this.n_frames});
+    Object.assign(this, {total: 0, peak: 0, fading: 0, strength: 0, start: this.n_frames, end: this.n_frames});
   }
 
   push(frame_logits) {
@@ -508,7 +508,10 @@ class SegmentFinder {
         if (this.peak > 0) this.last = this.end;
         this.begin();
       }
-      this.total += Math.min(MOST_A_FRAME, Math.max(-MOST_A_FRAME, e)) - this.bias;
+      const gain = Math.min(MOST_A_FRAME, Math.max(-MOST_A_FRAME, e)) - this.bias;
+      this.total += gain;
+      this.fading = this.kept * Math.max(0, this.fading) + gain;
+      this.strength = Math.max(this.strength, this.fading);
       this.n_frames++;
       if (this.total > this.peak) [this.peak, this.end] = [this.total, this.n_frames];
     }
@@ -524,7 +527,7 @@ class SegmentFinder {
   }
 
   finish() {
-    return this.peak > 0 ? [[this.first(this.start), this.end, confidence(this.peak)]] : [];
+    return this.peak > 0 ? [[this.first(this.start), this.end, confidence(this.strength)]] : [];
   }
 }
 
@@ -670,8 +673,8 @@ class Windows {
  *  none_before_s}. `events` are candidates; none to come begins before `none_before_s`. */
 class Stream {
   constructor(detector, sr, live) {
-    const {arch, rule, lead} = detector.config, Model = arch === "uni" ? CarriedState : live ? SlidingWindow : Windows;
-    const options = {context: WINDOW_FRAMES, gap: GAP_FRAMES, live, lead};
+    const {arch, rule, lead, kept} = detector.config, Model = arch === "uni" ? CarriedState : live ? SlidingWindow : Windows;
+    const options = {context: WINDOW_FRAMES, gap: GAP_FRAMES, live, lead, kept};
     this.finder = new (rule === "strongest" ? SegmentFinder : EventFinder)(detector.thres1, options);
     this.resampler = new StreamResampler(sr);
     this.features = new FeatureStream(detector.features);

@@ -311,6 +311,7 @@ function draw() {
   canvas.height = Math.round(height * ratio);
   const pen = canvas.getContext("2d"), n = visible_frames(), {history} = sound;
   if (sound.follow ?? true) sound.view = Math.max(n, history.n_frames);
+  sound.n_visible = n;
   const start = sound.view - n, x = (frame) => ((frame - start) * width) / n;
   const top = Math.round(0.66 * height), bottom = height - 18, y = (p) => bottom - p * (bottom - top - 8);
   pen.scale(ratio, ratio);
@@ -384,7 +385,10 @@ addEventListener("drop", (event) => {
   document.body.classList.remove("dropping");
   if (event.dataTransfer.files.length) open_file(event.dataTransfer.files[0]);
 });
-addEventListener("resize", draw_soon);
+addEventListener("resize", () => { // what is in the middle stays there
+  if (!(sound.follow ?? true)) look(sound.view + Math.round((visible_frames() - sound.n_visible) / 2));
+  draw_soon();
+});
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw_soon);
 list();
 draw_soon();
