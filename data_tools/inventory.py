@@ -56,8 +56,11 @@ def holding(bank, label, subset):
     ready = bank.ready_mixtures(label, subset)
     if ready:
         return holding_of(bank, subset, ready)
-    clips, pieces = bank.events(label, subset), bank.backgrounds(subset, label)
-    negatives = bank.negatives(label, subset)
+    return held(bank, bank.events(label, subset), bank.backgrounds(subset, label), bank.negatives(label, subset))
+
+
+def held(bank, clips, pieces, negatives):
+    """As `holding`, of lists of event clips, background pieces and negatives."""
     return Holding(
         len(clips),
         len({bank.event_recording(clip.key) for clip in clips}),
@@ -79,10 +82,10 @@ def holding_of(bank, subset, recipes):
     pieces = {(recipe.background, recipe.background_start_s): recipe.duration_s or CLIP_S for recipe in recipes}
     negatives = {recipe.negative for recipe in recipes} - {None}
     return Holding(
-        len({(recipe.event, recipe.segment_onset_s) for recipe in recipes if recipe.has_event}),
-        len({event for event, _ in recordings if event is not None}),
+        len({(event.event, event.segment_onset_s) for recipe in recipes for event in recipe.events}),
+        len({event for *events, _ in recordings for event in events if event is not None}),
         len(pieces),
-        len({background for _, background in recordings}),
+        len({background for *_, background in recordings}),
         sum(lengths.get(piece, duration_s) for piece, duration_s in pieces.items()),
         len(negatives),
         len({bank.negative_recording(key) for key in negatives}),
@@ -94,16 +97,26 @@ def recordings_of(bank, recipes):
 
     Returns
     -------
-    list of (str or None, str), or None
-        For each mixture the recording of its event, None without one, and that of its background. None if some came
-        rendered without saying what they are made of.
+    list of (str or None, …, str), or None
+        For each mixture the recording of its event, None without one, and that of its background. Where events have
+        several classes there is a column for each class, in the order in which they first appear (`classes_of`), and
+        the background's is the last. None if some came rendered without saying what they are made of.
     """
-    if any(not recipe.background or (recipe.has_event and recipe.event is None) for recipe in recipes):
+    if any(not r.background or any(event.event is None for event in r.events) for r in recipes):
         return None
-    return [
-        (bank.event_recording(r.event) if r.has_event else None, bank.background_recording(r.background))
-        for r in recipes
-    ]
+    columns = {label: column for column, label in enumerate(classes_of(recipes))}
+    rows = []
+    for recipe in recipes:
+        row = [None] * max(len(columns), 1)
+        for event in recipe.events:
+            row[columns[event.label]] = bank.event_recording(event.event)
+        rows.append((*row, bank.background_recording(recipe.background)))
+    return rows
+
+
+def classes_of(recipes):
+    """Classes of the events in some recipes, in the order in which they first appear."""
+    return list(dict.fromkeys(event.label for recipe in recipes for event in recipe.events))
 
 
 def inventory_lines(bank, label, subsets):
@@ -119,18 +132,18 @@ def inventory_lines(bank, label, subsets):
     """
     holdings = {subset: holding(bank, label, subset) for subset in subsets}
     lines = [
-        f"{subset}: {what or 'mixtures that came rendered'}{whole(bank, label, subset)}"
+        f"{subset}: {what or 'mixtures that came rendered'}{whole(bank, (label,), subset)}"
         for subset, what in holdings.items()
     ]
     return lines + [line for line in (few(holdings), repeated(bank, label)) if line]
 
 
-def whole(bank, label, subset):
+def whole(bank, labels, subset):
     """What there is to measure on as it is, "; 2 whole recordings, 61.5 minutes with 7 events"; empty without any."""
     recordings = bank.recordings(subset) if subset != "train" else []  # there they are cut, and counted already
     if not recordings:
         return ""
-    n_events = sum(event[2] == label for recording in recordings for event in recording.events)
+    n_events = sum(event[2] in labels for recording in recordings for event in recording.events)
     minutes = sum(recording.duration_s for recording in recordings) / 60
     n = _counted(len(recordings), "whole recording")
     return f"; {n}, {minutes:.1f} minutes with {_counted(n_events, 'event')}"

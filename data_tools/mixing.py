@@ -19,11 +19,11 @@ ANTICLIPPING_FACTOR = 0.2  # of every mixture, applied after the event-to-backgr
 
 
 def render(recipe, bank):
-    """Mix a recipe's event into its background.
+    """Mix a recipe's events into its background.
 
     m = 0.2 · (background + scaling_factor · event, from sample trunc(onset·44100) on). If a mixture with an event has
-    a peak of 1 or more, it is divided by it. A negative is added in the same way. If the
-    recipe is of a mixture that came rendered, its file is read.
+    a peak of 1 or more, it is divided by it. Further events and a negative are added in the same way, each at its ratio
+    to the background alone, whatever else is there. If the recipe is of a mixture that came rendered, its file is read.
 
     Parameters
     ----------
@@ -44,14 +44,17 @@ def render(recipe, bank):
         return read_audio(recipe.rendered)
     background = background_clip(bank, recipe.background, recipe.background_start_s, recipe.duration_s)
     mixture = background * ANTICLIPPING_FACTOR
-    if recipe.has_event:
-        event = event_clip(bank, recipe.event, recipe.segment_onset_s, recipe.segment_offset_s)
-        names = f"{recipe.name}: {recipe.event} in {recipe.background}"
-        extent = _extent(event, background, recipe.onset_s, names)
-        factor = recipe.scaling_factor
+    for i, placed in enumerate(recipe.events):
+        event = event_clip(bank, placed.event, placed.segment_onset_s, placed.segment_offset_s)
+        names = f"{recipe.name}: {placed.event} in {recipe.background}"
+        extent = _extent(event, background, placed.onset_s, names)
+        factor = placed.scaling_factor
         if factor is None:
-            factor = scaling_factor(event, background, recipe.onset_s, recipe.ebr_db, names)
-        mixture[extent] = (factor * event + background[extent]) * ANTICLIPPING_FACTOR
+            factor = scaling_factor(event, background, placed.onset_s, placed.ebr_db, names)
+        if i == 0:  # the official sum, to the last bit
+            mixture[extent] = (factor * event + background[extent]) * ANTICLIPPING_FACTOR
+        else:
+            mixture[extent] += factor * event * ANTICLIPPING_FACTOR
     if recipe.negative is not None:
         part = recipe.negative_segment_onset_s, recipe.negative_segment_offset_s
         negative = event_clip(bank, recipe.negative, *part, read=bank.negative_audio)
@@ -102,14 +105,15 @@ def _faults(recipes, bank):
             reads["mixture", recipe.rendered] = read_audio
             continue
         reads["background", recipe.background, recipe.background_start_s, recipe.duration_s] = bank.background_audio
-        if recipe.has_event:
-            reads["event", recipe.event, recipe.segment_onset_s, recipe.segment_offset_s] = partial(event_clip, bank)
+        for event in recipe.events:
+            reads["event", event.event, event.segment_onset_s, event.segment_offset_s] = partial(event_clip, bank)
         if recipe.negative is not None:
             part = recipe.negative_segment_onset_s, recipe.negative_segment_offset_s
             reads[("negative", recipe.negative, *part)] = partial(event_clip, bank, read=bank.negative_audio)
     for subset in SUBSETS if isinstance(bank, Bank) else ():
         with contextlib.suppress(InputError):  # it has none of them
-            clips = [clip for label in {r.label for r in recipes} - {None} for clip in bank.events(label, subset)]
+            labels = {event.label for recipe in recipes for event in recipe.events}
+            clips = [clip for label in labels for clip in bank.events(label, subset)]
             reads |= {("event", c.key, c.onset_s, c.offset_s): partial(event_clip, bank) for c in clips}
         with contextlib.suppress(InputError):
             pieces = bank.backgrounds(subset)

@@ -4,13 +4,16 @@
 
 A recipe file is a YAML list. An event list is tab separated text with a line `file, onset, offset, class` for each
 mixture, or only `file` if it has no event. These fields are not in the official format: `bg_start_seconds`,
-`mixture_length_seconds`, `rendered_path`, and those that begin with `negative_`, of a sound that is not to be found.
-They are written only if they differ from what the official program does.
+`mixture_length_seconds`, `rendered_path`, `further_events`, a list of events beside the first, and those that begin
+with `negative_`, of a sound that is not to be found. They are written only if they differ from what the official
+program does.
 """
 
+import dataclasses
 import math
 import reprlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from data_tools import official
 from data_tools.errors import InputError
@@ -25,11 +28,42 @@ NEGATIVE_FIELDS = {  # names in YAML, and in a Recipe
 }
 
 
+class PlacedEvent(NamedTuple):
+    """An event in a mixture; times are in seconds. The fields are those of `Recipe`."""
+
+    label: str
+    event: str | None  # None: it came rendered, without saying what it is made of
+    segment_onset_s: float
+    segment_offset_s: float
+    onset_s: float
+    ebr_db: float
+    scaling_factor: float | None = None
+
+    @property
+    def length_s(self):
+        """Seconds."""
+        return self.segment_offset_s - self.segment_onset_s
+
+    @property
+    def offset_s(self):
+        """Its end in the mixture, seconds."""
+        return self.onset_s + self.length_s
+
+
+NO_EVENT = PlacedEvent(None, None, None, None, None, -math.inf)  # what the fields of a Recipe without an event are
+
+
 @dataclass(frozen=True)
 class Recipe:
     """One mixture: all that `data_tools.mixing.render` needs, without audio. Times are in seconds.
 
-    Without an event, the fields from `label` to `scaling_factor` keep their defaults.
+    Without an event, the fields from `label` to `scaling_factor` keep their defaults. Of several events the first is in
+    these fields and the others are in `further`; `events` has all of them.
+
+    Raises
+    ------
+    ValueError, TypeError
+        There are further events without a first, or one of them is none.
     """
 
     name: str  # file name of the mixture
@@ -50,6 +84,13 @@ class Recipe:
     negative_segment_offset_s: float | None = None
     negative_onset_s: float | None = None  # in the mixture
     negative_ebr_db: float | None = None
+    further: tuple[PlacedEvent, ...] = ()  # events beside the first, which may overlap with it and with each other
+
+    def __post_init__(self):
+        """Make events of what JSON has made of them."""
+        object.__setattr__(self, "further", tuple(PlacedEvent(*event) for event in self.further))
+        if self.further and not self.has_event:
+            raise ValueError(f"{self.name}: further events without a first")
 
     @property
     def has_event(self):
@@ -58,13 +99,28 @@ class Recipe:
 
     @property
     def length_s(self):
-        """Length of the event, seconds; None without one."""
+        """Length of the first event, seconds; None without one."""
         return self.segment_offset_s - self.segment_onset_s if self.has_event else None
 
     @property
     def offset_s(self):
-        """End of the event in the mixture, seconds; None without one."""
+        """End of the first event in the mixture, seconds; None without one."""
         return self.onset_s + self.length_s if self.has_event else None
+
+    @property
+    def events(self):
+        """All events, the first and those of `further`: tuple of PlacedEvent."""
+        first = PlacedEvent(*(getattr(self, name) for name in PlacedEvent._fields))
+        return (first, *self.further) if self.has_event else ()
+
+    def with_events(self, events):
+        """The same recipe, name included, with these events instead of its own."""
+        first, *further = events or [NO_EVENT]
+        return dataclasses.replace(self, **first._asdict(), further=tuple(further))
+
+    def of_class(self, label):
+        """What is known of the mixture where one class is looked for: `with_events` of that class."""
+        return self.with_events([event for event in self.events if event.label == label])
 
 
 def read_recipes(path):
@@ -93,17 +149,20 @@ def recipes_text(recipes):
     """YAML text of a recipe file. For official recipes it is what the official program writes, byte for byte."""
     mappings = []
     for recipe in recipes:
-        line = official.annotation(recipe.name, recipe.onset_s, recipe.length_s, recipe.label)
-        named = {"mixture_audio_filename": recipe.name, "annotation_string": line}
+        named = {"mixture_audio_filename": recipe.name, "annotation_string": "\n".join(_annotations(recipe))}
         mappings.append({**to_yaml_fields(recipe), **named})
     return official.block_text(mappings)
 
 
 def write_annotations(path, recipes):
-    """Write the events of mixtures as an official event list, atomically."""
+    """Write the events of mixtures as an official event list, a line for each event, atomically."""
     with atomic_write(path, "w") as file:
-        for recipe in recipes:
-            file.write(official.annotation(recipe.name, recipe.onset_s, recipe.length_s, recipe.label) + "\n")
+        file.writelines(line + "\n" for recipe in recipes for line in _annotations(recipe))
+
+
+def _annotations(recipe):
+    """Its lines in an event list: one for each event, or one without an event."""
+    return [official.annotation(recipe.name, e.onset_s, e.length_s, e.label) for e in recipe.events] or [recipe.name]
 
 
 def to_yaml_fields(recipe):
@@ -122,17 +181,24 @@ def to_yaml_fields(recipe):
         fields["rendered_path"] = recipe.rendered
     fields |= {yaml: getattr(recipe, name) for yaml, name in NEGATIVE_FIELDS.items() if recipe.negative is not None}
     if recipe.has_event:
-        fields |= {
-            "event_class": recipe.label,
-            "event_length_seconds": recipe.length_s,
-            "event_start_in_mixture_seconds": recipe.onset_s,
-            "segment_start_seconds": recipe.segment_onset_s,
-            "segment_end_seconds": recipe.segment_offset_s,
-        }
-        if recipe.event is not None:
-            fields["event_path"] = recipe.event
-        if recipe.scaling_factor is not None:
-            fields["scaling_factor"] = recipe.scaling_factor
+        fields |= _event_to_yaml_fields(recipe.events[0])
+    if recipe.further:
+        fields["further_events"] = [{"ebr": event.ebr_db} | _event_to_yaml_fields(event) for event in recipe.further]
+    return fields
+
+
+def _event_to_yaml_fields(event):
+    fields = {
+        "event_class": event.label,
+        "event_length_seconds": event.length_s,
+        "event_start_in_mixture_seconds": event.onset_s,
+        "segment_start_seconds": event.segment_onset_s,
+        "segment_end_seconds": event.segment_offset_s,
+    }
+    if event.event is not None:
+        fields["event_path"] = event.event
+    if event.scaling_factor is not None:
+        fields["scaling_factor"] = event.scaling_factor
     return fields
 
 
@@ -154,18 +220,29 @@ def _from_yaml_fields(entry, where):
         fields |= {name: read.number(yaml) for yaml, name in NEGATIVE_FIELDS.items() if name != "negative"}
     if not isinstance(entry.get("event_present"), bool):
         raise InputError(f"{where}: event_present must be true or false")
+    ready = fields["rendered"] is not None
     if entry["event_present"]:
-        ready = fields["rendered"] is not None
-        fields |= {
-            "label": read.text("event_class"),
-            "event": read.text("event_path", *([None] if ready else [])),
-            "segment_onset_s": read.number("segment_start_seconds"),
-            "segment_offset_s": read.number("segment_end_seconds"),
-            "onset_s": read.number("event_start_in_mixture_seconds"),
-            "ebr_db": read.number("ebr", is_infinite_allowed=True),
-            "scaling_factor": read.number("scaling_factor", None),
-        }
-    return Recipe(**fields)
+        fields |= _event_from_yaml_fields(read, ready)._asdict()
+    further = entry.get("further_events", [])
+    if not isinstance(further, list) or not all(isinstance(event, dict) for event in further):
+        raise InputError(f"{where}: further_events is not a list of mappings")
+    if further and not entry["event_present"]:
+        raise InputError(f"{where}: has further_events, but event_present is false")
+    readers = [_FieldReader(event, f"{where}, further event {i}") for i, event in enumerate(further)]
+    return Recipe(**fields, further=tuple(_event_from_yaml_fields(each, ready) for each in readers))
+
+
+def _event_from_yaml_fields(read, ready):
+    """The PlacedEvent in the fields of a `_FieldReader`; one that came rendered may leave out its sound."""
+    return PlacedEvent(
+        label=read.text("event_class"),
+        event=read.text("event_path", *([None] if ready else [])),
+        segment_onset_s=read.number("segment_start_seconds"),
+        segment_offset_s=read.number("segment_end_seconds"),
+        onset_s=read.number("event_start_in_mixture_seconds"),
+        ebr_db=read.number("ebr", is_infinite_allowed=True),
+        scaling_factor=read.number("scaling_factor", None),
+    )
 
 
 class _FieldReader:

@@ -41,6 +41,7 @@ __all__ = [
 
 GENERATORS = ("minirsed", "official")
 EBR_DB = (-6.0, 0.0, 6.0)  # the task's event-to-background ratios
+JOINT = "+"  # between the classes of mixtures of several, in names
 NEGATIVE_PROB = 0.3  # how likely a mixture has a negative, for the commands
 
 
@@ -93,7 +94,7 @@ def draw_recipes(
         An argument is out of its range.
     """
     check_subset(subset)
-    _check_draw(n, seed, generator, ebr_db, event_presence_prob, duration_s, first, negative_prob)
+    check_draw(n, seed, generator, ebr_db, event_presence_prob, duration_s, first, negative_prob)
     if label not in bank.classes:
         bank.events(label, subset)  # raises, naming the known classes
     ready = bank.ready_mixtures(label, subset)
@@ -112,7 +113,7 @@ def _draw_minirsed(bank, label, subset, numbers, seed, ebr_db, event_presence_pr
     negatives = bank.negatives(label, subset) if negative_prob else []
     for clip in clips + negatives:
         check_fits(clip, duration_s)
-    stream = [seed, SUBSETS.index(subset), int.from_bytes(hashlib.md5(label.encode()).digest()[:8], "big")]
+    stream = stream_of(seed, subset, label)
     phase = np.random.default_rng([*stream, 0]).random()
     recipes = []
     for i in numbers:
@@ -121,22 +122,26 @@ def _draw_minirsed(bank, label, subset, numbers, seed, ebr_db, event_presence_pr
         clip = clips[rng.integers(len(clips))]
         ratio = float(ebr_db[rng.integers(len(ebr_db))])
         share = float(rng.random())
-        latest_s = _latest_s(clip, duration_s)
         has_event = math.floor((i + 1) * event_presence_prob + phase) > math.floor(i * event_presence_prob + phase)
-        fields = _event_fields(clip, share * latest_s, ratio) if has_event else {}
+        fields = event_fields(clip, share * latest_s(clip, duration_s), ratio) if has_event else {}
         if negatives:
             rng = np.random.default_rng([*stream, 2, i])
-            fields |= _negative_fields(rng, negatives, negative_prob, ebr_db, duration_s)
-        recipes.append(_named(subset, label, i, background, fields, duration_s, json.dumps))
+            fields |= negative_fields(rng, negatives, negative_prob, ebr_db, duration_s)
+        recipes.append(named(subset, label, i, background, fields, duration_s, json.dumps))
     return recipes
 
 
-def _latest_s(clip, duration_s):
+def stream_of(seed, subset, text):
+    """The random numbers of some mixtures begin with these, to which each of them adds its own."""
+    return [seed, SUBSETS.index(subset), int.from_bytes(hashlib.md5(text.encode()).digest()[:8], "big")]
+
+
+def latest_s(clip, duration_s):
     """The latest onset; one sample is left free at the end, since cutting to whole samples may add one to a length."""
     return max(0.0, duration_s - clip.length_s - 1 / SAMPLE_RATE)
 
 
-def _negative_fields(rng, negatives, probability, ebr_db, duration_s):
+def negative_fields(rng, negatives, probability, ebr_db, duration_s):
     """Of a negative, anywhere and at one of the ratios; none, with the probability that is left."""
     if rng.random() >= probability:
         return {}
@@ -145,7 +150,7 @@ def _negative_fields(rng, negatives, probability, ebr_db, duration_s):
         "negative": clip.key,
         "negative_segment_onset_s": clip.onset_s,
         "negative_segment_offset_s": clip.offset_s,
-        "negative_onset_s": float(rng.random()) * _latest_s(clip, duration_s),
+        "negative_onset_s": float(rng.random()) * latest_s(clip, duration_s),
         "negative_ebr_db": float(ebr_db[rng.integers(len(ebr_db))]),
     }
 
@@ -166,27 +171,29 @@ def _draw_official(bank, label, subset, n, seed, ebr_db, event_presence_prob):
             clip, share = clips[draws.event[instance]], draws.onset_share[instance]
             ratio = float(ebr_db[draws.ebr[instance]])
             check_fits(clip, CLIP_S)
-            event = _event_fields(clip, float((CLIP_S - clip.length_s) * share), ratio)
+            event = event_fields(clip, float((CLIP_S - clip.length_s) * share), ratio)
             event["scaling_factor"] = _measured_factor(bank, background, clip, event, duration_s)
             instance += 1
-        recipes.append(_named(subset, label, i, background, event, duration_s))
+        recipes.append(named(subset, label, i, background, event, duration_s))
     return recipes
 
 
 def drop_screened(recipes, bank):
     """Drop recipes whose background contains the class of the mixture itself (official patch of June 2017).
 
-    The class of a mixture without an event is read from its name. InputError: that is not an official one.
+    The classes of a mixture without an event are read from its name. InputError: that is not an official one.
     """
 
     def is_screened(recipe):
-        held = [label for label in bank.classes if bank.is_screened(recipe.background, label)]
-        return held and (recipe.label or official.class_of_name(recipe.name)) in held
+        held = {label for label in bank.classes if bank.is_screened(recipe.background, label)}
+        own = {event.label for event in recipe.events}
+        return held and held & (own or {*official.class_of_name(recipe.name).split(JOINT)})
 
     return [recipe for recipe in recipes if not is_screened(recipe)]
 
 
-def _event_fields(clip, onset_s, ebr_db):
+def event_fields(clip, onset_s, ebr_db):
+    """Of an event, as fields of a Recipe or of a PlacedEvent."""
     return {
         "label": clip.label,
         "event": clip.key,
@@ -203,7 +210,7 @@ def _measured_factor(bank, background, clip, event, duration_s):
     return scaling_factor(e, y, event["onset_s"], event["ebr_db"], f"{clip.key} in {background.key}")
 
 
-def _named(subset, label, index, background, event, duration_s, as_text=None):
+def named(subset, label, index, background, event, duration_s, as_text=None):
     """A recipe with its name, which contains a hash of all other fields (`official.mixture_name`)."""
     fields = dict(
         background=background.key,
@@ -222,7 +229,8 @@ def check_fits(clip, duration_s=CLIP_S):
         raise InputError(f"{clip.key}: event of {clip.length_s:.3f} s is longer than a clip of {duration_s:g} s")
 
 
-def _check_draw(n, seed, generator, ebr_db, event_presence_prob, duration_s, first, negative_prob):
+def check_draw(n, seed, generator, ebr_db, event_presence_prob, duration_s, first, negative_prob):
+    """ValueError: an argument of `draw_recipes` is out of its range."""
     if n < 0 or seed < 0:
         raise ValueError(f"n and seed must not be negative, not {n} and {seed}")
     if generator not in GENERATORS:

@@ -2,6 +2,7 @@
 
 python -m data_tools.synthesize --bank ROOT --recipes FILE.yaml ... --out DIR
 python -m data_tools.synthesize --bank ROOT --class babycry --subset devtrain -n 5000 --seed 42 --out DIR
+python -m data_tools.synthesize --class babycry glassbreak gunshot --together -n 500 --out DIR
 """
 
 import argparse
@@ -21,12 +22,12 @@ from data_tools.recipes import (
     GENERATORS,
     NEGATIVE_PROB,
     Recipe,
-    draw_recipes,
     drop_screened,
     read_recipes,
     recipes_text,
     write_annotations,
 )
+from data_tools.several import draw_several, joined
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,12 @@ def parse_arguments(argv=None):
 def _add_drawing_options(draw):
     draw.add_argument("--class", dest="classes", action=Several, metavar="CLASS", help="classes of the events")
     draw.add_argument(
+        "--together",
+        action="store_true",
+        help="mixtures of all these classes instead of one after another: each class is in them with "
+        "--event-presence-prob, whatever the others do",
+    )
+    draw.add_argument(
         "--subset",
         choices=("train", "dev", "eval"),
         type=subset_name,
@@ -93,7 +100,11 @@ def _add_drawing_options(draw):
         "(default: %(default)s)",
     )
     draw.add_argument(
-        "-n", metavar="N", type=int, default=500, help="mixtures of each class (default: %(default)s mixtures)"
+        "-n",
+        metavar="N",
+        type=int,
+        default=500,
+        help="mixtures of each class, or --together of all (default: %(default)s mixtures)",
     )
     draw.add_argument(
         "--seed", metavar="N", type=count, default=42, help="random seed of the recipes (default: %(default)s)"
@@ -137,8 +148,10 @@ def main(argv=None):
     require_positive(args, "jobs")
     if args.n < 1:
         raise InputError(f"-n is {args.n}: expected at least 1 mixture of each class")
+    if args.together and args.recipes:
+        raise InputError("--together: is for drawing recipes, not for those of --recipes")
     if not args.recipes:
-        n = args.n * len(args.classes)
+        n = args.n * (1 if args.together else len(args.classes))
         require_space(args.out, n * MIXTURE_BYTES, f"{n} mixtures", there=folder_size(args.out))
 
     from tqdm import tqdm
@@ -172,13 +185,13 @@ def _read_sets(paths, bank):
 
 
 def _draw_sets(args, bank):
-    """A recipe set for each class, drawn as the arguments say."""
+    """A recipe set for each class, or one for all together, drawn as the arguments say."""
     sets = []
     options = {"generator": args.generator, "ebr_db": args.ebr_db, "event_presence_prob": args.event_presence_prob}
     options["negative_prob"] = args.negatives
-    for label in args.classes:
-        recipes = draw_recipes(bank, label, args.subset, args.n, args.seed, **options, screen=False)
-        file_name = f"mixture_recipes_{SUBSET_NAMES[args.subset]}_{label}.yaml"
+    for labels in [args.classes] if args.together else [[label] for label in args.classes]:
+        recipes = draw_several(bank, labels, args.subset, args.n, args.seed, **options, screen=False)
+        file_name = f"mixture_recipes_{SUBSET_NAMES[args.subset]}_{joined(labels)}.yaml"
         sets.append(_screened(file_name, recipes_text(recipes), recipes, bank))
     return sets
 

@@ -28,7 +28,8 @@ from minirsed.rivals.frames import smooth
 from minirsed.store.archive import read_arrays, write_arrays
 
 FORMAT = "minirsed-detector-1"
-YOUNGER = (("inputs", "lfbe"), ("rule", "longest"), ("n_mels", None), ("lead", 0))  # left out of older hashes
+# left out of older hashes
+YOUNGER = (("inputs", "lfbe"), ("rule", "longest"), ("n_mels", None), ("lead", 0), ("n_classes", 1))
 
 
 class Detection(NamedTuple):
@@ -221,6 +222,8 @@ class Detector:
     @classmethod
     def from_parts(cls, path, description, arrays):
         """Build a detector from what `description` and `arrays` gave; `path` is named in errors."""
+        if "classes" in description:  # see `minirsed.several.detector`
+            raise InputError(f"{path}: detects several classes; this takes a detector of one")
         params = {name.removeprefix("params/"): a for name, a in arrays.items() if name.startswith("params/")}
         try:
             config = ModelConfig(**description["model"])

@@ -26,6 +26,7 @@ from minirsed.losses import (
 from minirsed.rivals.batch_norm import share_of
 from minirsed.rivals.encoders import ENCODERS
 from minirsed.rivals.frames import frames_backward, frames_forward
+from minirsed.several.heads import for_each_class, shapes_for_each_class
 
 RULES = ("longest", "strongest")
 GROUP_CLIPS = 5  # clips a thread carries through the model at a time; fixed, so that sums keep their order
@@ -60,9 +61,10 @@ HEADS = {
 class ModelConfig:
     """Shape of a model: a row of `ENCODERS` and one of `HEADS`, layers, units per direction, inputs.
 
-    The last four say what is before and behind it: a row of `minirsed.listening.inputs`, made of `n_mels` bands (by
+    The next four say what is before and behind it: a row of `minirsed.listening.inputs`, made of `n_mels` bands (by
     default as many as inputs), and how its probabilities become an event: longest (`minirsed.decode`) or strongest
-    (`minirsed.listening.segments`), which begins `lead` frames earlier.
+    (`minirsed.listening.segments`), which begins `lead` frames earlier. With several classes the head has an event
+    vector for each (`minirsed.several`).
     """
 
     arch: str = "multires"
@@ -74,6 +76,7 @@ class ModelConfig:
     rule: str = "longest"
     n_mels: int | None = None
     lead: int = 0
+    n_classes: int = 1
 
     def __post_init__(self):
         """Raise ValueError for a shape that is no model."""
@@ -81,17 +84,23 @@ class ModelConfig:
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
         least_inputs = ENCODERS[self.arch].least_inputs
-        for name, least in (("n_layers", 1), ("n_units", 1), ("n_inputs", least_inputs), ("lead", 0)):
+        for name, least in (("n_layers", 1), ("n_units", 1), ("n_classes", 1), ("n_inputs", least_inputs), ("lead", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.n_inputs != INPUTS[self.inputs].n_inputs(self.n_mels or self.n_inputs):
             raise ValueError(f"n_inputs is {self.n_inputs}: not that of inputs {self.inputs} in {self.n_mels} bands")
 
 
+def head_of(config):
+    """The head of a model: a row of `HEADS`, once for each class."""
+    return for_each_class(HEADS[config.head], config.n_classes)
+
+
 def param_shapes(config):
-    """Name and shape of every parameter of a model."""
+    """Name and shape of every parameter of a model; `head.w` is (K,), and (C, K) for C > 1 classes."""
     encoder = ENCODERS[config.arch]
-    return encoder.shapes(config) | {"head.w": (encoder.n_states(config),)} | HEADS[config.head].shapes
+    own = {"head.w": (encoder.n_states(config),)} | HEADS[config.head].shapes
+    return encoder.shapes(config) | shapes_for_each_class(own, config.n_classes)
 
 
 def init_params(config, rng, dtype=np.float32):
@@ -99,11 +108,11 @@ def init_params(config, rng, dtype=np.float32):
 
     With states within ±1 the first logits are then below about 1 in size, p_t near ½ and the attention near even.
     """
-    encoder, head = ENCODERS[config.arch], HEADS[config.head]
-    params, K = encoder.init(config, rng, dtype), encoder.n_states(config)
-    limit = np.sqrt(3.0 / K)
-    params["head.w"] = rng.uniform(-limit, limit, K).astype(dtype)
-    return params | {name: np.zeros(shape, dtype) for name, shape in head.shapes.items()}
+    params = ENCODERS[config.arch].init(config, rng, dtype)
+    vectors = param_shapes(config)["head.w"]
+    limit = np.sqrt(3.0 / vectors[-1])
+    params["head.w"] = rng.uniform(-limit, limit, vectors).astype(dtype)
+    return params | {name: np.zeros(shape, dtype) for name, shape in head_of(config).shapes.items()}
 
 
 def forward(params, config, x, *, rng=None, with_cache=True):
@@ -123,11 +132,12 @@ def forward(params, config, x, *, rng=None, with_cache=True):
     Returns
     -------
     frame_logits : (B, T) ndarray
+        With C classes every clip has C rows, (B C, T), and C clip logits; see `minirsed.several.heads`.
     clip_logit : (B,) ndarray
     cache : tuple
     """
     h, encoder_cache = ENCODERS[config.arch].forward(params, config, x, rng, with_cache)
-    frame_logits, clip_logit, head_cache = HEADS[config.head].forward(params, h)
+    frame_logits, clip_logit, head_cache = head_of(config).forward(params, h)
     return frame_logits, clip_logit, (config, encoder_cache, head_cache)
 
 
@@ -138,7 +148,7 @@ def backward(dframe_logits, dclip_logit, cache, *, with_dx=True):
     `tutorials/05_attention_and_losses.md` and `tutorials/06_multiresolution.md`.
     """
     config, encoder_cache, head_cache = cache
-    head = HEADS[config.head]
+    head = head_of(config)
     dh, *dhead = head.backward(dframe_logits, dclip_logit, head_cache)
     dx, grads = ENCODERS[config.arch].backward(dh, encoder_cache, with_dx=with_dx)
     return dx, grads | dict(zip(["head.w", *head.shapes], dhead, strict=True))
@@ -176,7 +186,7 @@ def losses(frame_logits, clip_logit, frame_labels, alpha, margin=FRAME_LOSS_MARG
     else:
         utterance, utterance_cache = np.zeros_like(clip_logit), None
         weights = np.full_like(frame_labels, 1 / frame_labels.shape[1]) if weights is None else weights
-    frame, frame_cache = frame_loss_forward(frame_logits, frame_labels, weights)
+    frame, frame_cache = frame_loss_forward(frame_logits, frame_labels, weights.reshape(frame_labels.shape))
     alpha = frame.dtype.type(alpha)
     return Losses(utterance + alpha * frame, utterance, frame), (utterance_cache, frame_cache, alpha)
 
@@ -207,6 +217,7 @@ def loss_and_grads(
     ----------
     params, config, x, rng : as in `forward`
     frame_labels, alpha, margin, frame_weights : as in `losses`
+        With C classes, labels and weights are (B, C, T), and the loss of a clip is the sum of those of its classes.
     weight : float, optional
         Weight of every clip in the sum; 1/B by default, the mean of the batch.
     with_dx : bool
@@ -235,10 +246,12 @@ def loss_and_grads(
     (True, True)
     """
     frame_logits, clip_logit, cache = forward(params, config, x, rng=rng)
+    frame_labels = frame_labels.reshape(frame_logits.shape)
     values, loss_cache = losses(frame_logits, clip_logit, frame_labels, alpha, margin, config.head, frame_weights)
     weight = 1 / len(x) if weight is None else weight
-    dlogits = losses_backward(np.full(len(x), weight, x.dtype), loss_cache)
+    dlogits = losses_backward(np.full(len(clip_logit), weight, x.dtype), loss_cache)
     dx, grads = backward(*dlogits, cache, with_dx=with_dx)
+    values = Losses(*(part.reshape(len(x), -1).sum(axis=1) for part in values))
     return values, share_of(grads, weight * len(x)), dx
 
 

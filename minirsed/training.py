@@ -40,7 +40,7 @@ def updates(detector, adam, store, batches, settings, rng, executor):
     batches : list of (B,) int array
         Rows of the store, see `minirsed.store.dataset.minibatches`.
     settings : minirsed.run.settings.TrainSettings
-        Its alpha, max_grad_norm and augmentation.
+        Its alpha, max_grad_norm, augmentation and, if there are several, classes.
     rng : numpy.random.Generator
         For augmentation and dropout.
     executor : concurrent.futures.Executor
@@ -58,7 +58,7 @@ def updates(detector, adam, store, batches, settings, rng, executor):
     """
     for rows in batches:
         x = augment(finite_clips(store, rows), rng, settings.equaliser_db, settings.mask_bands)
-        x, labels = detector.normalise(x), batch_labels(store, rows)
+        x, labels = detector.normalise(x), batch_labels(store, rows, settings.labels)
         losses, grads = batch_loss_and_grads(executor, detector.params, detector.config, x, labels, settings.alpha, rng)
         params, grads = follow(detector.params, grads)
         grads, grad_norm = clip_by_global_norm(grads, settings.max_grad_norm)

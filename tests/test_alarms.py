@@ -505,7 +505,7 @@ def test_streams_obey(rule):
     plain = [to_event(run) for run in finder.push(logits) + finder.finish()]
     expected = detector.operating.joiner().push(plain)
     stream, found = detector.stream(), []
-    stream.finder = event_finder(detector)  # with the context of a recording
+    stream.ears[0].finder = event_finder(detector)  # with the context of a recording
     stream.features.push = lambda y: y
     stream.model.push, stream.resampler.push = lambda y: y, lambda y, last: y
     stream.features.finish = stream.model.finish = lambda: np.zeros(0)

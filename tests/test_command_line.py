@@ -111,8 +111,8 @@ def test_a_number_of_processes_or_threads_has_one_name(name, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "words", "expected"),
     [
-        ("minirsed.train", "--ebr-db -18 -12 -6 babycry", {"label": "babycry", "ebr_db": [-18, -12, -6]}),
-        ("minirsed.train", "--ebr-db -1e1 babycry --epochs 3", {"label": "babycry", "ebr_db": [-10], "epochs": 3}),
+        ("minirsed.train", "--ebr-db -18 -12 -6 babycry", {"label": ["babycry"], "ebr_db": [-18, -12, -6]}),
+        ("minirsed.train", "--ebr-db -1e1 babycry --epochs 3", {"label": ["babycry"], "ebr_db": [-10], "epochs": 3}),
         ("minirsed.train", "babycry --ebr-db 0 --ebr-db=-6 --clips 8", {"ebr_db": [0, -6], "clips": 8}),
         ("minirsed.detect", "RUN --format csv -- -x.wav", {"paths": ["-x.wav"], "format": "csv"}),
         ("minirsed.detect", "RUN --format csv FILE", {"run": Path("RUN"), "paths": ["FILE"], "format": "csv"}),
@@ -149,7 +149,7 @@ def test_options_stand_anywhere(name, words, expected):
         ("minirsed.train", "babycry --ebr-db x", "--ebr-db: expected a number, not 'x'"),
         ("minirsed.train", "--ebr-db --epochs 3 babycry", "--ebr-db: expected a value"),
         ("minirsed.train", "babycry --epochs many", "--epochs: expected a whole number, not 'many'"),
-        ("minirsed.train", "babycry dog", "unrecognized arguments: dog"),
+        ("minirsed.train", "babycry --dog", "unrecognized arguments: --dog"),
         ("minirsed.train", "--epochs 3", "the following arguments are required: CLASS"),
         ("minirsed.train", "babycry --epoch 3", "unrecognized arguments: --epoch 3; did you mean --epochs?"),
         ("minirsed.train", "babycry --clip-norm 1", "unrecognized arguments: --clip-norm 1 ("),
@@ -278,7 +278,7 @@ def interrupted(*arguments, **options):
 @pytest.mark.parametrize(
     ("command_name", "target", "words"),
     [
-        ("minirsed.evaluate.__main__", "minirsed.run.session.inventory_of_run", ["RUN"]),
+        ("minirsed.evaluate.__main__", "minirsed.run.folder.read_settings", ["RUN"]),
         ("minirsed.score.__main__", "minirsed.score.__main__.score_pair", ["a.csv", "b.csv"]),
         ("minirsed.bench.__main__", "minirsed.bench.__main__.measure", []),
         ("minirsed.export.__main__", "minirsed.export.__main__.require_writable", ["RUN", "m.onnx"]),

@@ -3,6 +3,7 @@
 Needs onnx and onnxruntime (`python -m pip install -e ".[onnx]"`), which the test extra brings.
 """
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from minirsed.listening.inputs import INPUTS, n_bands
 from minirsed.listening.operating import Operating
 from minirsed.model import ModelConfig, init_params
 from minirsed.rivals.encoders import ENCODERS
+from minirsed.several.detector import SeveralDetector, load
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -279,3 +281,66 @@ def test_a_graph_that_computes_something_else_is_not_written(run, capsys, monkey
     monkeypatch.setattr(Detector, "logits", lambda self, x: tuple(1.01 * values for values in logits(self, x)))
     assert "differs from minirsed's model by" in failure(capsys, "runs/babycry", "m.onnx")
     assert Path("m.onnx").read_text() == "of an earlier export"
+
+
+def random_detector_of_several(**kind):
+    """Three classes on one encoder, thresholds of their own."""
+    rng = np.random.default_rng(3)
+    config = ModelConfig(kind.pop("arch", "multires"), 2, n_units=5, n_classes=3, **{"n_inputs": 10, **kind})
+    params = {name: (2 * value).astype(np.float32) for name, value in init_params(config, rng, np.float64).items()}
+    params["head.w"] *= 3
+    each = {"thres0": (0.4, 0.5, 0.6), "thres1": (0.6, 0.7, 0.8), "operating": (Operating(0.1, 0.2),) * 3}
+    n = config.n_inputs
+    return SeveralDetector(config, params, "a+b+ü", np.full(n, -8.0), np.full(n, 4.0), **each, labels=("a", "b", "ü"))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {},
+        {"n_inputs": n_bands(40), "n_mels": 40, "inputs": "relative", "rule": "strongest", "arch": "uni"},
+        {"head": "frames", "arch": "bi"},
+    ],
+)
+def test_several_classes_are_the_last_axis(kind):
+    detector, spread = random_detector_of_several(**kind), []
+    session = session_of(detector)
+    for shape in SHAPES:
+        features = np.random.default_rng(shape).normal(-8, 4, (*shape, detector.features["n_mels"]))
+        p, p_t = session.run(["probability", "frame_probabilities"], {"lfbe": features.astype(np.float32)})
+        assert p.shape == (shape[0], 3) and p_t.shape == (*shape, 3)
+        for c, view in enumerate(detector.views):
+            expected = view.probabilities(*view.logits(features.astype(np.float32)))
+            np.testing.assert_allclose(p[:, c], expected[0], atol=1e-4)
+            np.testing.assert_allclose(p_t[..., c], expected[1], atol=1e-5)
+        spread += np.ptp(p, axis=1).tolist()
+    assert max(spread) > 0.1  # the classes differ
+    features[0, 0, 0] = np.nan
+    assert all(np.isnan(output[0]).all() for output in session.run(None, {"lfbe": features.astype(np.float32)}))
+    about = session.get_modelmeta().custom_metadata_map
+    assert json.loads(about["classes"]) == ["a", "b", "ü"] and about["class"] == "a+b+ü"
+    assert json.loads(about["thres0"]) == [0.4, 0.5, 0.6] and json.loads(about["thres1"]) == [0.6, 0.7, 0.8]
+    assert json.loads(about["min_gap_s"]) == [0.2] * 3 and json.loads(about["chosen"]) == [None] * 3
+    operators = [node.op_type for node in onnx.load_from_string(export.export(detector)[0]).graph.node]
+    assert operators.count("GRU") == 2  # one encoder for all
+
+
+def test_several_classes_are_written_as_onnx_and_one_of_them_as_anything(tmp_path, capsys):
+    random_detector_of_several().save(tmp_path / "best.npz")
+    export.main([str(tmp_path / "best.npz"), str(tmp_path / "d.onnx")])
+    out = capsys.readouterr().out
+    assert "probability (B, C), frame_probabilities (B, T, C)" in out and "0.4 and 0.6, 0.5 and 0.7" in out
+    for name in ("d.c", "d.html"):
+        with pytest.raises(SystemExit, match="2"):
+            export.main([str(tmp_path / "best.npz"), str(tmp_path / name)])
+        assert "detects a, b, ü; --class says which of them is meant" in capsys.readouterr().err
+        assert not (tmp_path / name).exists()
+    with pytest.raises(SystemExit, match="2"):
+        export.main([str(tmp_path / "best.npz"), str(tmp_path / "d.c"), "--class", "c"])
+    assert "--class c: " in capsys.readouterr().err
+    load(tmp_path / "best.npz").of_class("b").save(tmp_path / "b.npz")
+    for name in ("d.c", "d.html", "d.onnx"):
+        export.main([str(tmp_path / "best.npz"), str(tmp_path / name), "--class", "b"])
+        of_class = (tmp_path / name).read_bytes()
+        export.main([str(tmp_path / "b.npz"), str(tmp_path / name)])
+        assert of_class == (tmp_path / name).read_bytes()

@@ -8,7 +8,7 @@ import pytest
 
 from minirsed import attention, gru, losses, multires
 from minirsed.gradcheck import compare, gradcheck, report
-from minirsed.model import ModelConfig, init_params, loss_and_grads
+from minirsed.model import HEADS, ModelConfig, init_params, loss_and_grads, param_shapes
 from minirsed.rivals import (
     batch_norm,
     convolution,
@@ -23,6 +23,7 @@ from minirsed.rivals import (
     product,
 )
 from minirsed.rivals.naming import named
+from minirsed.several.heads import for_each_class
 
 TOLERANCE = 1e-6
 B, T, D, H = 3, 7, 5, 4
@@ -332,6 +333,52 @@ def test_grad_whole_model(rng, arch, alpha):
     _, grads, dx = loss_and_grads(params, config, x, labels, alpha, margin=2)
     modes = ("direction", "element") if alpha == 1.0 else ("direction",)
     assert_gradients(loss, {"x": dx, **grads}, {"x": x, **params}, rng, modes)
+
+
+C = 3  # classes; B is another number in the two tests of several
+
+
+def several_labels(n_clips, n_frames):
+    """(n_clips, C, n_frames): none, one or several classes in a clip, overlapping, at an edge."""
+    labels = np.zeros((n_clips, C, n_frames))
+    labels[0, 0, 2:5] = labels[0, 2, 4:7] = labels[1, 1, -1:] = labels[3, 0, :1] = 1
+    return labels
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("n_frames", [1, T])
+def test_grad_heads_of_several_classes(rng, head, n_frames):
+    heads = for_each_class(HEADS[head], C)
+    shapes = {"head.w": (C, D), **heads.shapes}
+    arrays = {"h": rng.standard_normal((2, n_frames, D))}
+    arrays |= {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    up_frames, up_clip = rng.standard_normal((2 * C, n_frames)), rng.standard_normal(2 * C)
+
+    def loss(a):
+        frame_logits, clip_logit, _ = heads.forward(a, a["h"])
+        clip = np.vdot(up_clip, clip_logit) if HEADS[head].has_clip_loss else 0  # no gradient goes through a rule
+        return np.vdot(up_frames, frame_logits) + clip
+
+    grads = heads.backward(up_frames, up_clip, heads.forward(arrays, arrays["h"])[2])
+    assert_gradients(loss, dict(zip(["h", *shapes], grads, strict=True)), arrays, rng)
+
+
+@pytest.mark.parametrize(
+    ("arch", "head"), [*((arch, "attention") for arch in multires.ARCHITECTURES), ("bi", "frames")]
+)
+def test_grad_whole_model_of_several_classes(rng, arch, head):
+    """The mean over clips of the sum over classes: L_utt + 0.7 L_frame of each."""
+    config = ModelConfig(arch, n_layers=2, n_units=H, n_inputs=D, head=head, n_classes=C)
+    params = init_params(config, rng, np.float64)
+    assert {name: value.shape for name, value in params.items()} == param_shapes(config)
+    arrays, labels = {"x": rng.standard_normal((4, 11, D)), **params}, several_labels(4, 11)
+
+    def run(a):
+        return loss_and_grads(a, config, a["x"], labels, 0.7, margin=2)
+
+    _, grads, dx = run(arrays)
+    modes = ("direction", "element") if arch == "uni" else ("direction",)
+    assert_gradients(lambda a: run(a)[0].total.mean(), {"x": dx, **grads}, arrays, rng, modes)
 
 
 @pytest.mark.parametrize("arch", multires.ARCHITECTURES)

@@ -300,10 +300,11 @@ def test_clips_have_negatives_with_and_without_an_event_and_no_label_for_them(so
     with_negatives(sounds)
     spectra, settings = spectra_of(sounds, tmp_path, other_classes="no", other_events=1.0, ebr_db=(20.0,), **NO)
     spectra.negatives = [own for own in spectra.negatives if own[0].length_s < 1]
-    spectra.events = [[spectra.negatives[0][0]._replace(power=np.zeros((9, 48), np.float32), length_s=0.1, above=1.0)]]
+    empty = np.zeros((9, 48), np.float32)
+    spectra.events = [[[spectra.negatives[0][0]._replace(power=empty, length_s=0.1, above=1.0)]]]
     for has_event in (True, False):
         for seed in range(4):
-            power, labels = draw_clip(np.random.default_rng(seed), spectra, settings, has_event)
+            power, (labels,) = draw_clip(np.random.default_rng(seed), spectra, settings, [has_event])
             level_db = 10 * np.log10(power.sum(axis=1))
             loud = level_db > np.median(level_db) + 10  # the negative alone: the event has no power
             assert 8 < loud.sum() and bool(labels.any()) == has_event

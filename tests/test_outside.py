@@ -415,9 +415,9 @@ def test_noise_is_as_large_as_asked_and_without_it_nothing_is_drawn():
 
 
 def test_what_clips_are_made_of(spectra, bank):
-    assert [len(group) for group in (spectra.events, spectra.others, spectra.backgrounds)] == [7, 7, 5]
+    assert [len(group) for group in (*spectra.events, spectra.others, spectra.backgrounds)] == [7, 7, 5]
     assert spectra.bands == 48 and [len(own) for own in spectra.everyday] == [1] * 13
-    event = spectra.events[0][0]
+    event = spectra.events[0][0][0]
     loudest = event.power.sum(axis=1).argmax()
     assert FRAMES_BEFORE - 2 <= loudest < FRAMES_BEFORE + event.length_s * SAMPLE_RATE / HOP
     assert event.power[: FRAMES_BEFORE - 2].max() < 1e-12
@@ -434,14 +434,14 @@ def test_an_event_is_where_its_labels_are_and_as_loud_as_asked():
     flat = SpectraOf(background=np.full((1303, 64), np.log(1e-4), np.float32), event=np.full((30, 48), 1.0, np.float32))
     settings = dataclasses.replace(QUICK, **NO_CHANGES, ebr_db=(6.0,))
     for seed in range(5):
-        power, labels = draw_clip(np.random.default_rng(seed), flat, settings, True)
+        power, (labels,) = draw_clip(np.random.default_rng(seed), flat, settings, [True])
         assert power.shape == (434, 48)
         loud = power[:, 0] > 2e-4
         assert np.flatnonzero(loud)[0] == max(np.flatnonzero(labels)[0] + 1 - FRAMES_BEFORE, 0)
         on = power[loud, 0] - 1e-4  # the 30 frames that the event's energy is in, over the 22 of its length
         if loud.sum() == 30:
             assert 10 * np.log10(on.sum() / 22 / 1e-4) == pytest.approx(6, abs=0.01)
-    quiet, labels = draw_clip(np.random.default_rng(0), flat, settings, False)
+    quiet, (labels,) = draw_clip(np.random.default_rng(0), flat, settings, [False])
     assert not labels.any()
     assert quiet == pytest.approx(1e-4, rel=1e-3)
 
@@ -449,11 +449,11 @@ def test_an_event_is_where_its_labels_are_and_as_loud_as_asked():
 def test_an_event_in_pieces_is_where_its_labels_are_and_as_loud_as_asked():
     """The same event of 22 hops; its pieces are shorter and longer than it, and their energy is over their length."""
     flat = SpectraOf(background=np.full((1303, 64), np.log(1e-4), np.float32), event=np.full((30, 48), 1.0, np.float32))
-    flat.events[0][0].power[: FRAMES_BEFORE - 1] = 0
+    flat.events[0][0][0].power[: FRAMES_BEFORE - 1] = 0
     settings = dataclasses.replace(QUICK, **NO_CHANGES, ebr_db=(6.0,), pieces=1.0)
     lengths, n_pauses = set(), set()
     for seed in range(60):
-        power, labels = draw_clip(np.random.default_rng(seed), flat, settings, True)
+        power, (labels,) = draw_clip(np.random.default_rng(seed), flat, settings, [True])
         active, loud = np.flatnonzero(labels), power[:, 0] > 1.5e-4
         if active[0] > 0 and active[-1] < len(labels) - 3:
             first, last = np.flatnonzero(loud)[[0, -1]]
@@ -468,7 +468,7 @@ def test_an_event_in_pieces_is_where_its_labels_are_and_as_loud_as_asked():
 def test_without_pieces_no_random_number_is_drawn_for_them():
     """So trainings of earlier versions are repeated to the byte."""
     flat = SpectraOf(background=np.full((1303, 64), np.log(1e-4), np.float32), event=np.full((30, 48), 1.0, np.float32))
-    power, _ = draw_clip(np.random.default_rng(3), flat, QUICK, True)
+    power, _ = draw_clip(np.random.default_rng(3), flat, QUICK, [True])
     assert (power.shape, float(power.sum(dtype=np.float64))) == ((434, 48), pytest.approx(4.768053, rel=1e-5))
 
 
@@ -478,9 +478,9 @@ def test_a_quiet_place_has_everyday_sounds_and_events_as_loud_as_elsewhere(spect
     n_alone = 0
     for seed in range(30):
         for has_event in (False, True):
-            power, labels = draw_clip(np.random.default_rng(seed), spectra, settings, has_event)
+            power, (labels,) = draw_clip(np.random.default_rng(seed), spectra, settings, [has_event])
             usual, _ = draw_clip(
-                np.random.default_rng(seed), spectra, dataclasses.replace(settings, everyday=0.0), False
+                np.random.default_rng(seed), spectra, dataclasses.replace(settings, everyday=0.0), [False]
             )  # the same background, at its level
             level, usual_level = (part @ spectra.widths[:48] for part in (power, usual))
             noise_db, loudest_db = 10 * np.log10(np.array([np.quantile(level, 0.05), level.max()]) / usual_level.mean())
@@ -523,7 +523,7 @@ class SpectraOf(Spectra):
     def __init__(self, background, event):
         store = SimpleNamespace(features=background[None])
         above = len(event) * band_widths_hz(64)[48:].sum()
-        super().__init__([[EventSpectrum(event, 22 * HOP / SAMPLE_RATE, above)]], [], store, 64, 48)
+        super().__init__([[[EventSpectrum(event, 22 * HOP / SAMPLE_RATE, above)]]], [], store, 64, 48)
 
 
 def test_mixing_spectra_is_mixing_waveforms_but_for_chance(bank, spectra):
@@ -553,8 +553,8 @@ def without_event(recipe):
 def test_batches_are_half_events_and_follow_from_their_generator(spectra):
     one, other = (draw_batch(np.random.default_rng(7), spectra, QUICK, 6) for _ in range(2))
     np.testing.assert_array_equal(one.power, other.power)
-    assert one.labels.any(axis=1).tolist() == [True] * 3 + [False] * 3
-    odd = [draw_batch(np.random.default_rng(i), spectra, QUICK, 5).labels.any(axis=1).sum() for i in range(12)]
+    assert one.labels.any(axis=2).tolist() == [[True]] * 3 + [[False]] * 3
+    odd = [draw_batch(np.random.default_rng(i), spectra, QUICK, 5).labels.any(axis=2).sum() for i in range(12)]
     assert set(odd) == {2, 3}
     assert (one.power > 0).all()
     assert n_clip_frames(10.0) == 434

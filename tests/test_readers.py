@@ -73,9 +73,10 @@ VALUES = st.recursive(
 )
 
 
-def test_checkpoints_whose_description_is_another(targets):
+@pytest.mark.parametrize("which", ["whole", "several"])
+def test_checkpoints_whose_description_is_another(targets, which):
     """Any value anywhere in the description of a whole checkpoint, its sums being right."""
-    targets("checkpoint", targets.whole)
+    targets("checkpoint", getattr(targets, which))
     about, arrays = read_arrays(targets.run / NEWEST, FORMAT)
 
     @PROFILE

@@ -127,6 +127,9 @@ def test_command_line_of_a_cell_gives_its_settings(preset):
     for cell in plan({}, preset, 0.3 if preset == "table1" else 1.0, redraw=redraw, ebr_db=(-12.5, 3)):
         arguments = parse_train_arguments(command_line(cell.settings))
         assert from_arguments(arguments, arguments.preset) == cell.settings
+    several = dataclasses.replace(cell.settings, labels=("babycry", "gunshot"), generator="minirsed")
+    arguments = parse_train_arguments(command_line(several))
+    assert from_arguments(arguments, arguments.preset) == several
 
 
 # ---- tables

@@ -28,6 +28,8 @@ def usual(settings):
     InputError
         The sounds cannot be used.
     """
+    if settings.labels:  # thresholds are chosen for one class
+        return settings
     is_rival = settings.arch not in ARCHITECTURES or settings.head != "attention"  # judged as its authors did
     if is_rival or not any((Path(settings.data) / name).is_dir() for name in ("recordings", "negatives")):
         return settings

@@ -123,11 +123,16 @@ def mistakes(store, evaluation):
     return sorted(rows, key=lambda row: -evaluation.loss[row])
 
 
+def mixed(store):
+    """Recipes of the sounds of a store, also if it is seen as one of several classes; others hold but one class."""
+    return getattr(store, "mixed", store.recipes)
+
+
 def distinct(store, rows):
     """The rows without repeats of a sound: mixtures without an event, of one background, sound the same."""
     kept = {}
     for row in rows:
-        recipe = store.recipes[row]
+        recipe = mixed(store)[row]
         is_background = recipe.background and not recipe.has_event and recipe.negative is None
         same = (recipe.background, recipe.background_start_s) if is_background else row
         kept.setdefault(same, row)

@@ -45,20 +45,58 @@ def evaluate(detector, store, executor, *, alpha=1.0, progress=None):
     InputError
         NaN or Inf among the features: names the mixtures.
     """
+    (evaluation,) = evaluate_each((detector,), detector.logits, [store], executor, alpha=alpha, progress=progress)
+    return evaluation
+
+
+def evaluate_each(views, logits, stores, executor, *, alpha=1.0, progress=None):
+    """`evaluate` of C detectors that share an encoder, which runs once.
+
+    Parameters
+    ----------
+    views : sequence of C minirsed.detector.Detector
+    logits : callable
+        Frame logits, (B, T) or (B, C, T), and clip logits of the features of some clips.
+    stores : sequence of C minirsed.store.dataset.FeatureStore
+        The same clips, with the events of one class each.
+    executor, alpha, progress : as in `evaluate`
+
+    Returns
+    -------
+    list of C Evaluation
+    """
+    store = stores[0]
 
     def one_group(rows):
-        frame_logits, clip_logits = detector.logits(finite_clips(store, rows))
-        labels = batch_labels(store, range(*rows.indices(len(store))))
-        loss = losses(frame_logits, clip_logits, labels, alpha, head=detector.config.head)[0].total
-        probabilities = zip(*detector.probabilities(frame_logits, clip_logits), strict=True)
-        return loss, [detector.decode(float(p), p_t) for p, p_t in probabilities]
+        frame_logits, clip_logits = logits(finite_clips(store, rows))
+        n_clips, n_frames = len(clip_logits), frame_logits.shape[-1]
+        frame_logits, clip_logits = frame_logits.reshape(n_clips, -1, n_frames), clip_logits.reshape(n_clips, -1)
+        return [
+            _of_class(view, own, rows, frame_logits[:, c], clip_logits[:, c], alpha)
+            for c, (view, own) in enumerate(zip(views, stores, strict=True))
+        ]
 
-    loss, detections = [], []
-    for group_loss, group_detections in executor.map(one_group, groups(len(store))):
-        loss.append(group_loss)
-        detections += group_detections
+    n_done, found = 0, []
+    for group, rows in zip(executor.map(one_group, groups(len(store))), groups(len(store)), strict=True):
+        found.append(group)
+        n_done += len(range(*rows.indices(len(store))))
         if progress:
-            progress(len(detections), len(store))
+            progress(n_done, len(store))
+    return [_scored(view, own, parts) for view, own, parts in zip(views, stores, zip(*found, strict=True), strict=True)]
+
+
+def _of_class(detector, store, rows, frame_logits, clip_logits, alpha):
+    """Losses (B,) and detections of a group of clips."""
+    labels = batch_labels(store, range(*rows.indices(len(store))))
+    loss = losses(frame_logits, clip_logits, labels, alpha, head=detector.config.head)[0].total
+    probabilities = zip(*detector.probabilities(frame_logits, clip_logits), strict=True)
+    return loss, [detector.decode(float(p), p_t) for p, p_t in probabilities]
+
+
+def _scored(detector, store, parts):
+    """The `Evaluation` of what `_of_class` gave for all groups."""
+    loss, detections = zip(*parts, strict=True)
+    detections = [found for group in detections for found in group]
     reference, estimated = reference_events(store), estimated_events(store, detections, detector.label)
     return Evaluation(np.concatenate(loss), detections, reference, estimated, score(reference, estimated))
 

@@ -85,14 +85,14 @@ def bootstrap_intervals(counts, rng, *, recordings=None, n_resamples=10_000, con
     """
     counts = _check_counts("counts", counts)
     _check_settings(rng, n_resamples, confidence)
-    n_ref, n_sys, n_tp, n_subs = _resample(counts, recordings, rng, n_resamples).T
+    n_ref, n_sys, n_tp, n_subs = resample(counts, recordings, rng, n_resamples).T
     has_ref = n_ref > 0
-    errors = _errors(n_ref, n_sys, n_tp, n_subs)
+    errors = errors_of(n_ref, n_sys, n_tp, n_subs)
     error_rate = errors[has_ref] / n_ref[has_ref]
     f1 = 2 * n_tp[has_ref] / (n_ref + n_sys)[has_ref]
     return Intervals(
-        _percentiles(error_rate, confidence),
-        _percentiles(f1 if counts[:, 1].any() else f1[:0], confidence),
+        percentiles(error_rate, confidence),
+        percentiles(f1 if counts[:, 1].any() else f1[:0], confidence),
     )
 
 
@@ -135,13 +135,13 @@ def compare(counts_a, counts_b, rng, *, recordings=None, n_resamples=10_000, con
     _check_settings(rng, n_resamples, confidence)
     if counts_a.shape != counts_b.shape or (counts_a[:, 0] != counts_b[:, 0]).any():
         raise ValueError("counts_a and counts_b have other files or references; expected the same")
-    difference = _errors(*counts_a.T) - _errors(*counts_b.T)
-    n_ref, errors = _resample(np.stack([counts_a[:, 0], difference], axis=1), recordings, rng, n_resamples).T
+    difference = errors_of(*counts_a.T) - errors_of(*counts_b.T)
+    n_ref, errors = resample(np.stack([counts_a[:, 0], difference], axis=1), recordings, rng, n_resamples).T
     has_ref = n_ref > 0
     total = counts_a[:, 0].sum()
     return Comparison(
         float(difference.sum() / total) if total else float("nan"),
-        _percentiles(errors[has_ref] / n_ref[has_ref], confidence),
+        percentiles(errors[has_ref] / n_ref[has_ref], confidence),
         sign_flip_p_value(difference),
     )
 
@@ -181,7 +181,7 @@ def sign_flip_p_value(differences):
     return min(1.0, float(probability[np.abs(sums) >= abs(int(differences.sum()))].sum()))
 
 
-def _resample(counts, recordings, rng, n_resamples):
+def resample(counts, recordings, rng, n_resamples):
     """Sums over files of `n_resamples` bootstrap samples, of files or of recordings: (n_resamples, n_columns) int64."""
     if recordings is not None:
         return _resample_recordings(counts, recordings, rng, n_resamples)
@@ -196,11 +196,11 @@ def _resample(counts, recordings, rng, n_resamples):
 
 
 def _resample_recordings(counts, recordings, rng, n_resamples):
-    """The pigeonhole bootstrap: as `_resample`, with recordings drawn; no row if a kind has fewer than two."""
+    """The pigeonhole bootstrap: as `resample`, with recordings drawn; no row if a kind has fewer than two."""
     if len(recordings) != len(counts):
         raise ValueError(f"recordings has {len(recordings)} pairs; expected {len(counts)}, one for each file")
-    events, event_of = _numbered([event for event, _ in recordings if event is not None])
-    backgrounds, background_of = _numbered([background for _, background in recordings])
+    events, event_of = numbered([event for event, _ in recordings if event is not None])
+    backgrounds, background_of = numbered([background for _, background in recordings])
     if events < 2 or backgrounds < 2:
         return np.empty((0, counts.shape[1]), np.int64)
     has_event = np.array([event is not None for event, _ in recordings])
@@ -219,19 +219,20 @@ def _resample_recordings(counts, recordings, rng, n_resamples):
     return np.concatenate(drawn)
 
 
-def _numbered(names):
+def numbered(names):
     """How many different names there are, and the number of each: 0, 1, … in the order in which they appear."""
     numbers = {}
     of_names = np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int64)
     return len(numbers), of_names
 
 
-def _errors(n_ref, n_sys, n_tp, n_subs):
+def errors_of(n_ref, n_sys, n_tp, n_subs):
     """Substitutions + deletions + insertions: a substitution takes one of each side."""
     return n_ref + n_sys - 2 * n_tp - n_subs
 
 
-def _percentiles(values, confidence):
+def percentiles(values, confidence):
+    """Edges of the middle `confidence` of some values; NaN of none."""
     if len(values) == 0:
         return float("nan"), float("nan")
     tail = (1 - confidence) / 2

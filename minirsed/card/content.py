@@ -16,9 +16,11 @@ from minirsed.listening.operating import NAMES
 from minirsed.rivals.encoders import ENCODERS
 from minirsed.rivals.frames import SMOOTHING_FRAMES
 from minirsed.run.settings import PRESETS, complete, option_name, value_text
+from minirsed.several.detector import views_of
 
 NEAR = 0.10  # error rate by which a change may be worse and still count as about as good
 NARROW_HZ = 32000
+NOT_IN_HOURS = "False alarms an hour: not measured on recordings, so how often it is wrong in an hour is not known."
 
 
 class Points(NamedTuple):
@@ -58,8 +60,11 @@ def sections(facts):
         Heading → list of str (a paragraph), `Points`, `Table` or `Command`.
     """
     detector = facts.detector
+    labels = [view.label for view in views_of(detector)]
+    sounds = f"one sound, {labels[0]}" if len(labels) == 1 else f"{len(labels)} sounds, {', '.join(labels)}"
     what = (
-        f"A detector of one sound, {detector.label}: it says whether the sound is there, and from when to when. "
+        f"A detector of {sounds}: it says whether {'the' if len(labels) == 1 else 'each'} sound is there, and from "
+        "when to when. "
         f"Minirsed {__version__} wrote this card from the files of the run folder, which is called RUN below."
     )
     made = {
@@ -154,7 +159,7 @@ def settings_line(facts):
         differing[preset] = [
             f"{option_name(name)} {value_text(value)}"
             for name, value in dataclasses.asdict(s).items()
-            if getattr(base, name) != value
+            if getattr(base, name) != value and name != "labels"
         ]
     preset = min(differing, key=lambda name: len(differing[name]))
     but = f" with {' '.join(differing[preset])}" if differing[preset] else ""
@@ -179,11 +184,15 @@ def rivals(s):
 
 
 def scores(facts):
-    """Error rate and recall by EBR on the mixtures that were scored."""
+    """Error rate and recall by EBR on the mixtures that were scored; of several classes, those of each."""
+    if facts.average:
+        yield from scores_of_several(facts)
+        return
     if not facts.figures:
         if facts.epoch and facts.epoch["dev_error_rate"] is not None:
             f1 = facts.epoch["dev_f1"]
             rates = f"error rate {facts.epoch['dev_error_rate']:.2f}, F1 {'undefined' if f1 is None else f'{f1:.2f}'}"
+            rates += " in the average of the classes" if facts.settings.labels else ""
             new = {"thres0": 0.5, "thres1": THRES1[facts.detector.config.rule][0]} | dict.fromkeys(NAMES, 0.0)
             new["memory_s"] = facts.settings.memory
             at = _at(facts, new)
@@ -211,6 +220,24 @@ def scores(facts):
     yield Table(("EBR", *columns), rows)
 
 
+def scores_of_several(facts):
+    """Error rate and recall of each class, and the average."""
+    yield (
+        "On mixtures of 30 s, in which each class is there or not, whatever the others do. A hit is an onset within "
+        "0.5 s, recall is the share of events that are hit, and the error rate (ER) is the number of misses and false "
+        "alarms divided by that of events. In brackets: 95 % intervals over mixtures."
+    )
+    rows = []
+    for subset, found in facts.average.items():
+        yield f"{subset}: {drawn(facts, found)}."
+    for label, own in facts.classes.items():
+        groups = [own.figures.get(subset) for subset in facts.average]
+        rows.append((label, *(_rate(group, name) for group in groups for name in ("error_rate", "recall"))))
+    averages = (text for found in facts.average.values() for text in (_rate(found["average"], "error_rate"), ""))
+    columns = [f"{name}, {subset}" for subset in facts.average for name in ("ER", "recall")]
+    yield Table(("class", *columns), [*rows, ("average", *averages)])
+
+
 def drawn(facts, figures):
     """Of how many mixtures, of what."""
     made_of = figures["made_of"]
@@ -225,11 +252,10 @@ def _at(facts, figures):
 
     Figures name those that they depend on: a gap is none of mixtures, and earlier versions named thresholds alone.
     """
-    operating = facts.detector.operating
-    own = {"thres0": facts.detector.thres0, "thres1": facts.detector.thres1}
-    own |= {name: getattr(operating, name) for name in NAMES}
+    every = [{"thres0": view.thres0, "thres1": view.thres1} | vars(view.operating) for view in views_of(facts.detector)]
+    own = {name: every[0][name] for name in ("thres0", "thres1", *NAMES)}
     then = {"memory_s": 0.0} | {name: figures[name] for name in own if name in figures}
-    if all(own[name] == value for name, value in then.items()):
+    if all(of_class[name] == value for of_class in every for name, value in then.items()):
         return ""
     settings = own | dict.fromkeys(NAMES, 0.0) | then
     return f", with the settings that it had then: {operation(settings)}"
@@ -244,7 +270,13 @@ def _rate(group, name):
 
 
 def alarms(facts):
-    """False alarms an hour on recordings; without any, what is known of clips."""
+    """False alarms an hour on recordings; without any, what is known of clips. Of several classes, of each."""
+    for label, own in facts.classes.items():
+        yield from (f"{label}: {text}" for text in alarms(own) if text != NOT_IN_HOURS)
+    if facts.classes and not any(own.alarms for own in facts.classes.values()):
+        yield NOT_IN_HOURS
+    if facts.classes:
+        return
     for name, found in facts.alarms.items():
         of = "recordings that were given" if name == "recordings" else f"the recordings of {name}"
         size = f"{counted(found['n_recordings'], 'recording')}, {hours_text(found['hours'])}"
@@ -255,7 +287,7 @@ def alarms(facts):
         )
         yield from (f"{note[:1].upper()}{note[1:]}." for note in found["notes"])
     if not facts.alarms:
-        yield "False alarms an hour: not measured on recordings, so how often it is wrong in an hour is not known."
+        yield NOT_IN_HOURS
     for subset, figures in facts.figures.items():
         clip = figures["by_clip"]
         if clip["n_quiet"]:
@@ -266,14 +298,31 @@ def alarms(facts):
 
 
 def thresholds(facts):
-    """The thresholds, and how they were chosen."""
-    detector = facts.detector
+    """The thresholds of each class, and how they were chosen."""
+    views = views_of(facts.detector)
+    for view in views:
+        yield from thresholds_of_class(view, f" of {view.label}" if len(views) > 1 else "")
+    if any(view.description().get("operating", {}).get("chosen") for view in views):
+        return
+    yield "They are those that training gives every detector by this rule, and were chosen on no sound."
+    for figures in facts.figures.values():
+        tuned = figures["tuned"]
+        if tuned and (tuned["thres0"], tuned["thres1"]) != (facts.detector.thres0, facts.detector.thres1):
+            yield (
+                f"The lowest error rate on dev mixtures is at {tuned['thres0']:g} and {tuned['thres1']:g}, which are "
+                "not in use."
+            )
+            return
+
+
+def thresholds_of_class(detector, of_class):
+    """Those of a detector of one class, and how they were chosen, if they were."""
     operating = detector.description().get("operating", {})
     more = [f"events of at least {operating['min_event_s']:g} s"] if operating.get("min_event_s") else []
     more += [f"joined over gaps below {operating['min_gap_s']:g} s"] if operating.get("min_gap_s") else []
     more += [f"evidence fades in {operating['memory_s']:g} s"] if operating.get("memory_s") else []
     yield (
-        f"An event needs p above {probability_text(detector.thres0)}, and its frames count from p_t above "
+        f"An event{of_class} needs p above {probability_text(detector.thres0)}, and its frames count from p_t above "
         f"{detector.thres1:.4g} on{''.join(f'; {text}' for text in more)}."
     )
     chosen = operating.get("chosen")
@@ -294,16 +343,6 @@ def thresholds(facts):
                 f"Chosen in the same way without a recording, and judged on it, they gave "
                 f"{counted(counts['n_false_alarms'], 'false alarm')} and missed {counts['n_misses']}."
             )
-        return
-    yield "They are those that training gives every detector by this rule, and were chosen on no sound."
-    for figures in facts.figures.values():
-        tuned = figures["tuned"]
-        if tuned and (tuned["thres0"], tuned["thres1"]) != (detector.thres0, detector.thres1):
-            yield (
-                f"The lowest error rate on dev mixtures is at {tuned['thres0']:g} and {tuned['thres1']:g}, which are "
-                "not in use."
-            )
-            return
 
 
 def changes(facts):
@@ -334,14 +373,15 @@ def changes(facts):
 def untried(facts):
     """What the files do not speak of, and what the settings leave out; one sentence each."""
     s, sounds = facts.settings, facts.sounds
+    each = [facts, *facts.classes.values()]
     if s.data == "builtin":
         yield "Real recordings: every sound it learnt from and was scored on is computed."
-    if "eval" not in facts.figures:
+    if "eval" not in facts.figures | facts.average:
         yield "Recordings that had no part in its making: it was not scored on evaluation mixtures."
     few = list(_few(facts))
     if few:
         yield f"Many recordings: {'; '.join(few)}. A score on so few says little about others."
-    if not facts.alarms:
+    if not any(own.alarms for own in each):
         yield "Hours of sound: recordings as they are, with few events or none."
     if not facts.robust:
         yield "Other levels, microphones, sample rates, rooms and file formats than those of its sounds, and hum."
@@ -350,7 +390,8 @@ def untried(facts):
     if sounds and not sounds["others"] and not (sounds["subsets"]["train"] or {}).get("n_negatives"):
         yield f"Sounds that resemble {s.label}: none were mixed in as something that it is not."
     yield f"Events fainter than {min(s.ebr_db):g} dB or louder than {max(s.ebr_db):g} dB relative to the background."
-    scenes = sorted({scene for figures in facts.figures.values() for scene in figures["by_scene"]} - {"unknown"})
+    scored = [figures for own in each for figures in own.figures.values()]
+    scenes = sorted({scene for figures in scored for scene in figures["by_scene"]} - {"unknown"})
     if scenes:
         yield f"Other places than these: {', '.join(scenes)}."
 
@@ -360,7 +401,8 @@ def _few(facts):
     held = {}
     if facts.sounds:
         held |= {subset: found for subset, found in facts.sounds["subsets"].items() if found}
-    held |= {subset: figures["made_of"] for subset, figures in facts.figures.items() if figures["made_of"]}
+    scored = facts.figures | facts.average
+    held |= {subset: figures["made_of"] for subset, figures in scored.items() if figures["made_of"]}
     for subset, found in held.items():
         for what, name in (("events", "n_event_recordings"), ("backgrounds", "n_background_recordings")):
             if found[name] < FEW:

@@ -7,11 +7,13 @@ from typing import Any
 
 from data_tools.errors import InputError
 from data_tools.files import read_json
+from data_tools.inventory import Holding
 from minirsed.card.sounds import is_count, is_number, read_sounds
 from minirsed.listening.operating import NAMES
 from minirsed.robustness import files as robust_files
 from minirsed.run.folder import read_settings, trained_detector
 from minirsed.run.metrics import best_epoch, read_metrics
+from minirsed.store.files import plain_name
 
 SUBSETS = ("dev", "eval")
 AGAIN = "minirsed.evaluate writes it again"
@@ -23,7 +25,7 @@ ALARM_COUNTS = ("n_recordings", "n_events", "n_hits", "n_misplaced", "n_false_al
 class Facts:
     """What is known of a run."""
 
-    detector: Any  # minirsed.detector.Detector
+    detector: Any  # minirsed.detector.Detector or minirsed.several.detector.SeveralDetector
     settings: Any  # minirsed.run.settings.TrainSettings
     sounds: dict | None  # see `minirsed.card.sounds.sounds_of`
     epoch: dict | None  # the row of metrics.csv of the epoch that was kept
@@ -31,6 +33,8 @@ class Facts:
     robust: dict  # subset → robust_SUBSET.json
     alarms: dict  # name → alarms_NAME.json
     notes: list = field(default_factory=list)  # what could not be read, or is of another detector
+    average: dict = field(default_factory=dict)  # of several classes: subset → average_SUBSET.json
+    classes: dict = field(default_factory=dict)  # and label → Facts, with the figures and alarms of that class alone
 
 
 def read_facts(folder, figures=None):
@@ -52,7 +56,7 @@ def read_facts(folder, figures=None):
         No run folder, or no detector in it. Other files that cannot be read are in the notes.
     """
     folder = Path(folder)
-    detector, settings = trained_detector(folder), read_settings(folder)
+    detector, settings = trained_detector(folder, several=True), read_settings(folder)
     facts = Facts(detector, settings, None, None, {}, {}, {})
 
     def known(read, *of_what):
@@ -66,16 +70,27 @@ def read_facts(folder, figures=None):
     history = known(read_metrics, folder) or []
     kept = best_epoch(history, settings.keep) if history else 0
     facts.epoch = next((row for row in history if row["epoch"] == kept), None)
+    _measured(facts, folder, known, figures or {})
+    for label in settings.labels:
+        facts.classes[label] = of_class = Facts(detector.of_class(label), settings, None, None, {}, {}, {}, facts.notes)
+        _measured(of_class, folder / plain_name(label), known, {})
+    for subset in SUBSETS if facts.classes else ():
+        name = f"average_{subset}.json"
+        _keep(facts, facts.average, subset, known(read_json, folder / name, _is_average, AGAIN), name)
+    return facts
+
+
+def _measured(facts, folder, known, figures):
+    """Read what was measured, on mixtures and in hours."""
     for subset in SUBSETS:
         name = f"figures_{subset}.json"
-        found = (figures or {}).get(subset) or known(read_json, folder / name, _is_figures, AGAIN)
+        found = figures.get(subset) or known(read_json, folder / name, _is_figures, AGAIN)
         _keep(facts, facts.figures, subset, found, name)
         found = known(robust_files.read, folder, subset)
         _keep(facts, facts.robust, subset, found, f"robust_{subset}.json")
     for path in sorted(folder.glob("alarms_*.json")):
         found = known(read_json, path, _is_alarms, AGAIN)
         _keep(facts, facts.alarms, path.stem.removeprefix("alarms_"), found, path.name)
-    return facts
 
 
 def _keep(facts, place, key, found, name):
@@ -87,6 +102,19 @@ def _keep(facts, place, key, found, name):
         facts.notes.append(f"{name} is of another detector than best.npz and left out")
     elif found:
         place[key] = found
+
+
+def _is_average(figures):
+    """Whether a card can say it."""
+    average, made_of = figures["average"], figures["made_of"]
+    return (
+        is_count(figures["n_clips"])
+        and all(average[name] is None or is_number(average[name]) for name in ("error_rate", "f1"))
+        and all(edge is None or is_number(edge) for edge in average["error_rate_95"] + average["f1_95"])
+        and isinstance(figures["data"], str)
+        and isinstance(figures["detector"], str)
+        and (made_of is None or all(is_number(made_of[name]) for name in Holding._fields))
+    )
 
 
 def _is_figures(figures):

@@ -8,8 +8,8 @@ from data_tools.banks.builtin import BuiltinBank
 from data_tools.banks.tut2017 import Tut2017Bank
 from data_tools.builtin.keys import VERSION
 from data_tools.files import atomic_write, read_json
-from data_tools.inventory import holding
 from data_tools.rights import rights_of
+from data_tools.several import holding_of_all
 from minirsed.outside.spectra import other_events
 
 SOUNDS = "sounds.json"
@@ -48,15 +48,15 @@ def sounds_of(bank, settings):
     kind = next((name for of, name in kinds.items() if isinstance(source, of)), "folder")
     subsets = {}
     for subset in ("train", "dev"):
-        held = holding(bank, settings.label, subset)
-        clips = bank.events(settings.label, subset) if held else ()
+        held = holding_of_all(bank, settings.classes, subset)
+        clips = [clip for label in settings.classes for clip in bank.events(label, subset)] if held else ()
         subsets[subset] = held and held._asdict() | {"event_s": sum(clip.length_s for clip in clips)}
     has_others = settings.other_events > 0 and settings.other_classes == "yes"
-    clips = other_events(bank, settings.label) if has_others else []
+    clips = other_events(bank, settings.classes) if has_others else []
     others = Counter(clip.label for clip in clips if clip.label is not None)
     rights = None
     if kind == "folder" and hasattr(source, "root"):
-        rights = rights_of(source.root, _train_files(bank, settings.label, clips))
+        rights = rights_of(source.root, _train_files(bank, settings.classes, clips))
     return {
         "kind": kind,
         "version": VERSION if kind == "builtin" else None,
@@ -67,9 +67,10 @@ def sounds_of(bank, settings):
     }
 
 
-def _train_files(bank, label, others):
+def _train_files(bank, labels, others):
     """Names of the files that training takes, relative to the sound folder."""
-    own = (f"{kind}/{key}" for (kind, key), subset in bank.places(label).items() if subset == "train")
+    places = {place: subset for label in labels for place, subset in bank.places(label).items()}
+    own = (f"{kind}/{key}" for (kind, key), subset in places.items() if subset == "train")
     return {*own, *(f"events/{clip.key}" for clip in others if clip.label is not None)}
 
 

@@ -15,6 +15,12 @@ PLACES = {
 }
 
 
+def add_class(parser):
+    """`--class`: which class of a detector of several."""
+    help_text = "the class that is meant, of a detector of several (default: the only one)"
+    parser.add_argument("--class", dest="label", metavar="CLASS", help=help_text)
+
+
 def add_place(parser, *options, **about):
     """Give a parser an option of `PLACES`, the same for every command; `about` (help, metavar) is its own.
 

@@ -30,7 +30,8 @@ def parse_arguments(argv=None):
         "minirsed.detect",
         "RUN [PATH …]",
         description="Find events in sound files of any format, rate and length, or in live sound. A recording of at "
-        "most 30 s holds one event or none, as in the paper; a longer one any number of them.",
+        "most 30 s holds one event or none, as in the paper; a longer one any number of them. Where a detector knows "
+        "several classes, this holds for each of them, and their events may overlap.",
         epilog="Recordings that cannot be used are named at the end, and the exit status is then 2; all others are "
         "done nevertheless.",
     )
@@ -87,7 +88,7 @@ def _add_thresholds(model):
             dest=names[-1][2:],
             metavar="P",
             type=float,
-            help=f"{what}, 0 … 1 (default: the detector's, as trained or chosen by minirsed.evaluate)",
+            help=f"{what}, 0 … 1, for all classes (default: the detector's, as trained or chosen by minirsed.evaluate)",
         )
 
 
@@ -171,23 +172,28 @@ def load_detector(arguments):
     import dataclasses
 
     from minirsed.run.folder import trained_detector
+    from minirsed.several.detector import views_of
 
     thresholds = {name: getattr(arguments, name) for name in ("thres0", "thres1")}
     for name, value in thresholds.items():
         if value is not None and not 0 <= value <= 1:
             raise InputError(f"--{name} is {value}: expected a probability, 0 … 1")
     given = {name: value for name, value in thresholds.items() if value is not None}
-    detector = trained_detector(arguments.run)
-    return dataclasses.replace(detector, **given)
+    detector = trained_detector(arguments.run, several=True)
+    n_classes = len(views_of(detector))
+    return dataclasses.replace(
+        detector, **{name: value if n_classes == 1 else (value,) * n_classes for name, value in given.items()}
+    )
 
 
 def detect_recordings(arguments, detector):
     """Run over files and folders, print or write what is found, and name what cannot be used at the end."""
-    from minirsed.detect.formats import FORMATS, body_of, clock
+    from minirsed.detect.formats import body_of, clock, format_for
     from minirsed.detect.results import open_results
     from minirsed.recordings.listing import file_size, find_recordings
+    from minirsed.recordings.several import by_class
 
-    form, passed_over = FORMATS[arguments.format], []
+    form, passed_over = format_for(detector, arguments.format), []
     recordings = find_recordings(
         [Path(path) for path in arguments.paths], lambda path, reason: passed_over.append(f"{path}: {reason}")
     )
@@ -195,7 +201,7 @@ def detect_recordings(arguments, detector):
         print(f"passed over {counted(len(passed_over), 'file')}:", *passed_over, sep="\n  ", file=sys.stderr)
     if not (arguments.out or form.shared) and len(recordings) > 1:
         raise InputError(f"--format {arguments.format} is for one recording: give --out DIR for {len(recordings)}")
-    failures, counts, n_before, n_narrow = {}, [], 0, 0
+    failures, seconds, n_events, n_before, n_narrow = {}, [], none_of(detector), 0, 0
     sizes = [file_size(path) for path, _ in recordings]
     with contextlib.ExitStack() as stack:
         results, todo = None, list(range(len(recordings)))
@@ -217,23 +223,36 @@ def detect_recordings(arguments, detector):
                     body = body_of(form, detector, name, found.recording)
                     if sys.stdout.isatty():
                         progress.close()  # or the bar would stand in the middle of a line
-                    print(("" if counts else form.header) + body, end="", flush=True)
-                counts.append((found.recording.duration_s, len(found.recording.events)))
+                    print(("" if seconds else form.header) + body, end="", flush=True)
+                seconds.append(found.recording.duration_s)
+                for label, own in by_class(detector, found.recording).items():
+                    n_events[label] += len(own.events)
                 n_narrow += is_narrow(detector, path)
             except InputError as error:
                 failures[number] = InputError(f"{error}{advice(path)}")
     failures = [failures[number] for number in sorted(failures)]
     if len(recordings) == 1 and failures:
         raise failures[0]
-    seconds, n_events = (sum(column) for column in zip((0.0, 0), *counts, strict=True))
     before = f"; {counted(n_before, 'recording')} done before" if n_before else ""
-    events = counted(n_events, detector.label + " event")
-    print(f"{counted(len(counts), 'recording')}, {clock(seconds)} of sound, {events}{before}", file=sys.stderr)
+    found = f"{clock(sum(seconds))} of sound, {counted_events(n_events)}"
+    print(f"{counted(len(seconds), 'recording')}, {found}{before}", file=sys.stderr)
     if n_narrow:
-        print(f"warning: {n_narrow} of {counted(len(counts), 'recording')} {NARROW}", file=sys.stderr)
+        print(f"warning: {n_narrow} of {counted(len(seconds), 'recording')} {NARROW}", file=sys.stderr)
     if failures:
         print(*failures, sep="\n", file=sys.stderr)
         raise InputError(f"{len(failures)} of {len(recordings)} recordings cannot be used, see above")
+
+
+def none_of(detector):
+    """{label: 0} of the classes that a detector knows."""
+    from minirsed.several.detector import views_of
+
+    return {view.label: 0 for view in views_of(detector)}
+
+
+def counted_events(n_events):
+    """How many there are of each class, {label: number}, in words."""
+    return ", ".join(counted(n, f"{label} event") for label, n in n_events.items())
 
 
 def found_in(arguments, detector, recordings, sizes, todo, progress):
@@ -314,15 +333,18 @@ def settings_of(arguments, detector):
     """Everything that determines the results in --out, by which results of other settings are recognised."""
     from minirsed import __version__
     from minirsed.listening.operating import NAMES
+    from minirsed.several.detector import views_of
 
-    shape = {name: getattr(detector.operating, name) for name in NAMES}
+    def own(view):
+        shape = {name: getattr(view.operating, name) for name in NAMES}
+        known = {name: value for name, value in shape.items() if value}  # unknown to logs of earlier versions
+        return {"class": view.label, "thres0": view.thres0, "thres1": view.thres1, **known}
+
+    of_classes = [own(view) for view in views_of(detector)]
     return {
         "detector": detector.fingerprint(),
-        "class": detector.label,
+        **(of_classes[0] if len(of_classes) == 1 else {"classes": of_classes}),
         "format": arguments.format,
-        "thres0": detector.thres0,
-        "thres1": detector.thres1,
-        **{name: value for name, value in shape.items() if value},  # unknown to logs of earlier versions
         "all_events": arguments.all_events,
         "version": __version__,
     }
@@ -331,15 +353,16 @@ def settings_of(arguments, detector):
 def listen(arguments, detector):
     """Print events of a pipe or the microphone as they end."""
     from data_tools.live_sound import PcmFormat, microphone_blocks, pcm_blocks, read_wav_header
-    from minirsed.detect.formats import FORMATS, clock
+    from minirsed.detect.formats import clock, format_for
     from minirsed.kernels.threads import worker_threads
-    from minirsed.recordings.streaming import Stream, about
+    from minirsed.recordings.streaming import about
+    from minirsed.several.detector import views_of
 
-    form = FORMATS[arguments.format]
+    form = format_for(detector, arguments.format)
     if form.event is None:
         raise InputError(f"--format {arguments.format} is written when a recording has ended: not for live sound")
     with worker_threads(arguments.threads):
-        Stream(detector).push([0.0] * (3 * 44100))  # compile before the first sound arrives
+        detector.stream().push([0.0] * (3 * 44100))  # compile before the first sound arrives
         if arguments.live:
             name, sr = "microphone", arguments.rate or 44100
             device = int(arguments.device) if (arguments.device or "").isdigit() else arguments.device
@@ -352,27 +375,27 @@ def listen(arguments, detector):
             given = PcmFormat(*(value or default for value, default in zip(given, PcmFormat(), strict=False)))
             sr = (wav or given).sr
             blocks = pcm_blocks(pipe, wav or given, name, first)
-        stream = Stream(detector, sr)
-        print(f"{name}, {sr} Hz: {about(detector)}", file=sys.stderr, flush=True)
+        stream = detector.stream(sr)
+        print(f"{name}, {sr} Hz: {about(detector, views_of(detector))}", file=sys.stderr, flush=True)
         if detector.config.inputs == "lfbe" and sr < LOWEST_RATE:
             print(f"warning: {name} {NARROW}", file=sys.stderr, flush=True)
-        n_events = 0
+        n_events = none_of(detector)
         with contextlib.suppress(KeyboardInterrupt):
             for block in blocks:
                 print("" if stream.n_samples else form.header, end="", flush=True)
-                n_events = _print_events(form, detector, name, stream.push(block), n_events)
-        n_events = _print_events(form, detector, name, stream.finish(), n_events)
+                _print_events(form, name, stream.labelled(stream.push(block)), n_events)
+        _print_events(form, name, stream.labelled(stream.finish()), n_events)
     heard_s = stream.n_samples / sr
     if not heard_s:
         raise InputError(f"{name}: no samples")
-    print(f"{clock(heard_s)} of sound, {counted(n_events, detector.label + ' event')}", file=sys.stderr)
+    print(f"{clock(heard_s)} of sound, {counted_events(n_events)}", file=sys.stderr)
 
 
-def _print_events(form, detector, name, events, n_before):
-    """Print events, at once; return how many there have been."""
-    for number, event in enumerate(events, n_before + 1):
-        print(form.event(name, detector.label, number, event), end="", flush=True)
-    return n_before + len(events)
+def _print_events(form, name, events, n_events):
+    """Print (label, Event) pairs, at once, and count them by class in `n_events`."""
+    for label, event in events:
+        n_events[label] += 1
+        print(form.event(name, label, sum(n_events.values()), event), end="", flush=True)
 
 
 def _overflow():

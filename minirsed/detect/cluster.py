@@ -12,12 +12,11 @@ import functools
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from data_tools.errors import InputError
 from minirsed.detect.finding import find
 from minirsed.kernels.threads import worker_threads
 from minirsed.recordings.listing import file_state
+from minirsed.recordings.several import without_frames
 from minirsed.run.folder import trained_detector
 from minirsed.store.cluster import results_from_cluster
 from minirsed.store.files import store_settings
@@ -49,7 +48,7 @@ def _stored(path, expected):
 
     where = f"worker {get_worker().address}"
     try:
-        detector = trained_detector(path)
+        detector = trained_detector(path, several=True)
     except (InputError, OSError) as error:
         raise InputError(f"{where}: cannot read the detector: {error}; share it") from error
     if detector.fingerprint() != expected:
@@ -118,6 +117,5 @@ def find_on_worker(work, shared):
         except InputError as error:
             found = error
         else:
-            recording = found.recording._replace(frame_probabilities=np.zeros(0, np.float32))  # 0.6 MB an hour
-            found = found._replace(recording=recording)
+            found = found._replace(recording=without_frames(found.recording))
     return get_worker().address, here, found

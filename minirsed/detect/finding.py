@@ -4,18 +4,18 @@ Data flow: results (which recordings) â†’ **finding**, here or through cluster â
 """
 
 import io
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from data_tools.sound_blocks import file_blocks
-from minirsed.recordings.files import Recording, detect_recording
 from minirsed.recordings.listing import file_state
+from minirsed.recordings.several import detect_any
 
 
 class Found(NamedTuple):
     """What there is to write down of a recording."""
 
     state: list | None  # `file_state` of the recording, from before it was read
-    recording: Recording
+    recording: Any  # minirsed.recordings.files.Recording, or SeveralRecording
     picture: bytes | None  # PNG, if it was asked for
 
 
@@ -25,6 +25,7 @@ def find(detector, path, name, executor, *, n_threads, all_events=False, plot=Fa
     Parameters
     ----------
     detector : minirsed.detector.Detector
+        Of one class or of several.
     path : Path
     name : str
         For the picture.
@@ -49,7 +50,7 @@ def find(detector, path, name, executor, *, n_threads, all_events=False, plot=Fa
         from minirsed.detect.plots import Overview, draw
 
         overview = Overview()
-    recording = detect_recording(
+    recording = detect_any(
         detector,
         file_blocks(path, progress=progress),
         executor,

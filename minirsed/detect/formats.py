@@ -11,7 +11,7 @@ Data flow: recordings, streaming → **formats** → `minirsed.detect` prints an
     json        an object for each recording, with thresholds and p of its clip
 
 Times are seconds from the start of the recording, to a millisecond (json, jams: as they are). Each format also has
-the confidence: p, 0 … 1.
+the confidence: p, 0 … 1, and the class. The table has a column for it if the detector knows several.
 """
 
 import json
@@ -24,6 +24,8 @@ from data_tools.errors import InputError, require_extra
 from data_tools.event_lists import is_field, is_label
 from minirsed.console.options import probability_text
 from minirsed.features import SAMPLE_RATE
+from minirsed.recordings.several import by_class, labelled_events
+from minirsed.several.detector import views_of
 
 
 class Format(NamedTuple):
@@ -43,7 +45,7 @@ class Format(NamedTuple):
 
 
 def text_of(form, detector, recordings):
-    """Recordings, [(name, Recording)], as the text of a file."""
+    """Recordings, [(name, Recording or SeveralRecording)], as the text of a file."""
     return form.header + "".join(body_of(form, detector, *named) for named in recordings)
 
 
@@ -51,8 +53,13 @@ def body_of(form, detector, name, recording):
     """The part of one recording, without the header."""
     if form.document:
         return form.document(detector, name, recording)
-    lines = [form.event(name, detector.label, i, event) for i, event in enumerate(recording.events, 1)]
-    return "".join(lines) or form.no_event(name, recording)
+    events = enumerate(labelled_events(detector, recording), 1)
+    return "".join(form.event(name, label, i, event) for i, (label, event) in events) or form.no_event(name, recording)
+
+
+def format_for(detector, name):
+    """The `Format` of that name for a detector's events."""
+    return TABLE_OF_SEVERAL if name == "table" and len(views_of(detector)) > 1 else FORMATS[name]
 
 
 def _table_event(name, label, number, event):
@@ -66,6 +73,19 @@ def _table_no_event(name, recording):
 def _table_row(onset, offset, at, probability, name):
     probability = "-" if probability is None else f"{probability:.2f}"
     return f"{onset:>11} {offset:>11}  {at:>9}  {probability:>6}  {name}\n"
+
+
+def _several_event(name, label, number, event):
+    times = f"{event.onset_s:.3f}", f"{event.offset_s:.3f}", clock(event.onset_s)
+    return _several_row(*times, f"{event.probability:.2f}", label, name)
+
+
+def _several_no_event(name, recording):
+    return _several_row("-", "-", "no event", "-", "-", name)
+
+
+def _several_row(onset, offset, at, probability, label, name):
+    return f"{onset:>11} {offset:>11}  {at:>9}  {probability:>6}  {label:<12} {name}\n"
 
 
 def clock(seconds):
@@ -117,11 +137,18 @@ def _rttm_event(name, label, number, event):
 
 
 def _json_document(detector, name, recording):
-    about = {
-        **{"file": name, "label": detector.label, "duration_s": recording.duration_s},
-        **{"probability": recording.probability, "thres0": detector.thres0, "thres1": detector.thres1},
+    about = {"file": name, "label": detector.label, "duration_s": recording.duration_s}
+    recordings = by_class(detector, recording)
+    own = {
+        view.label: {"probability": recordings[view.label].probability, "thres0": view.thres0, "thres1": view.thres1}
+        for view in views_of(detector)
     }
-    return json.dumps({**about, "events": [event._asdict() for event in recording.events]}, ensure_ascii=False) + "\n"
+    if len(own) == 1:
+        about |= {**own[detector.label], "events": [event._asdict() for event in recording.events]}
+    else:
+        events = [{"label": label, **event._asdict()} for label, event in labelled_events(detector, recording)]
+        about |= {"classes": own, "events": events}
+    return json.dumps(about, ensure_ascii=False) + "\n"
 
 
 def _json_event(name, label, number, event):
@@ -134,8 +161,8 @@ def _jams_document(detector, name, recording):
     annotation.annotation_metadata = jams.AnnotationMetadata(
         data_source="program", annotation_tools="minirsed.detect", curator=jams.Curator()
     )
-    for onset_s, offset_s, probability in recording.events:
-        annotation.append(time=onset_s, duration=offset_s - onset_s, value=detector.label, confidence=probability)
+    for label, (onset_s, offset_s, probability) in labelled_events(detector, recording):
+        annotation.append(time=onset_s, duration=offset_s - onset_s, value=label, confidence=probability)
     whole = jams.JAMS(annotations=[annotation])
     whole.file_metadata.title, whole.file_metadata.duration = name, recording.duration_s
     return whole.dumps(indent=1) + "\n"
@@ -162,3 +189,9 @@ FORMATS = {
     "rttm": Format(".rttm", "", _rttm_event),
     "json": Format(".json", event=_json_event, document=_json_document),
 }  # fmt: skip
+TABLE_OF_SEVERAL = Format(
+    ".table.txt",
+    _several_row("onset (s)", "offset (s)", "h:mm:ss", "p", "class", "recording"),
+    _several_event,
+    _several_no_event,
+)

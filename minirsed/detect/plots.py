@@ -10,6 +10,8 @@ from data_tools.audio import read_audio
 from minirsed.analysis.plots import FOUND, draw_log_mel, new_figure, plain
 from minirsed.detect.formats import clock
 from minirsed.features import frame_to_seconds, lfbe, seconds_to_frame
+from minirsed.recordings.several import by_class, labelled_events
+from minirsed.several.detector import views_of
 
 N_COLUMNS = 1500  # about as many as the picture has pixels
 DETAIL_S = 60.0  # longer recordings also have their events drawn one by one
@@ -52,39 +54,47 @@ def draw(file, detector, path, name, recording, overview):
     ----------
     file : path or binary file
     detector : minirsed.detector.Detector
+        Of several classes, each has its own row of p_t.
     path : Path
         The sound file, from which the neighbourhood of events is read once more.
     name : str
         For the title.
-    recording : minirsed.recordings.files.Recording
+    recording : minirsed.recordings.files.Recording or minirsed.recordings.several.SeveralRecording
     overview : Overview
         Of its features.
     """
-    events = []
+    views, own = views_of(detector), by_class(detector, recording)
+    everything, events = labelled_events(detector, recording), []
     if recording.duration_s > DETAIL_S:
-        surest = sorted(recording.events, key=lambda event: -event.probability)[:MOST_DETAILS]
-        events = sorted(surest)
+        surest = sorted(everything, key=lambda pair: -pair[1].probability)[:MOST_DETAILS]
+        events = sorted(surest, key=lambda pair: pair[1])
     n_columns = min(3, len(events)) or 1
     n_rows = -(-len(events) // n_columns)
-    figure = new_figure(figsize=(14, 4 + 2.6 * n_rows), layout="constrained")
-    n_events = len(recording.events)
-    shown = f", the {MOST_DETAILS} surest below" if n_events > len(events) > 0 else ""
-    figure.suptitle(plain(f"{name}: {n_events or 'no'} {detector.label} event{'s' if n_events > 1 else ''}{shown}"))
-    parts = figure.subfigures(2, 1, height_ratios=[4, 2.6 * n_rows]) if events else [figure]
-    mel, probability = parts[0].subplots(2, 1, sharex=True, height_ratios=[2, 1])
-    n_frames = len(recording.frame_probabilities)
-    _draw(mel, probability, overview.image(), recording, detector, 0, n_frames)
+    height = 4 + 1.3 * (len(views) - 1)
+    figure = new_figure(figsize=(14, height + 2.6 * n_rows), layout="constrained")
+    shown = f", the {MOST_DETAILS} surest below" if len(everything) > len(events) > 0 else ""
+    figure.suptitle(plain(f"{name}: {', '.join(_counted(each.label, own[each.label]) for each in views)}{shown}"))
+    parts = figure.subfigures(2, 1, height_ratios=[height, 2.6 * n_rows]) if events else [figure]
+    mel, *rows = parts[0].subplots(1 + len(views), 1, sharex=True, height_ratios=[2] + [1] * len(views))
+    n_frames = len(own[views[0].label].frame_probabilities)
+    edges = _draw_mel(mel, overview.image(), everything, 0, n_frames)
+    for row, view in zip(rows, views, strict=True):
+        _draw_probability(row, own[view.label], view, 0, n_frames, edges, has_name=len(views) > 1)
+        row.label_outer()
     if not events:
         return figure.savefig(file, dpi=90, format="png")
     axes = parts[1].subplots(2 * n_rows, n_columns, height_ratios=[2, 1] * n_rows, squeeze=False)
     places = [(axes[i, j], axes[i + 1, j]) for i in range(0, 2 * n_rows, 2) for j in range(n_columns)]
-    for event, (mel, probability) in zip(events, places, strict=False):
+    for (label, event), (mel, probability) in zip(events, places, strict=False):
         start, stop = neighbourhood(event, n_frames)
         seconds = frame_to_seconds(np.array([start, stop])) - frame_to_seconds(0)
         y = read_audio(path, start_s=seconds[0], duration_s=seconds[1] - seconds[0])
-        features = lfbe(y, **detector.features)
-        _draw(mel, probability, features, recording, detector, start, stop)
-        mel.set_title(f"{clock(event.onset_s)}, p = {event.probability:.2f}", fontsize="medium", loc="left")
+        features, view = lfbe(y, **detector.features), views[[each.label for each in views].index(label)]
+        edges = _draw_mel(mel, features, labelled_events(view, own[label]), start, stop)
+        _draw_probability(probability, own[label], view, start, stop, edges)
+        of_class = f"{label}, " if len(views) > 1 else ""
+        title = f"{clock(event.onset_s)}, {of_class}p = {event.probability:.2f}"
+        mel.set_title(plain(title), fontsize="medium", loc="left")
     for unused in (axes for pair in places[len(events) :] for axes in pair):
         unused.set_visible(False)
     figure.savefig(file, dpi=90, format="png")
@@ -96,11 +106,26 @@ def neighbourhood(event, n_frames):
     return int(start), int(min(n_frames, last + 1))
 
 
-def _draw(mel, probability, image, recording, detector, start, stop):
-    """Frames [start, stop) of a recording on two axes; the image may have any number of columns."""
+def _counted(label, recording):
+    """How many events there are, for a title."""
+    n_events = len(recording.events)
+    return f"{n_events or 'no'} {label} event{'s' if n_events > 1 else ''}"
+
+
+def _draw_mel(mel, image, events, start, stop):
+    """Frames [start, stop) of a recording, an image of any width and the edges of events; returns its own, seconds."""
     edges = frame_to_seconds(np.array([start - 0.5, stop - 0.5]))
     draw_log_mel(mel, image, *edges)
     mel.tick_params(labelbottom=False)
+    for _, event in events:
+        if event.offset_s > edges[0] and event.onset_s < edges[1]:
+            for edge in event[:2]:
+                mel.axvline(edge, color="w", linewidth=0.7, linestyle="--")
+    return edges
+
+
+def _draw_probability(probability, recording, detector, start, stop, edges, has_name=False):
+    """p_t of one class in those frames, and its events."""
     p_t = recording.frame_probabilities[start:stop]
     pooled = max(1, len(p_t) // N_COLUMNS)
     starts = np.arange(0, len(p_t), pooled)
@@ -110,9 +135,8 @@ def _draw(mel, probability, image, recording, detector, start, stop):
         if event.offset_s > edges[0] and event.onset_s < edges[1]:
             probability.axvspan(event.onset_s, event.offset_s, color=FOUND, alpha=0.35)
             probability.plot((event.onset_s, event.offset_s), (1.06, 1.06), color=FOUND, linewidth=4)
-            for edge in event[:2]:
-                mel.axvline(edge, color="w", linewidth=0.7, linestyle="--")
-    probability.set(ylabel="$p_t$", ylim=(-0.02, 1.12), xlim=edges)
+    name = plain(detector.label) + "\n" if has_name else ""
+    probability.set(ylabel=f"{name}$p_t$", ylim=(-0.02, 1.12), xlim=edges)
     if edges[1] <= 120:
         probability.set_xlabel("seconds")
         return

@@ -11,9 +11,11 @@ import sys
 import textwrap
 from pathlib import Path
 
-from data_tools.console import WIDTH, Parser, add_jobs, add_threads, command, require_positive, subset_name
+from data_tools.console import WIDTH, Parser, Several, add_jobs, add_threads, command, require_positive, subset_name
 from data_tools.errors import InputError, require
 from minirsed.console.options import Progress, add_place, counted, named, probability_text
+from minirsed.evaluate import several
+from minirsed.evaluate.tables import rate, score_lines, span
 
 
 def parse_arguments(argv=None):
@@ -28,7 +30,8 @@ def parse_arguments(argv=None):
         epilog="Files left in RUN: figures_SUBSET.json, event lists, thresholds_SUBSET.csv (scores over a grid of both "
         "thresholds), det_SUBSET.csv (misses against false alarms), pictures of these, of some clips and of "
         "the ten worst mistakes; with --robust also robust_SUBSET.json, .csv and .png; with recordings "
-        "alarms_NAME.json, .csv, .png, …; card.md, brought up to date.",
+        "alarms_NAME.json, .csv, .png, …; card.md, brought up to date. Of several classes: average_SUBSET.json, "
+        "confusions_SUBSET.csv (which sound was taken for which), event lists, and these files for each in RUN/CLASS.",
     )
     add_mixture_arguments(parser)
     hours = parser.add_argument_group("hours of sound")
@@ -59,8 +62,10 @@ def parse_arguments(argv=None):
     output.add_argument(
         "--compare",
         metavar="OTHER_RUN",
+        action=Several,
         type=Path,
-        help="run of the same class to compare with on the same mixtures, by a paired test (default: none)",
+        help="run of the same class to compare with on the same mixtures, by a paired test; for several classes also "
+        "one run of each, --compare A --compare B (default: none)",
     )
     output.add_argument(
         "--robust",
@@ -109,6 +114,11 @@ def main(argv=None):
     """Run the command."""
     arguments = parse_arguments(argv)
     require_positive(arguments, "clips", "threads", "jobs")
+    from minirsed.run.folder import read_settings
+
+    classes = read_settings(arguments.run).classes
+    if len(classes) > 1:
+        several.refuse(arguments, classes)
     if arguments.recordings and arguments.compare:
         raise InputError("--compare: is for mixtures, not for --recordings")
     if arguments.recordings and (arguments.robust or arguments.clips):
@@ -117,7 +127,7 @@ def main(argv=None):
         promised(arguments)
     if arguments.recordings:
         figures = in_hours(arguments)
-        print(json.dumps(figures, indent=2) if arguments.json else hour_tables(figures))
+        print(json.dumps(figures if len(classes) > 1 else figures[0], indent=2) if arguments.json else hours(figures))
         return
     from minirsed.analysis.files import write_report
     from minirsed.run.session import inventory_of_run
@@ -125,6 +135,12 @@ def main(argv=None):
     inventory = inventory_of_run(arguments.run, arguments.subset, data=arguments.data, tune=arguments.tune)
     print(*inventory, sep="\n", file=sys.stderr if arguments.json else sys.stdout, flush=True)
     results = evaluated(arguments, tune=arguments.tune, compare=arguments.compare)
+    if len(classes) > 1:
+        alarms = in_hours(arguments)
+        several.tell(results, alarms, arguments.json)
+        if alarms and not arguments.json:
+            print(f"\n{hours(alarms)}")
+        return
     figures = write_report(results)
     if not arguments.json:
         print(tables(figures))
@@ -133,30 +149,53 @@ def main(argv=None):
         if not arguments.json:
             print(f"\n{robust_tables(figures['robust'])}")
     if alarms := in_hours(arguments):
-        figures["alarms"] = alarms
+        figures["alarms"] = alarms[0]
         if not arguments.json:
-            print(f"\n{hour_tables(alarms)}")
+            print(f"\n{hours(alarms)}")
     write_card(arguments.run)
     if arguments.json:
         print(json.dumps(figures, indent=2))
 
 
+def one_run(runs):
+    """The run to compare with, if any. InputError: there are several."""
+    if runs and len(runs) > 1:
+        raise InputError(f"--compare: takes one run for a detector of one class, not {len(runs)}")
+    return runs[0] if runs else None
+
+
 def promised(arguments):
     """Choose thresholds for `--alarms-per-hour`, keep them, say how."""
     from minirsed.alarms.choice import sentences
+    from minirsed.run.folder import read_settings
     from minirsed.run.promise import keep_promise
+    from minirsed.run.several import keep_promise_of_each
+    from minirsed.several.detector import views_of
 
-    detector = keep_promise(arguments.run, arguments.alarms_per_hour, **sounds(arguments))
-    lines = [line for text in sentences(detector) for line in textwrap.wrap(text, WIDTH, subsequent_indent="    ")]
+    keep = keep_promise_of_each if read_settings(arguments.run).labels else keep_promise
+    detector = keep(arguments.run, arguments.alarms_per_hour, **sounds(arguments))
+    views = views_of(detector)
+    texts = [f"{view.label}, {text}" if len(views) > 1 else text for view in views for text in sentences(view)]
+    lines = [line for text in texts for line in textwrap.wrap(text, WIDTH, subsequent_indent="    ")]
     file = sys.stderr if arguments.json else sys.stdout
     print(*lines, f"kept in {arguments.run / 'best.npz'}", "", sep="\n", file=file, flush=True)
 
 
 def in_hours(arguments):
-    """Figures of the recordings that are asked for or that the sounds have; None if there are none."""
+    """Figures of the recordings that are asked for or that the sounds have, of each class: list, or [] without any."""
+    from minirsed.run.folder import read_settings
     from minirsed.run.promise import measure_run
+    from minirsed.run.several import measure_each_class
 
-    return measure_run(arguments.run, arguments.subset, **sounds(arguments))
+    if read_settings(arguments.run).labels:
+        return measure_each_class(arguments.run, arguments.subset, **sounds(arguments))
+    figures = measure_run(arguments.run, arguments.subset, **sounds(arguments))
+    return [figures] if figures else []
+
+
+def hours(figures):
+    """`hour_tables` of each class."""
+    return "\n\n".join(map(hour_tables, figures))
 
 
 def sounds(arguments):
@@ -189,16 +228,22 @@ def measured(results, n_jobs):
 
 
 def evaluated(arguments, **options):
-    """`Results` of what `add_mixture_arguments` asks for."""
+    """`Results`, or `SeveralResults`, of what `add_mixture_arguments` asks for."""
     from minirsed.kernels.threads import keep_freed_memory
+    from minirsed.run.folder import read_settings
     from minirsed.run.session import Machine, evaluate_run
+    from minirsed.run.several import evaluate_several
 
     require("what an evaluation draws", "matplotlib")  # at its end
     keep_freed_memory()
+    is_several = len(read_settings(arguments.run).classes) > 1
+    evaluate = evaluate_several if is_several else evaluate_run
+    if "compare" in options:
+        options["compare"] = options["compare"] or () if is_several else one_run(options["compare"])
     machine = Machine(arguments.features, arguments.threads, arguments.jobs)
     options |= {"data": arguments.data, "n_clips": arguments.clips, "machine": machine, "progress": Progress}
     with named(features=arguments.features):
-        return evaluate_run(arguments.run, arguments.subset, **options)
+        return evaluate(arguments.run, arguments.subset, **options)
 
 
 def tables(figures):
@@ -265,16 +310,6 @@ def remarks(figures):
         )
         if "error_rate_difference_95_by_recording" in other:
             yield f"  over recordings: {span(other['error_rate_difference_95_by_recording'])}"
-
-
-def score_lines(name, row):
-    """Counts, ER and F1 with intervals over mixtures; below them, if it is known, those over recordings."""
-    counts = " ".join(f"{row[count]:6}" for count in ("n_ref", "n_sys", "n_tp", "n_fn", "n_fp"))
-    figures = "  ".join(f"{rate(row[figure]):>4}  {span(row[f'{figure}_95']):13}" for figure in ("error_rate", "f1"))
-    yield f"{name:22} {counts}  {figures}".rstrip()
-    if "error_rate_95_by_recording" in row:
-        edges = (span(row[f"{figure}_95_by_recording"]) for figure in ("error_rate", "f1"))
-        yield f"{'  over recordings':59}  {'    '.join(f'    {span:13}' for span in edges)}".rstrip()
 
 
 def clip_line(name, rates):
@@ -369,16 +404,6 @@ def alarm_line(alarm):
     minutes, seconds = divmod(alarm["onset_s"], 60)
     at = f"{int(minutes) // 60}:{int(minutes) % 60:02}:{seconds:05.2f}"
     return f"  {at:>12}  p {probability_text(alarm['probability'], 2)}  {alarm['verdict']}  {alarm['recording']}"
-
-
-def rate(value):
-    """Two digits, or a dash where it is undefined."""
-    return "-" if value is None else f"{value:.2f}"
-
-
-def span(edges):
-    """An interval, or a dash."""
-    return "-" if None in edges else f"{edges[0]:.2f} … {edges[1]:.2f}"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from data_tools.console import Parser, command
 from data_tools.errors import InputError, require_extra
-from minirsed.console.options import add_place, probability_text, require_writable
+from minirsed.console.options import add_class, add_place, probability_text, require_writable
 
 TOLERANCE = 1e-4  # largest difference of a probability that is accepted; float32 gives some 1e-6
 FINEST = 1 - 2.0**-20  # threshold of p, above which p in float32 has fewer than 16 steps
@@ -26,11 +26,12 @@ def parse_arguments(argv=None):
         "  .onnx   the network, for onnxruntime and others in C++, C#, Java, JavaScript\n"
         "  .c .h   all of it, features too, in C99 for a microcontroller or any program\n"
         "  .html   a page that listens, to the microphone or a file, in any browser\n\n"
-        "An ONNX file takes lfbe (B, T, D) float32, log filter-bank energies of B clips of T frames in D mel bands, as "
-        "many as the model was trained with (--n-mels, usually 64), computed like minirsed.features.lfbe; B and T may "
-        "vary. It gives probability (B,), that the clip holds an event, and frame_probabilities (B, T), that the frame "
-        "does. Its metadata hold the class, thresholds, shortest event, smallest gap, every setting of the features "
-        "and the run's model card. Before it is written, onnxruntime runs it beside minirsed's own model.",
+        "An ONNX file takes lfbe (B, T, D) float32, log filter-bank energies of B clips of T frames in D mel bands, "
+        "as many as the model was trained with (--n-mels, usually 64), computed like minirsed.features.lfbe; B and T "
+        "may vary. It gives probability (B,), that the clip holds an event, and frame_probabilities (B, T), that the "
+        "frame does; of C classes (B, C) and (B, T, C). Its metadata hold the class, thresholds, shortest event, "
+        "smallest gap, every setting of the features and the run's model card. Before it is written, onnxruntime runs "
+        "it beside minirsed's own model.",
         epilog='.onnx needs the extra onnx: python -m pip install -e ".[onnx]".',
     )
     parser.add_argument(
@@ -43,6 +44,7 @@ def parse_arguments(argv=None):
         help="C: weights in int8 with a scale for each column, a quarter of the flash; what is lost is measured on the "
         "run's development mixtures",
     )
+    add_class(parser)
     add_place(parser, "--features", help="--int8: folder of prepared features (default: %(default)s)")
     return parser.parse_args(argv)
 
@@ -57,9 +59,12 @@ def main(argv=None):
         raise InputError(f"FILE {arguments.out}: expected a name that ends in {', '.join(KINDS)}")
     if arguments.int8 and write is not as_c:
         raise InputError("--int8: is for a file of C, .c or .h")
-    from minirsed.run.folder import trained_detector
+    from minirsed.run.folder import detector_of_class, trained_detector
 
-    detector = trained_detector(arguments.run)
+    if write is as_onnx and arguments.label is None:
+        detector = trained_detector(arguments.run, several=True)
+    else:
+        detector = detector_of_class(arguments.run, arguments.label)
     content, said = write(detector, arguments)
     from data_tools.files import atomic_write
 
@@ -137,6 +142,7 @@ def int8_losses(detector, arguments):
     recipes, kind = recipes_of(bank, settings, "dev"), {"dtype": settings.feature_dtype} | features_of(settings)
     with Progress("dev mixtures", "clip") as progress:
         store = prepare(bank, recipes, arguments.features, progress=progress, **kind)
+    store = store.of_class(detector.label) if settings.labels else store
     with worker_threads(available_cores()) as executor:
         before, after = (evaluate(each, store, executor) for each in (detector, quantised(detector)))
     p_t = [np.stack([found.frame_probabilities for found in each.detections]) for each in (before, after)]
@@ -214,6 +220,7 @@ def export(detector, card=None):
         with plain_numpy():  # the definition
             logits = detector.logits(features)
         for ours, theirs in zip(detector.probabilities(*logits), session.run(None, {INPUT: features}), strict=True):
+            ours = np.moveaxis(ours, 1, -1) if theirs.ndim > 2 else ours  # (B, C, T): there classes come last
             difference = max(difference, float(np.abs(ours - theirs).max()))
     if not difference <= TOLERANCE:
         raise InputError(
@@ -224,16 +231,20 @@ def export(detector, card=None):
 
 def summary(path, detector, n_bytes, difference):
     """What was written, in four lines."""
+    from minirsed.several.detector import views_of
+
     config, n_mels, floor = detector.config, *detector.features.values()
-    thresholds = f"{probability_text(detector.thres0)} and {detector.thres1:g}"
-    if detector.thres0 > FINEST:
+    views = views_of(detector)
+    thresholds = ", ".join(f"{probability_text(view.thres0)} and {view.thres1:g}" for view in views)
+    classes = ", C" if len(views) > 1 else ""
+    if any(view.thres0 > FINEST for view in views):
         thresholds += " (p is float32 here, which hardly tells what is so close to 1 apart)"
     return (
         f"{path}: {n_bytes / 1e6:.2f} MB, detector of {detector.label}, {config.arch}, {config.n_layers} × "
         f"{config.n_units} units\n"
         f"input    lfbe (B, T, {n_mels}) float32, from minirsed.features.lfbe, "
         f"floor={floor:g}\n"
-        f"outputs  probability (B,), frame_probabilities (B, T); thresholds {thresholds}\n"
+        f"outputs  probability (B{classes or ','}), frame_probabilities (B, T{classes}); thresholds {thresholds}\n"
         f"checked: differs from minirsed's own model by {difference:.0e} at most"
     )
 

@@ -20,8 +20,10 @@ import numpy as np
 from minirsed import __version__
 from minirsed.export.listening import INPUT_NODES, repeated, strongest_probability
 from minirsed.export.rivals import STATES, smoothed
+from minirsed.export.several import metadata_of_all, stacked
 from minirsed.features import HOP, SAMPLE_RATE, WIN, tables
 from minirsed.multires import directions
+from minirsed.several.detector import views_of
 
 OPSET, IR_VERSION = 17, 8  # of 2022: old enough for every runtime in use, new enough for all that is needed
 INPUT, OUTPUTS = "lfbe", ("probability", "frame_probabilities")
@@ -105,7 +107,7 @@ def build(detector, card=None):
     Parameters
     ----------
     detector : minirsed.detector.Detector
-        Its parameters become float32.
+        Of one class, or of C. Its parameters become float32.
     card : str, optional
         For the metadata.
 
@@ -113,7 +115,8 @@ def build(detector, card=None):
     -------
     onnx.ModelProto
         Input `lfbe` (B, T, D) float32, T ≥ 1, as `minirsed.features.lfbe` makes them; outputs `probability` (B,) and
-        `frame_probabilities` (B, T), float32 in [0, 1]; `metadata` as its metadata properties.
+        `frame_probabilities` (B, T), float32 in [0, 1]; `metadata` as its metadata properties. Of C classes the outputs
+        are (B, C) and (B, T, C).
 
     Raises
     ------
@@ -126,36 +129,49 @@ def build(detector, card=None):
     before = INPUT_NODES.get(detector.config.inputs)
     inputs = before(graph, INPUT, detector.features["n_mels"]) if before else INPUT
     h = _encoder(graph, detector.params, detector.config, _normalised(graph, detector, inputs))
-    is_frames = detector.config.head == "frames"
-    logits, clip_logit = (_frames_head if is_frames else _head)(graph, detector.params, h)
-    if before:
-        logits = repeated(graph, logits, INPUT)
-    logits = smoothed(graph, logits, "smoothed") if is_frames else logits
-    graph.add("Sigmoid", logits, "p_t.of_any")
-    if detector.config.rule == "strongest":
-        strongest_probability(graph, logits, detector.thres1, detector.operating.memory_s, "p.of_any")
+    views = views_of(detector)
+    classes = [len(views)] if len(views) > 1 else []
+    if classes:
+        stacked(graph, views, lambda own, view: _probabilities(own, view, h))
     else:
-        graph.add("Sigmoid", clip_logit, "p.of_any")
-    _nan_where_features_are_not_finite(graph)
+        _probabilities(graph, detector, h)
+    _nan_where_features_are_not_finite(graph, bool(classes))
     n_bands, float32 = detector.features["n_mels"], TensorProto.FLOAT
-    p, p_t = OUTPUTS
+    shapes = ["B", *classes], ["B", "T", *classes]
     proto = graph.subgraph(
         "minirsed",
         [helper.make_tensor_value_info(INPUT, float32, ["B", "T", n_bands])],
-        [helper.make_tensor_value_info(p, float32, ["B"]), helper.make_tensor_value_info(p_t, float32, ["B", "T"])],
+        [helper.make_tensor_value_info(name, float32, shape) for name, shape in zip(OUTPUTS, shapes, strict=True)],
     )
     model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     model.producer_name, model.producer_version = "minirsed", __version__
-    model.doc_string = f"{detector.label} or not, in a clip and in each of its frames"
+    model.doc_string = f"{', '.join(view.label for view in views)} or not, in a clip and in each of its frames"
     helper.set_model_props(model, metadata(detector) | ({"card": card} if card else {}))
     return model
+
+
+def _probabilities(graph, detector, h):
+    """From states (T, B, K) to the names of p (B,) and p_t (B, T) of one class."""
+    is_frames = detector.config.head == "frames"
+    logits, clip_logit = (_frames_head if is_frames else _head)(graph, detector.params, h)
+    if detector.config.inputs in INPUT_NODES:
+        logits = repeated(graph, logits, INPUT)
+    logits = smoothed(graph, logits, "smoothed") if is_frames else logits
+    p_t = graph.add("Sigmoid", logits, "p_t.of_any")
+    if detector.config.rule == "strongest":
+        return strongest_probability(graph, logits, detector.thres1, detector.operating.memory_s, "p.of_any"), p_t
+    return graph.add("Sigmoid", clip_logit, "p.of_any"), p_t
 
 
 def metadata(detector):
     """What one must know to use the graph, as text by name; feature settings by librosa's words.
 
-    `frames` says which samples a frame covers; the others are as in the docstring of `minirsed.features`.
+    `frames` says which samples a frame covers; the others are as in the docstring of `minirsed.features`. Of several
+    classes as in `minirsed.export.several.metadata_of_all`.
     """
+    views = views_of(detector)
+    if len(views) > 1:
+        return metadata_of_all([metadata(view) for view in views], detector.label, [view.label for view in views])
     config, win_length = detector.config, WIN
     values = {
         "class": detector.label,
@@ -192,7 +208,7 @@ def metadata(detector):
     return {name: value if isinstance(value, str) else f"{value:.12g}" for name, value in values.items()}
 
 
-def _nan_where_features_are_not_finite(graph):
+def _nan_where_features_are_not_finite(graph, has_classes):
     """Add to p and p_t of a clip 0 · Σ lfbe: NaN or infinity in its features ends as NaN and not as a likely number."""
     p, p_t = OUTPUTS
     zero, both, last = (
@@ -202,6 +218,11 @@ def _nan_where_features_are_not_finite(graph):
     )
     graph.add("ReduceSum", f"{INPUT} {both}", "lfbe_sum", keepdims=1)
     graph.add("Mul", f"lfbe_sum {zero}", "no_sum")  # (B, 1, 1)
+    if has_classes:  # the last axis
+        graph.add("Squeeze", f"no_sum {last}", "nothing_of_clip")
+        graph.add("Add", "p.of_any nothing_of_clip", p)
+        graph.add("Add", "p_t.of_any no_sum", p_t)
+        return
     graph.add("Squeeze", f"no_sum {both}", "nothing_of_clip")
     graph.add("Squeeze", f"no_sum {last}", "nothing_of_frames")
     graph.add("Add", "p.of_any nothing_of_clip", p)

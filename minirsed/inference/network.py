@@ -56,12 +56,15 @@ class Network:
         self.parts = [_Part(each, own) for each in parts]
 
     def logits(self, x):
-        """Frame logits (B, T) and clip logits (B,) of normalised inputs (B, T, D), T ≥ 1, dtype of the parameters."""
+        """Frame logits (B, T) and clip logits (B,) of normalised inputs (B, T, D), T ≥ 1, dtype of the parameters.
+
+        With C classes every clip has C rows, as in `minirsed.several.heads`, of one pass through the layers.
+        """
         frame_logits = np.concatenate([self.frame_logits(x[rows]) for rows in groups(len(x))])
         return frame_logits, (attention_weights(frame_logits) * frame_logits).sum(axis=1)
 
     def frame_logits(self, x, states=None):
-        """Frame logits (B, T) of a group of clips (B, T, D), at most `GROUP_CLIPS`.
+        """Frame logits (B, T), or (B C, T), of a group of clips (B, T, D), at most `GROUP_CLIPS`.
 
         `states`, as `start` makes them, are those before the first frame, and are replaced by those after the last one.
         """
@@ -69,14 +72,14 @@ class Network:
             raise ValueError(f"x must be (B ≤ {GROUP_CLIPS}, T ≥ 1, {self.n_inputs}), got {x.shape}")
         if x.dtype != self.dtype:
             raise ValueError(f"x must be {self.dtype} as the parameters are, got {x.dtype}")
-        n_clips, n_frames = x.shape[:2]
+        n_clips = len(x)
         x = np.ascontiguousarray(x.swapaxes(0, 1)).reshape(-1, self.n_inputs)  # (T B, D)
         states = self.start(n_clips) if states is None else states
         pairs = zip(self.parts, states, strict=True)
         total, *others = side_by_side([partial(part.frame_logits, x, own, len(states)) for part, own in pairs])
         for logits in others:
             total += logits
-        return total.reshape(n_frames, n_clips).T
+        return total.T
 
     def start(self, n_clips):
         """States before a first frame, zeros: for each part, layer and direction (B, H)."""
@@ -87,7 +90,7 @@ class _Part:
     """One of the networks that were joined, or the only one. Its arrays are flat: (T B, ·), time first."""
 
     def __init__(self, params, config):
-        self.pools, self.n_units, self.w = config.arch == "multires", config.n_units, params["head.w"]
+        self.pools, self.n_units, self.w = config.arch == "multires", config.n_units, params["head.w"].T  # (K,), (K, C)
         self.layers = [
             [
                 direction({key: params[f"gru{layer}.{name}.{key}"] for key in ("W", "U", "b")}, side)
@@ -100,8 +103,9 @@ class _Part:
         return [[np.zeros((n_clips, self.n_units), self.w.dtype) for _ in layer] for layer in self.layers]
 
     def frame_logits(self, x, states, n_beside):
-        """(T B, D) → (T B,), as `n_beside` parts do it at a time."""
-        total, n_rows, n_clips, is_fast = None, len(x), len(states[0][0]), is_compiled()
+        """(T B, D) → (T, B) or (T, B C), as `n_beside` parts do it at a time."""
+        total, n_clips, is_fast = None, len(states[0][0]), is_compiled()
+        n_frames = len(x) // n_clips
         for level, (layer, own) in enumerate(zip(self.layers, states, strict=True), 1):
             h = np.empty((len(x), len(layer) * self.n_units), x.dtype)
             if len(layer) == 1:
@@ -112,9 +116,9 @@ class _Part:
             x = h
             if self.pools:
                 x = average_pairs(h.reshape(1, -1, n_clips * h.shape[1])).reshape(-1, h.shape[1])
-                logits = np.repeat((x @ self.w).reshape(-1, n_clips), 2**level, axis=0).reshape(-1)[:n_rows]
+                logits = np.repeat((x @ self.w).reshape(len(x) // n_clips, -1), 2**level, axis=0)[:n_frames]
                 total = logits if total is None else total + logits
-        return total if self.pools else x @ self.w
+        return total if self.pools else (x @ self.w).reshape(n_frames, -1)
 
 
 def direction(params, side):
@@ -167,7 +171,7 @@ def part_of(params, config, units):
     part = {}
     for name, value in params.items():
         if name == "head.w":
-            part[name] = value[states]
+            part[name] = value[..., states]
         elif name.startswith("head"):
             part[name] = value
         elif value.ndim == 1:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from data_tools.console import Parser, add_threads, command
 from data_tools.errors import InputError
-from minirsed.console.options import Progress, add_place, counted, named
+from minirsed.console.options import Progress, add_class, add_place, counted, named
 
 OUT = Path("mined")
 
@@ -39,6 +39,7 @@ def parse_arguments(argv=None):
     search.add_argument(
         "paths", metavar="PATH", nargs="*", type=Path, help="sound file, or folder of them to any depth"
     )
+    add_class(search)
     add_place(
         search,
         "--out",
@@ -89,10 +90,10 @@ def search(arguments, made_by):
     from minirsed.kernels.threads import keep_freed_memory
     from minirsed.mine.findings import Mine
     from minirsed.recordings.listing import find_recordings
-    from minirsed.run.folder import trained_detector
+    from minirsed.run.folder import detector_of_class
 
     keep_freed_memory()
-    detector = trained_detector(arguments.run)
+    detector = detector_of_class(arguments.run, arguments.label)
     passed_over = []
     recordings = find_recordings(arguments.paths, lambda path, reason: passed_over.append(f"{path}: {reason}"))
     if passed_over:

@@ -31,28 +31,41 @@ class Batch(NamedTuple):
     """B clips of T frames."""
 
     power: np.ndarray  # (B, T, bands) float32
-    labels: np.ndarray  # (B, T) float32, y_t
+    labels: np.ndarray  # (B, C, T) float32, y_t of each class
 
 
 def draw_batch(rng, spectra, settings, n_clips):
-    """Draw a minibatch, half of its clips with an event.
+    """Draw a minibatch; which of its clips have events, see `presence`.
 
     Parameters
     ----------
     rng : numpy.random.Generator
     spectra : minirsed.outside.spectra.Spectra
     settings : minirsed.run.settings.TrainSettings
-        Its `clip_s`, `ebr_db` and changes.
+        Its `clip_s`, `event_share`, `ebr_db` and changes.
     n_clips : int
-        An odd one out has an event every other time.
 
     Returns
     -------
     Batch
     """
-    n_events = (n_clips + rng.integers(2)) // 2 if n_clips % 2 else n_clips // 2
-    clips = [draw_clip(rng, spectra, settings, i < n_events) for i in range(n_clips)]
+    has_event = presence(rng, len(spectra.events), n_clips, settings.event_share)
+    clips = [draw_clip(rng, spectra, settings, own) for own in has_event]
     return Batch(*(np.stack(part) for part in zip(*clips, strict=True)))
+
+
+def presence(rng, n_classes, n_clips, share=0.5):
+    """Which clips have which events, (n_clips, C) bool: a share of them each, an odd one out as often as it takes.
+
+    Those of the first class come first. Each further class has that share at random, whatever the others have.
+    """
+    n_least, rest = divmod(share * n_clips, 1)
+    has_event = np.zeros((n_clips, n_classes), bool)
+    for c in range(n_classes):
+        one_more = rest and (rng.integers(2) if rest == 0.5 else rng.random() < rest)
+        own = np.arange(n_clips) < n_least + one_more
+        has_event[:, c] = rng.permutation(own) if c else own
+    return has_event
 
 
 def n_clip_frames(clip_s):
@@ -61,7 +74,7 @@ def n_clip_frames(clip_s):
 
 
 def draw_clip(rng, spectra, settings, has_event):
-    """One clip: (T, bands) power and (T,) labels."""
+    """One clip, with an event of each class where `has_event` (C,) is true: (T, bands) power and (C, T) labels."""
     n_frames = n_clip_frames(settings.clip_s)
     power, level = _background(rng, spectra, n_frames)
     if rng.random() < settings.second_background:
@@ -72,13 +85,14 @@ def draw_clip(rng, spectra, settings, has_event):
         power = _quiet_place(rng, spectra, level)
         for _ in range(rng.integers(MOST_EVERYDAY + 1)):
             _put(rng, power, level, spectra.everyday, _ratio(rng, EVERYDAY_DB), spectra, settings)
-    labels = np.zeros(n_frames, np.float32)
+    labels = np.zeros((len(has_event), n_frames), np.float32)
     if (spectra.others or spectra.negatives) and rng.random() < settings.other_events:
         for _ in range(rng.integers(1, 3)):
             _put(rng, power, level, *_not_to_be_found(rng, spectra, settings), spectra, settings)
-    if has_event:
-        onset_s, offset_s = _put(rng, power, level, spectra.events, _event_ratio(rng, settings), spectra, settings)
-        labels = frame_labels(onset_s, offset_s, n_frames)
+    for c in np.flatnonzero(has_event):
+        ratio = _event_ratio(rng, settings)
+        onset_s, offset_s = _put(rng, power, level, spectra.events[c], ratio, spectra, settings)
+        labels[c] = frame_labels(onset_s, offset_s, n_frames)
     if settings.equaliser_db > 0:
         power *= changes.equaliser(rng, settings.equaliser_db, spectra.bands)
     if rng.random() < settings.low_pass:

@@ -152,7 +152,7 @@ def model_config(settings, n_mels):
     n_inputs = INPUTS[settings.inputs].n_inputs(n_mels)
     return ModelConfig(
         settings.arch, settings.layers, settings.units, n_inputs, settings.head, settings.inputs, settings.rule, n_mels,
-        round(settings.onset_lead * SAMPLE_RATE / HOP) if settings.rule == "strongest" else 0,
+        round(settings.onset_lead * SAMPLE_RATE / HOP) if settings.rule == "strongest" else 0, len(settings.classes),
     )  # fmt: skip
 
 
@@ -177,18 +177,19 @@ def shrink(params, share):
     After Loshchilov and Hutter, "Decoupled weight decay regularization" (2019).
     """
     if share > 0:
-        for value in params.values():
-            if value.ndim == 2:
+        for name, value in params.items():
+            if value.ndim == 2 and not name.startswith("head"):  # event vectors are no matrix, however many
                 value *= np.float32(1 - share)
 
 
 def frame_weights(labels, settings, rate):
-    """Weights of the frames in L_frame: (B, T) float32.
+    """Weights of the frames in L_frame, (…, T) float32 as `labels`; a row is a class of a clip.
 
     With `frame_loss` near those of the paper (Sec. 4.1, `minirsed.losses.frame_loss_weights`), with all 1/T for every
     frame of every clip; either way times `onset_weight` from 0.5 s before an onset to 0.5 s after it.
     """
-    n_frames = labels.shape[1]
+    shape, n_frames = labels.shape, labels.shape[-1]
+    labels = labels.reshape(-1, n_frames)
     half = round(ONSET_S * SAMPLE_RATE / HOP / rate)
     if settings.frame_loss == "all":
         weights = np.full_like(labels, 1 / n_frames)
@@ -198,14 +199,14 @@ def frame_weights(labels, settings, rate):
         if active.any():
             onset = int(active.argmax())
             row[max(onset - half, 0) : onset + half] *= settings.onset_weight
-    return weights
+    return weights.reshape(shape)
 
 
 def thinned(labels, rate):
-    """Labels (B, T) of every `rate` frames as one: those of the first; an event keeps one at least."""
-    thin = labels[:, ::rate].copy()
-    lost = labels.any(axis=1) & ~thin.any(axis=1)
-    thin[lost] = labels[lost].reshape(lost.sum(), thin.shape[1], rate).max(axis=2)
+    """Labels (…, T) of every `rate` frames as one: those of the first; an event keeps one at least."""
+    thin = labels[..., ::rate].copy()
+    lost = labels.any(axis=-1) & ~thin.any(axis=-1)
+    thin[lost] = labels[lost].reshape(lost.sum(), thin.shape[-1], rate).max(axis=2)
     return thin
 
 
@@ -280,8 +281,8 @@ def join(members, config):
                     for gate in range(3)
                 ]
             )
-    w = [np.split(each["head.w"], len(names)) for each in members]
-    joined["head.w"] = np.concatenate([each[side] for side in range(len(names)) for each in w]) / np.float32(K)
+    w = [np.split(each["head.w"], len(names), axis=-1) for each in members]
+    joined["head.w"] = np.concatenate([each[side] for side in range(len(names)) for each in w], axis=-1) / np.float32(K)
     if "head.b" in members[0]:
         joined["head.b"] = np.mean([each["head.b"] for each in members], axis=0, dtype=np.float32)
     return joined

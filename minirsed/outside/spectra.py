@@ -18,6 +18,7 @@ from data_tools.audio import CLIP_S, SAMPLE_RATE
 from data_tools.errors import InputError
 from data_tools.mixing import event_clip
 from data_tools.recipes import check_fits
+from data_tools.several import negatives_for
 from minirsed.features import HOP, WIN, lfbe
 from minirsed.listening.inputs import INPUTS, band_widths_hz
 
@@ -39,10 +40,12 @@ class Spectra:
 
     Attributes
     ----------
-    events, others : list of list of EventSpectrum
-        Of the class to detect and of all other classes, those of one recording together.
+    events : list of list of list of EventSpectrum
+        Of each class to detect, those of one recording together.
+    others : list of list of EventSpectrum
+        Of all other classes.
     negatives : list of list of EventSpectrum
-        `Bank.negatives`: known not to be of that class.
+        `Bank.negatives`: known to be of none of the classes to detect.
     everyday : list of list of EventSpectrum
         `Bank.everyday_sounds`.
     backgrounds : minirsed.store.dataset.FeatureStore
@@ -90,10 +93,10 @@ class Spectra:
         """
         n_mels = settings.n_mels
         bands = INPUTS[settings.inputs].n_inputs(n_mels)
-        clips = bank.events(settings.label, "train")
+        clips = [clip for label in settings.classes for clip in bank.events(label, "train")]
         if settings.other_events > 0:
-            others = other_events(bank, settings.label) if settings.other_classes == "yes" else []
-            clips = clips + others + bank.negatives(settings.label, "train")
+            others = other_events(bank, settings.classes) if settings.other_classes == "yes" else []
+            clips = clips + others + negatives_for(bank, settings.classes, "train")
         everyday, recordings = bank.everyday_sounds() if settings.everyday > 0 else [], {}
         n_sounds = len(clips) + len(everyday)
         for i, clip in enumerate(clips, 1):
@@ -101,8 +104,8 @@ class Spectra:
             recordings.setdefault((clip.label, recording), []).append(event_spectrum(bank, clip, n_mels, bands))
             if progress:
                 progress(i, n_sounds)
-        events = [own for (label, _), own in recordings.items() if label == settings.label]
-        others = [own for (label, _), own in recordings.items() if label not in (settings.label, None)]
+        events = [[own for (label, _), own in recordings.items() if label == each] for each in settings.classes]
+        others = [own for (label, _), own in recordings.items() if label not in (*settings.classes, None)]
         negatives = [own for (label, _), own in recordings.items() if label is None]
         made = []
         for i, key in enumerate(everyday, len(clips) + 1):
@@ -133,11 +136,11 @@ class Spectra:
         return np.exp(np.concatenate(pieces), dtype=np.float32), np.concatenate(levels)
 
 
-def other_events(bank, label):
-    """Training events of all classes but one; a class that has none is passed over."""
+def other_events(bank, labels):
+    """Training events of all classes but some; a class that has none is passed over."""
     others = []
     for other in bank.classes:
-        if other != label:
+        if other not in labels:
             with contextlib.suppress(InputError):  # none in this subset
                 others += bank.events(other, "train")
     return others

@@ -51,7 +51,10 @@ def event_finder(detector, live=False):
 
 
 def rule_logits(detector, features):
-    """Frame logits (B, T) as finders take them, smoothed if the head is `frames`, and clip logits (B,)."""
+    """Frame logits (B, T) as finders take them, smoothed if the head is `frames`, and clip logits (B,).
+
+    Of several classes (B, C, T) and (B, C).
+    """
     frame_logits, clip_logit = detector.logits(features)
     return (smooth(frame_logits, -np.inf) if detector.config.head == "frames" else frame_logits), clip_logit
 
@@ -114,14 +117,24 @@ def detect_recording(detector, blocks, executor, *, n_threads, all_events=False,
     Recording
         The same for any cut into blocks and any number of threads.
     """
-    stream, finder = FeatureStream(**detector.features), event_finder(detector)
-    probabilities, runs, clip_logit = [], [], None
+    options = {"n_threads": n_threads, "all_events": all_events, "on_features": on_features, "on_logits": on_logits}
+    (recording,) = detect_each(detector, (detector,), blocks, executor, **options)
+    return recording
+
+
+def detect_each(detector, views, blocks, executor, *, n_threads, all_events=False, on_features=None, on_logits=None):
+    """As `detect_recording`, for `views` of one detector that have its logits to themselves, a column each.
+
+    A detector of one class has a single view, itself; `minirsed.recordings.several` has more. Returns a `Recording` for
+    each of them. `on_logits` gets (T, C) logits if there are several.
+    """
+    stream, searches, clip_logits = FeatureStream(**detector.features), [_Search(view) for view in views], None
 
     def frame_logits():
-        nonlocal clip_logit
+        nonlocal clip_logits
         for start, of_frames, of_clip in window_logits(detector, windows(features()), executor, n_threads):
-            clip_logit = of_clip
-            yield start, of_frames
+            clip_logits = np.atleast_1d(of_clip)
+            yield start, of_frames.T
 
     def features():
         for piece in stream.of(blocks):
@@ -132,14 +145,36 @@ def detect_recording(detector, blocks, executor, *, n_threads, all_events=False,
     for piece in stitch(frame_logits()):
         if on_logits:
             on_logits(piece)
-        probabilities.append(sigmoid(piece))
-        runs += finder.push(piece)
-    runs += finder.finish()
-    if not probabilities:
+        for search, own in zip(searches, columns_of(piece, len(views)), strict=True):
+            search.push(own)
+    if clip_logits is None:
         raise ValueError("blocks hold no sample")
-    events = detector.operating.joiner().push([to_event(run) for run in runs])
-    recording = Recording(stream.n_samples / SAMPLE_RATE, events, None, np.concatenate(probabilities))
-    return recording if stream.n_frames > LONGEST_CLIP else _clip(detector, recording, clip_logit, all_events)
+    recordings = [search.finish(stream.n_samples / SAMPLE_RATE) for search in searches]
+    if stream.n_frames > LONGEST_CLIP:
+        return recordings
+    clips = zip(views, recordings, clip_logits, strict=True)
+    return [_clip(view, recording, clip_logit, all_events) for view, recording, clip_logit in clips]
+
+
+def columns_of(values, n):
+    """(T,) or (T, n) values as n columns of (T,)."""
+    return np.ascontiguousarray(values.reshape(len(values), n).T)
+
+
+class _Search:
+    """One class, as the logits of its frames come."""
+
+    def __init__(self, detector):
+        self.detector, self.finder, self.probabilities, self.runs = detector, event_finder(detector), [], []
+
+    def push(self, frame_logits):
+        self.probabilities.append(sigmoid(frame_logits))
+        self.runs += self.finder.push(frame_logits)
+
+    def finish(self, duration_s):
+        events = [to_event(run) for run in self.runs + self.finder.finish()]
+        events = self.detector.operating.joiner().push(events)
+        return Recording(duration_s, events, None, np.concatenate(self.probabilities))
 
 
 def _clip(detector, recording, clip_logit, all_events):
@@ -166,6 +201,7 @@ def window_logits(detector, windowed, executor, n_threads):
     start : int
     frame_logits : (T,) ndarray
     clip_logit : float
+        Of several classes (C, T) and (C,).
     """
     n_at_a_time = max(1, n_threads // (2 if detector.config.arch in TWO_AT_A_TIME else 1))
     running = deque()

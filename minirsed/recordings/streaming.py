@@ -20,18 +20,18 @@ from minirsed.activations import sigmoid
 from minirsed.features import HOP, SAMPLE_RATE, checked_waveform, run_to_seconds
 from minirsed.listening.inputs import INPUTS
 from minirsed.listening.segments import EVIDENCE, MOST_A_FRAME
-from minirsed.recordings.files import GAP_FRAMES, event_finder, rule_logits, to_event
+from minirsed.recordings.files import GAP_FRAMES, columns_of, event_finder, rule_logits, to_event
 from minirsed.recordings.windows import WINDOW_FRAMES, FeatureStream
 
 STEP = 48  # frames, 1.1 s; a multiple of 2^4: pairs that `multires` averages stay pairs from run to run
 DELAY = 96  # frames, 2.2 s
 
 
-def about(detector):
-    """How a detector listens, in words."""
+def about(detector, views=()):
+    """How a detector listens, in words; `views`, if it is of several classes, are those of each of them."""
     hop_s = HOP / SAMPLE_RATE
     wait_s = hop_s * (GAP_FRAMES if detector.config.rule == "longest" else EVIDENCE / MOST_A_FRAME)
-    wait_s = max(wait_s, detector.operating.min_gap_s)
+    wait_s = max(wait_s, *(view.operating.min_gap_s for view in views or (detector,)))
     if looks_back_only(detector):
         return f"{detector.label}, uni: state carried from frame to frame; events appear {wait_s:.1f} s after their end"
     earliest_s, latest_s = wait_s + DELAY * hop_s, wait_s + (DELAY + STEP) * hop_s
@@ -66,7 +66,7 @@ class Stream:
     """
 
     def __init__(self, detector, sr=SAMPLE_RATE):
-        self.finder, self.joiner = event_finder(detector, live=True), detector.operating.joiner()
+        self.label, self.ears = detector.label, [Ear(view) for view in self.views(detector)]
         self.resampler, self.features = StreamResampler(sr), FeatureStream(**detector.features)
         self.model = (CarriedState if looks_back_only(detector) else SlidingWindow)(detector)
         self.frame_probabilities = np.zeros(0, np.float32)
@@ -76,7 +76,16 @@ class Stream:
     @property
     def probability(self):
         """p, that the last 30 s hold the event; NaN before the first frame."""
-        return self.finder.probability()
+        return self.ears[0].finder.probability()
+
+    @staticmethod
+    def views(detector):
+        """A detector for each column of the logits."""
+        return (detector,)
+
+    def labelled(self, events):
+        """What `push` or `finish` returned, as pairs: [(label, Event)]."""
+        return [(self.label, event) for event in events]
 
     def push(self, y):
         """Take the next samples.
@@ -130,6 +139,23 @@ class Stream:
             logits.append(self.model.finish())
         logits = np.concatenate(logits)
         self.frame_probabilities, self.n_frames = sigmoid(logits), self.n_frames + len(logits)
+        columns = columns_of(logits, len(self.ears))
+        return self.together([ear.push(own, last) for ear, own in zip(self.ears, columns, strict=True)])
+
+    @staticmethod
+    def together(events):
+        """What `push` returns, of a list of events for each column."""
+        return events[0]
+
+
+class Ear:
+    """What becomes of the logits of one class as they come: events that have ended."""
+
+    def __init__(self, detector):
+        self.finder, self.joiner = event_finder(detector, live=True), detector.operating.joiner()
+
+    def push(self, logits, last):
+        """(n,) logits → list of Event; with `last`, nothing follows."""
         runs = self.finder.push(logits)
         if last:
             return self.joiner.push([to_event(run) for run in runs + self.finder.finish()])
@@ -148,9 +174,10 @@ class CarriedState:
         self.past = None  # of the inputs
         self.network = detector.network()
         self.states = self.network.start(1)
+        self.none = no_logits(detector)
 
     def push(self, features):
-        """(n, n_mels) features → the (m,) logits of all whole inputs so far, m ≥ 0."""
+        """(n, n_mels) features → the (m,) or (m, C) logits of all whole inputs so far, m ≥ 0."""
         features = np.concatenate([self.rest, features])
         n = len(features) // self.kind.rate * self.kind.rate
         self.rest = features[n:]
@@ -162,10 +189,16 @@ class CarriedState:
 
     def _run(self, features):
         if not len(features):
-            return np.zeros(0, np.float32)
+            return self.none
         inputs, self.past = self.kind.of_lfbe(features, self.past)
-        logits = self.network.frame_logits(self.detector.normalise(inputs)[None], self.states)[0]
-        return np.repeat(logits, self.kind.rate)[: len(features)]
+        logits = self.network.frame_logits(self.detector.normalise(inputs)[None], self.states).T
+        logits = logits.reshape(len(logits), *self.none.shape[1:])
+        return np.repeat(logits, self.kind.rate, axis=0)[: len(features)]
+
+
+def no_logits(detector):
+    """Logits of no frame: (0,), and (0, C) of several classes."""
+    return np.zeros((0, *detector.params["head.w"].shape[:-1]), np.float32)
 
 
 class SlidingWindow:
@@ -174,11 +207,12 @@ class SlidingWindow:
     def __init__(self, detector):
         self.detector = detector
         self.window = np.zeros((0, detector.features["n_mels"]), np.float32)
+        self.none = no_logits(detector)
         self.n_new = self.n_unsettled = 0  # frames since the last run; frames at the window's end without a logit
 
     def push(self, features):
-        """(n, D) features → the (m,) logits that they settle; the cut into pieces does not matter."""
-        settled = [np.zeros(0, np.float32)]
+        """(n, D) features → the (m,) or (m, C) logits that they settle; the cut into pieces does not matter."""
+        settled = [self.none]
         while len(features):
             piece, features = np.split(features, [STEP - self.n_new])
             self.window = np.concatenate([self.window, piece])
@@ -196,8 +230,8 @@ class SlidingWindow:
     def _settle(self, n):
         """Logits of the first n unsettled frames."""
         if n <= 0:
-            return np.zeros(0, np.float32)
-        logits = rule_logits(self.detector, self.window[None])[0][0]
+            return self.none
+        logits = rule_logits(self.detector, self.window[None])[0][0].T
         first = len(logits) - self.n_unsettled
         self.n_unsettled -= n
         return logits[first : first + n]

@@ -52,12 +52,9 @@ def main(argv=None):
     require("the sound of the page", "soundfile")
     command = shlex.join(["python", "-m", "minirsed.report", *(sys.argv[1:] if argv is None else argv)])
     from data_tools.files import atomic_write
-    from minirsed.report.hours import sections
-    from minirsed.robustness.files import read
 
-    robust, results = read(arguments.run, arguments.subset), evaluated(arguments)
-    more = sections(arguments.run, arguments.subset, results.detector, 2 * arguments.examples)
-    text = make_page(results, record, arguments.examples, command, robust, more)
+    make = page_of_one if len(record.settings.classes) == 1 else page_of_several
+    text = make(arguments, record, command)
     with atomic_write(out, "w") as file:
         file.write(text)
     print(f"{out}: {len(text.encode()) / 1e6:.1f} MB, complete in itself")
@@ -67,36 +64,75 @@ def main(argv=None):
         webbrowser.open(out.resolve().as_uri())
 
 
+def page_of_one(arguments, record, command):
+    """HTML text for a run of one class."""
+    from minirsed.report.hours import sections
+    from minirsed.robustness.files import read
+
+    robust, results = read(arguments.run, arguments.subset), evaluated(arguments)
+    more = sections(arguments.run, arguments.subset, results.detector, 2 * arguments.examples)
+    return make_page(results, record, arguments.examples, command, robust, more)
+
+
+def page_of_several(arguments, record, command):
+    """HTML text for a run of several classes."""
+    from minirsed.analysis.files import figures_of as figures_of_class
+    from minirsed.analysis.several import figures_of
+    from minirsed.card.content import sections
+    from minirsed.card.facts import read_facts
+    from minirsed.report import several
+    from minirsed.report.page import card
+
+    results = evaluated(arguments)
+    cards = {
+        label: drawn(own, arguments.examples, f"drawing, {label}", f"c{c}")
+        for c, (label, own) in enumerate(results.classes.items())
+    }
+    classes = {label: figures_of_class(own) for label, own in results.classes.items()}
+    shown = card(sections(read_facts(results.run)))
+    record = dataclasses.replace(record, card=shown)
+    return several.page(results, figures_of(results, classes) | {"classes": classes}, record, cards, command)
+
+
 def make_page(results, record, n_of_each, command, robust=None, more=None):
     """HTML text from an evaluation; renders the clips that it shows once more, for their sound.
 
     `robust` is what `minirsed.robustness.files.read` gave, None if the run has not been measured; `more` are further
     sections, title → content.
     """
-    from data_tools.mixing import render
     from minirsed.analysis.files import figures_of
     from minirsed.card.content import sections
     from minirsed.card.facts import read_facts
+    from minirsed.report.page import card, page
+
+    cards = drawn(results, n_of_each, "drawing")
+    figures = figures_of(results)
+    shown = card(sections(read_facts(results.run, {results.subset: figures})))
+    return page(results, figures, dataclasses.replace(record, card=shown), cards, command, robust, more)
+
+
+def drawn(results, n_of_each, title, prefix=""):
+    """The clips to show, kind → list of their cards; renders them once more, for their sound."""
+    from data_tools.mixing import render
+    from minirsed.analysis.breakdown import mixed
     from minirsed.pages.media import audio
-    from minirsed.report.page import card, choose_clips, clip_card, page
+    from minirsed.report.page import choose_clips, clip_card
 
     if results.tuned_thresholds == results.thresholds:  # a row, a point and a sentence that would say nothing new
         results.tuned_thresholds = None
         results.notes.append("no tuned thresholds: on the dev mixtures none give a lower ER than the run's own")
     chosen = choose_clips(results, n_of_each)
     cards, n_done, n_total = {}, 0, sum(map(len, chosen.values()))
-    with Progress("drawing", "clip") as progress:
+    with Progress(title, "clip") as progress:
         progress(0, n_total)
         for kind, rows in chosen.items():
             cards[kind] = []
             for row in rows:
-                sound = audio(render(results.store.recipes[row], results.bank))
-                cards[kind].append(clip_card(results, row, sound))
+                sound = audio(render(mixed(results.store)[row], results.bank))
+                cards[kind].append(clip_card(results, row, sound, prefix))
                 n_done += 1
                 progress(n_done, n_total)
-    figures = figures_of(results)
-    shown = card(sections(read_facts(results.run, {results.subset: figures})))
-    return page(results, figures, dataclasses.replace(record, card=shown), cards, command, robust, more)
+    return cards
 
 
 def read_run(folder, data=None):

@@ -5,6 +5,7 @@ files or users goes through `html.escape`; the page's own policy forbids scripts
 """
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -75,14 +76,29 @@ def page(results, figures, record, cards, command, robust=None, more=None):
         **({"Other levels, rates and places": robustness(results, robust)} if robust else {}),
         **(more or {}),
         "Clips to look at and listen to": clips(figures, cards, results.detector.features["n_mels"]),
+        **of_the_run(results, record),
+    }
+    return document(figures["label"], heading(figures, record), sections, command)
+
+
+def of_the_run(results, record):
+    """Sections on how a detector was made."""
+    return {
         "Training": training(record),
         "Configuration": configuration(results, record),
         **({"Model card": record.card} if record.card else {}),
     }
-    ids = {title: title.split()[0].lower() + f"-{number}" for number, title in enumerate(sections, 1)}
-    links = Html("".join(f'<a href="#{ids[title]}">{title}</a>' for title in sections))
+
+
+def document(label, header, sections, command):
+    """A page of sections, title → content; a title is plain text."""
+    ids = {
+        title: re.sub(r"[^a-z]", "", title.split()[0].lower()) + f"-{number}"
+        for number, title in enumerate(sections, 1)
+    }
+    links = Html("".join(f'<a href="#{ids[title]}">{escape(title)}</a>' for title in sections))
     body = "".join(
-        f'<section aria-labelledby="{ids[title]}"><h2 id="{ids[title]}">{title}</h2>{content}</section>'
+        f'<section aria-labelledby="{ids[title]}"><h2 id="{ids[title]}">{escape(title)}</h2>{content}</section>'
         for title, content in sections.items()
     )
     css = (Path(minirsed.pages.__file__).parent / "pages.css").read_text(encoding="utf-8")
@@ -90,9 +106,9 @@ def page(results, figures, record, cards, command, robust=None, more=None):
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" '
-        f'content="light dark"><title>{escape(figures["label"])}: report on a detector</title>'
+        f'content="light dark"><title>{escape(label)}: report on a detector</title>'
         f"<style>{css}</style></head>"
-        f'<body><header>{heading(figures, record)}</header><nav aria-label="Contents">{links}</nav>'
+        f'<body><header>{header}</header><nav aria-label="Contents">{links}</nav>'
         f"<main>{body}</main><footer>{footer(command)}</footer></body></html>\n"
     )
 
@@ -160,8 +176,8 @@ def scores(figures):
     )
 
 
-def thresholds(results):
-    """DET and precision-recall curves."""
+def thresholds(results, prefix=""):
+    """DET and precision-recall curves; `prefix` begins the names of the pictures."""
     pictures = []
     for draw, caption, missing in (
         (
@@ -177,7 +193,7 @@ def thresholds(results):
             "No precision-recall curve: nothing was found, or there is nothing to find.",
         ),
     ):
-        picture = draw(results)
+        picture = draw(results, prefix)
         pictures.append(figure(picture, caption) if picture else paragraph(missing))
     return f'<div class="figures">{"".join(pictures)}</div>'
 
@@ -254,7 +270,7 @@ def choose_clips(results, n_of_each):
     return {kind: rows[:n_of_each] for kind, rows in chosen.items()}
 
 
-def clip_card(results, row, audio):
+def clip_card(results, row, audio, prefix=""):
     """One clip: what happened in words, picture, player, facts.
 
     Parameters
@@ -264,6 +280,8 @@ def clip_card(results, row, audio):
         Clip of the store.
     audio : str
         `src` of the player, see `media.audio`.
+    prefix : str
+        Of the picture's name, for pages of several classes.
     """
     store, evaluation = results.store, results.evaluation
     recipe, about = store.recipes[row], breakdown.describe(store, evaluation, row)
@@ -278,9 +296,12 @@ def clip_card(results, row, audio):
         "background": recipe.background,
         "event sound": recipe.event or "none",
     } | ({"not to be found": recipe.negative} if recipe.negative else {})
+    others = [event for event in breakdown.mixed(store)[row].events if event not in recipe.events]
+    if others:
+        facts["of other classes"] = "; ".join(f"{e.label}, {media.span(e.onset_s, e.offset_s)}" for e in others)
     terms = "".join(f"<dt>{name}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
     return Html(
-        f"<article><h4>{escape(caption)}</h4>{report_plots.clip(f'clip{row}', results, row)}"
+        f"<article><h4>{escape(caption)}</h4>{report_plots.clip(f'{prefix}clip{row}', results, row)}"
         f'<audio controls preload="metadata" src="{audio}" aria-label="Sound of: {escape(caption)}"></audio>'
         f"<dl>{terms}</dl></article>"
     )
@@ -325,8 +346,11 @@ def configuration(results, record):
     rows = []
     for setting in dataclasses.fields(record.settings):
         value, about = getattr(record.settings, setting.name), setting.metadata
+        if setting.name == "labels":  # CLASS, as `label` is
+            continue
+        value = ", ".join(record.settings.classes) if setting.name == "label" else value
         text = ("no", "yes")[value] if isinstance(value, bool) else value_text(value)
-        rows.append((option_name(setting.name).replace("label", "CLASS"), text, about["help"]))
+        rows.append((option_name(setting.name), text, about["help"]))
     n_weights = sum(values.size for values in results.detector.params.values())
     origin = record.origin
     facts = [

@@ -27,8 +27,11 @@ def training_curves(history):
     ]
 
 
-def det(results):
-    """DET curve of the decision by clip as SVG; None where all clips have an event, or none has."""
+def det(results, prefix=""):
+    """DET curve of the decision by clip as SVG; None where all clips have an event, or none has.
+
+    `prefix` makes its name unlike that of another class on the same page, as in `precision_recall`.
+    """
     store = results.store
     if store.has_event.all() or not store.has_event.any():
         return None
@@ -36,10 +39,10 @@ def det(results):
     points = results.clip_rates(clip_s(store))
     curves = [("this detector", det_curve(p, *clips))]
     title = "Detection error trade-off: events missed against false alarms, by the threshold of the clip"
-    return svg("det", title, lambda figure: plots.draw_det(figure.subplots(), curves, points))
+    return svg(f"{prefix}det", title, lambda figure: plots.draw_det(figure.subplots(), curves, points))
 
 
-def precision_recall(results):
+def precision_recall(results, prefix=""):
     """Precision against recall as SVG, a curve for each threshold of the frames; None where nothing can be found."""
     p_t = np.stack([each.frame_probabilities for each in results.evaluation.detections])
     evaluations = (results.evaluation, results.tuned)
@@ -52,7 +55,7 @@ def precision_recall(results):
     if not any(len(curve.thres0) for curve in curves.values()):
         return None
     title = "Precision against recall of the events found, by the threshold of the clip"
-    return svg("pr", title, lambda figure: draw_precision_recall(figure.subplots(), curves, points))
+    return svg(f"{prefix}pr", title, lambda figure: draw_precision_recall(figure.subplots(), curves, points))
 
 
 def draw_precision_recall(axes, curves, points):

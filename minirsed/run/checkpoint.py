@@ -26,8 +26,9 @@ from minirsed.listening.operating import Operating
 from minirsed.model import param_shapes
 from minirsed.outside.members import Members, model_config
 from minirsed.rivals.batch_norm import trained
-from minirsed.run.metrics import METRICS, PROMISE, UNDEFINED_ALLOWED, best_epoch
+from minirsed.run.metrics import METRICS, PROMISE, UNDEFINED_ALLOWED, best_epoch, class_columns
 from minirsed.run.settings import TrainSettings, settings_from_file
+from minirsed.several.detector import SeveralDetector
 from minirsed.store.archive import read_arrays, write_arrays
 
 FORMAT = "minirsed-checkpoint-2"
@@ -165,8 +166,9 @@ def _read(path):
 
 def _state(path, description, arrays):
     """A checked `State`; an error of the kinds that `_read` catches where something is not as it should be."""
-    detector = Detector.from_parts(path, description["detector"], arrays)
+    detector = SeveralDetector.from_parts(path, description["detector"], arrays)
     settings = settings_from_file(description["settings"])
+    _check(detector.config.n_classes == len(settings.classes), "classes")
     n_updates, history = description["n_updates"], description["history"]
     _check(_is_count(n_updates) and n_updates > 0, "n_updates")
     adam = members = None
@@ -175,7 +177,8 @@ def _state(path, description, arrays):
     else:
         moments = [_like(arrays, f"adam/{moment}/", trained(detector.params)) for moment in "mv"]
         adam = Adam(settings.learning_rate, n_updates=n_updates, m=moments[0], v=moments[1])
-    _check(isinstance(history, list) and all(_is_row(row, i) for i, row in enumerate(history, 1)), "history")
+    further = class_columns(settings.labels)
+    _check(isinstance(history, list) and all(_is_row(row, i, further) for i, row in enumerate(history, 1)), "history")
     position = description["position"]
     if position is not None:
         position = Position(**position)
@@ -230,11 +233,14 @@ def _like(arrays, prefix, params):
     return found
 
 
-def _is_row(row, number):
+def _is_row(row, number, further):
+    undefined = {*UNDEFINED_ALLOWED, *further}
     numbers = [
-        value for name, value in row.items() if not (value is None and name in UNDEFINED_ALLOWED)
+        value for name, value in row.items() if not (value is None and name in undefined)
     ]  # AttributeError where it is no dict
-    return row.keys() in ({*METRICS}, {*METRICS, *PROMISE}) and row["epoch"] == number and all(map(_is_number, numbers))
+    names = row.keys() - further
+    is_whole = names in ({*METRICS}, {*METRICS, *PROMISE}) and len(row) == len(names) + len(further)
+    return is_whole and row["epoch"] == number and all(map(_is_number, numbers))
 
 
 def _is_position(position):

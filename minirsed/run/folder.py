@@ -22,6 +22,7 @@ from minirsed import __version__
 from minirsed.detector import Detector
 from minirsed.run.log import LOG
 from minirsed.run.settings import option_name, settings_from_file, value_text
+from minirsed.several.detector import load, views_of
 
 CONFIG, BEST, LOCK = "config.json", "best.npz", "lock"
 
@@ -195,23 +196,43 @@ def read_settings(folder):
         raise InputError(f"{path}: damaged, or of another version: {error}") from error
 
 
-def trained_detector(path):
+def trained_detector(path, several=False):
     """The best detector of a run.
 
     Parameters
     ----------
     path : str or Path
         Run folder, or the file of a detector.
+    several : bool
+        Whether it may also be one of several classes, `minirsed.several.detector.SeveralDetector`.
 
     Raises
     ------
     InputError
-        There is none: no run, or one that has not finished an epoch, and then the line says how to resume it.
+        It is of several classes, or there is none: no run, or one that has not finished an epoch, and then the line
+        says how to resume it.
     """
     path = Path(path)
     if path.is_dir() and not (path / BEST).exists():
         raise InputError(_no_detector(path) if _is_run(path) else _no_run(path, BEST))
-    return Detector.load(path)
+    return load(path) if several else Detector.load(path)
+
+
+def detector_of_class(path, label=None):
+    """The best detector of a run as one of a single class: the only one or, of several, the one of `label`.
+
+    Raises
+    ------
+    InputError
+        As `trained_detector`; the class is not among them, or they are several and none is named.
+    """
+    detector = trained_detector(path, several=True)
+    views = {view.label: view for view in views_of(detector)}
+    if label is None and len(views) > 1:
+        raise InputError(f"{path}: detects {', '.join(views)}; --class says which of them is meant")
+    if label is not None and label not in views:
+        raise InputError(f"--class {label}: {path} detects {', '.join(views)}")
+    return detector if label is None else views[label]
 
 
 def _no_detector(folder):
@@ -220,7 +241,8 @@ def _no_detector(folder):
     settings = settings_to_resume(folder)
     if read_metrics(folder):
         return f"{folder}: no detector was kept, since no development mixture has an event"
-    resume = f"python -m minirsed.train {shlex.quote(settings.label)} --resume --out {shlex.quote(str(folder))}"
+    classes = shlex.join(settings.classes)
+    resume = f"python -m minirsed.train {classes} --resume --out {shlex.quote(str(folder))}"
     return f"{folder}: no epoch finished yet; resume with: {resume}"
 
 

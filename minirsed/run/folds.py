@@ -67,6 +67,8 @@ def cross_validate(settings, n_folds, out=None, *, say=print, **options):
     Stopped
         As `train`; called again, it continues.
     """
+    if settings.labels:
+        raise InputError(f"--folds: takes one class, not {len(settings.labels)}")
     if settings.fold:
         raise InputError(f"--fold {settings.fold}: with --folds, all folds are trained; leave it out")
     out = Path("runs") / f"{settings.label}-folds" if out is None else Path(out)

@@ -46,14 +46,19 @@ def measure_run(folder, subset="eval", *, recordings=None, data=None, machine=TH
     InputError
         A folder, detector, recording or label cannot be used.
     """
-    detector = trained_detector(folder)
+    figures = measure_detector(trained_detector(folder), folder, subset, recordings, data, machine, progress)
+    if figures:
+        _write_card(folder)
+    return figures
+
+
+def measure_detector(detector, folder, subset, recordings, data, machine, progress, out=None):
+    """`measure_run` with a detector, perhaps of one class of the run, whose files go to `out`; writes no card."""
     labelled = labelled_of(folder, subset, detector.label, recordings, data)
     if not labelled:
         return None
     measured = _measured(detector, labelled, machine, progress)
-    figures = files.write(detector, measured, folder, files.GIVEN if recordings else subset)
-    _write_card(folder)
-    return figures
+    return files.write(detector, measured, out or folder, files.GIVEN if recordings else subset)
 
 
 def keep_promise(folder, alarms_per_hour, *, recordings=None, data=None, machine=THIS_MACHINE, progress=silent):
@@ -77,14 +82,30 @@ def keep_promise(folder, alarms_per_hour, *, recordings=None, data=None, machine
         As `measure_run`; a promise that is no number above 0, or that no threshold can keep, since more false alarms
         than it allows have p = 1; or a process trains in the folder. The detector then stays as it was.
     """
+    options = {"recordings": recordings, "data": data, "machine": machine, "progress": progress}
+    detector = promised_detector(trained_detector(folder), folder, alarms_per_hour, **options)
+    keep(detector, folder)
+    return detector
+
+
+def keep(detector, folder):
+    """Replace the detector in a run folder. InputError: a process trains there."""
+    with exclusive(Path(folder) / LOCK, "training in"):
+        detector.save(Path(folder) / BEST)
+    _write_card(folder)
+
+
+def promised_detector(detector, folder, alarms_per_hour, *, recordings, data, machine, progress):
+    """A detector, perhaps of one class of the run, with the thresholds of `keep_promise`; writes nothing."""
     require_promise(alarms_per_hour)
-    folder, detector = Path(folder), trained_detector(folder)
+    folder, settings = Path(folder), read_settings(folder)
     thres1 = tried(detector.config.rule)
     labelled = labelled_of(folder, "dev", detector.label, recordings, data)
 
     def mixtures():
         store = mixtures_of_run(folder, "dev", data=data, detector=detector, machine=machine, progress=progress)
-        made_of = recordings_of(sounds_of_run(read_settings(folder), data), store.recipes)
+        store = store.of_class(detector.label) if settings.labels else store
+        made_of = recordings_of(sounds_of_run(settings, data), store.recipes)
         with worker_threads(machine.threads) as executor, progress("detecting, dev", "clip") as done:
             return measure_mixtures(detector, store, executor, thres1=thres1, progress=done, recordings=made_of)
 
@@ -94,9 +115,6 @@ def keep_promise(folder, alarms_per_hour, *, recordings=None, data=None, machine
     if detector.operating.chosen.get("at_one"):
         advice = "so no threshold keeps the promise, and best.npz stays as it was; minirsed.mine shows these alarms"
         raise InputError(f"{folder}: {too_sure(detector.operating.chosen)}, {advice}")
-    with exclusive(folder / LOCK, "training in"):
-        detector.save(folder / BEST)
-    _write_card(folder)
     return detector
 
 

@@ -24,10 +24,8 @@ import numpy as np
 from data_tools.errors import InputError
 from minirsed.adam import Adam
 from minirsed.alarms.keeping import columns
-from minirsed.analysis.evaluation import evaluate
 from minirsed.console.options import counted
-from minirsed.detector import Detector
-from minirsed.listening.operating import Operating
+from minirsed.listening.operating import AS_FOUND, Operating
 from minirsed.listening.segments import STRONGEST
 from minirsed.model import init_params
 from minirsed.outside.members import Members, model_config, split
@@ -40,7 +38,9 @@ from minirsed.run.checkpoint import (
     with_promise,
     write_checkpoint,
 )
-from minirsed.run.metrics import METRICS, best_epoch, finite, write_metrics
+from minirsed.run.metrics import METRICS, best_epoch, scores_of, write_metrics
+from minirsed.several.detector import load, new_detector
+from minirsed.several.evaluation import evaluate_any
 from minirsed.store.dataset import minibatches
 from minirsed.store.mixtures import finite_clips
 from minirsed.training import updates
@@ -63,7 +63,7 @@ class Training:
     ----------
     folder : Path
     settings : minirsed.run.settings.TrainSettings
-    detector : Detector
+    detector : minirsed.detector.Detector or minirsed.several.detector.SeveralDetector
         With the newest weights.
     history : list of dict
         Rows of `metrics.csv`, one for each epoch done.
@@ -100,14 +100,14 @@ class Training:
             NaN or Inf in the features: names the mixtures.
         """
         rng = np.random.default_rng(settings.seed)
-        origin = Detector.load(settings.init_from) if settings.init_from else None
-        how = {"thres1": 0.5}
+        origin = load(settings.init_from) if settings.init_from else None
+        how = 0.5, AS_FOUND
         if settings.rule == "strongest":
-            how = {"thres1": STRONGEST, "operating": Operating(memory_s=settings.memory)}
+            how = STRONGEST, Operating(memory_s=settings.memory)
         if settings.mixing == "spectra":
             members = Members.start(settings, train_store, origin)
             params, config = members.joined()
-            detector = Detector(config, params, settings.label, members.mean, members.std, **how)
+            detector = new_detector(config, params, settings.classes, members.mean, members.std, *how)
             return cls(folder, State(settings, detector, None, rng, [], None, None, dict(versions or {}), members))
         mean, std = train_store.stats
         if not np.isfinite([mean, std]).all():
@@ -117,7 +117,7 @@ class Training:
         params = init_params(config, rng)
         if origin:
             mean, std, (params,) = origin.mean, origin.std, split(origin, config)
-        detector = Detector(config, params, settings.label, mean, std, **how)
+        detector = new_detector(config, params, settings.classes, mean, std, *how)
         return cls(
             folder, State(settings, detector, Adam(settings.learning_rate), rng, [], None, None, dict(versions or {}))
         )
@@ -197,18 +197,16 @@ class Training:
             row |= self._scores(dev_store, executor, behind)
             detector = self.keeper(self.detector, clock.tick) if self.keeper else self.detector
             row["seconds"] = round(clock.seconds(), 2)
-            self._end_epoch(
-                {name: row[name] for name in METRICS} | (columns(detector) if self.keeper else {}), detector
-            )
+            row = {name: row[name] for name in METRICS} | row  # in the order of the columns
+            self._end_epoch(row | (columns(detector) if self.keeper else {}), detector)
             yield self.history[-1]
 
     def _scores(self, store, executor, progress):
         """Loss, ER and F1 on the development mixtures, as a row has them."""
-        dev = evaluate(self.detector, store, executor, alpha=self.settings.alpha, progress=progress)
+        dev = evaluate_any(self.detector, store, executor, alpha=self.settings.alpha, progress=progress)
         if not np.isfinite(dev.loss).all():
             self._refuse(store, range(len(store)), dev.loss)
-        error_rate, f1 = finite(dev.scores.error_rate), finite(dev.scores.f1)
-        return {"dev_loss": float(dev.loss.mean(dtype=np.float64)), "dev_error_rate": error_rate, "dev_f1": f1}
+        return {"dev_loss": float(dev.loss.mean(dtype=np.float64)), **scores_of(dev)}
 
     def _train_epoch(self, store, executor, clock, progress):
         """One pass over the training mixtures, or the rest of one; returns the means of its losses and gradient norm.
@@ -291,7 +289,7 @@ class Training:
     def _is_best_in_place(self):
         """Whether `best.npz` holds the weights of the best epoch: it may be gone, damaged, or of an epoch to come."""
         try:
-            found = Detector.load(self.folder / "best.npz").params
+            found = load(self.folder / "best.npz").params
         except InputError as error:
             log.warning("%s; written again from the checkpoint", error)
             return False

@@ -29,7 +29,8 @@ from data_tools.console import WIDTH
 from data_tools.errors import InputError
 from data_tools.event_lists import write_event_list
 from data_tools.files import folder_size, size_text
-from data_tools.inventory import inventory_lines, recordings_of
+from data_tools.inventory import recordings_of
+from data_tools.several import inventory_of
 from data_tools.soundbank import open_bank
 from minirsed.alarms import keeping
 from minirsed.alarms.choice import sentences
@@ -37,7 +38,6 @@ from minirsed.analysis import plots
 from minirsed.analysis.evaluation import evaluate
 from minirsed.analysis.files import Results, tune_on_dev
 from minirsed.console.options import counted
-from minirsed.detector import Detector
 from minirsed.kernels.threads import worker_threads
 from minirsed.model import loss_and_grads
 from minirsed.outside.members import model_config, split
@@ -53,10 +53,14 @@ from minirsed.run.folder import (
     versions,
 )
 from minirsed.run.log import run_log, saying
+from minirsed.run.metrics import OF_CLASS
 from minirsed.run.resumable import SAVE_EVERY_S, Stopped, Training
 from minirsed.run.settings import option_name, value_text
 from minirsed.run.size import feature_bytes, prepared_clips, require_room
+from minirsed.several.detector import load, views_of
+from minirsed.several.evaluation import by_class, evaluate_any, of_each_class
 from minirsed.store.dataset import prepare, remove_store
+from minirsed.store.files import plain_name
 from minirsed.store.mixtures import features_of, recipes_of
 
 FEATURES = Path("features")  # where prepared features are kept unless told otherwise
@@ -160,15 +164,22 @@ def _drawn(settings, machine, say, resume):
     And if there is no room for features, or no use for the detector to start from: now, not after minutes of preparing.
     """
     if settings.init_from and not resume:
-        split(Detector.load(settings.init_from), model_config(settings, settings.n_mels))
+        split(load(settings.init_from), model_config(settings, settings.n_mels))
     require_room(settings, prepared_clips(settings), machine.features)
     data = settings.data
     if machine.cluster and data != "builtin":
         data = Path(data).absolute()  # the workers have other working folders
     bank = open_bank(data, fold=settings.fold)
-    bank.events(settings.label, "train")
+    for label in settings.classes:
+        bank.events(label, "train")
     say(f"drawing mixtures of {settings.data} sounds …")
-    return bank, {subset: recipes_of(bank, settings, subset) for subset in ("train", "dev")}
+    recipes = {subset: recipes_of(bank, settings, subset) for subset in ("train", "dev")}
+    found = {event.label for recipe in recipes["dev"] for event in recipe.events}
+    missing = [label for label in settings.labels if label not in found]
+    if missing:
+        clips = f"--dev-clips {settings.dev_clips}"
+        raise InputError(f"{clips}: no development mixture has an event of {', '.join(missing)}; ask for more")
+    return bank, recipes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,7 +198,7 @@ class _Job:
         s = self.settings
         log.info("%s", s)
         self.say(f"{s.label}, {s.network}, run folder {folder}")
-        self.say("\n".join(inventory_lines(self.bank, s.label, ("train", "dev"))))
+        self.say("\n".join(inventory_of(self.bank, s.classes, ("train", "dev"))))
         try:
             train, dev = stores = [self.prepared(subset, recipes[subset]) for subset in ("train", "dev")]
             self.say_what_is_kept(stores)
@@ -211,7 +222,7 @@ class _Job:
         """What training clips are mixed of."""
         with self.progress("train events", "event") as progress:
             spectra = Spectra.of(self.bank, self.settings, backgrounds, progress)
-        groups = (spectra.events, spectra.others, spectra.negatives)
+        groups = (sum(spectra.events, []), spectra.others, spectra.negatives)
         n_events, n_others, n_negatives = (sum(map(len, group)) for group in groups)
         negatives = f", {counted(n_negatives, 'negative')}" if n_negatives else ""
         everyday = f", {counted(len(spectra.everyday), 'everyday sound')}" if spectra.everyday else ""
@@ -269,6 +280,7 @@ class _Job:
             run.keeper = self.keeper(dev_store, executor)
             self.say(
                 "epoch  train loss      (clip + α·frame)  dev loss  dev ER  dev F1  seconds"
+                + "".join(f"  ER {label}" for label in self.settings.labels)
                 + (f"  missed at {self.settings.alarms_per_hour:g} alarms an hour" if run.keeper else "")
             )
             options = {"stop": self.stop, "save_every_s": save_every_s}
@@ -312,21 +324,29 @@ class _Job:
         if not best:
             reason = "no development mixture has an event"
             raise InputError(f"the development error rate is undefined in every epoch: {reason}")
-        detector = Detector.load(run.folder / "best.npz")
-        dev = evaluate(detector, dev_store, executor, alpha=self.settings.alpha)
+        detector = load(run.folder / "best.npz")
+        dev = evaluate_any(detector, dev_store, executor, alpha=self.settings.alpha)
         write_event_list(run.folder / "events_dev.csv", dev.estimated)
         epoch = f"{self.settings.keep} epoch ({best})"
         plots.curves(run.history, run.folder / "curves.png", f"{label}, {self.settings.arch}, {epoch}")
-        title, shown = f"{label}: four development clips", plots.telling_clips(dev_store, dev)
-        plots.examples(dev_store, dev, run.folder / "examples.png", title, shown)
+        every = of_each_class(dev_store, dev)
+        pictures = ", ".join(examples(run.folder, own or label, own, *of_class) for own, *of_class in every)
         self.say(f"\n{epoch} on {len(dev_store)} development mixtures (onset within 0.5 s)")
-        self.say(score_table(label, dev.scores))
-        for text in sentences(detector):
+        self.say(score_table(label, dev.scores, by_class(dev)))
+        for text in itertools.chain(*map(sentences, views_of(detector))):
             self.say(textwrap.fill(text, WIDTH, subsequent_indent="    "))
         write_sounds(run.folder, self.bank, self.settings)
         card.write(run.folder)
-        self.say(f"\n{run.folder}: best.npz (detector), card.md, metrics.csv, events_dev.csv, curves.png, examples.png")
+        self.say(f"\n{run.folder}: best.npz (detector), card.md, metrics.csv, events_dev.csv, curves.png, {pictures}")
         return dev
+
+
+def examples(folder, title, label, store, evaluation):
+    """Draw four development clips of the only class, or of one of several, which is in the picture's name: the name."""
+    name = f"examples_{plain_name(label)}.png" if label else "examples.png"
+    shown = plots.telling_clips(store, evaluation)
+    plots.examples(store, evaluation, folder / name, f"{title}: four development clips", shown)
+    return name
 
 
 def _prepare(bank, recipes, settings, machine, progress, kind=None):
@@ -356,16 +376,18 @@ def warm_up(detector):
     """Compile the kernels, or read them from Numba's cache, before the clock of the first epoch starts: seconds."""
     started = time.perf_counter()
     x = np.zeros((1, 2, detector.config.n_inputs), detector.mean.dtype)
-    loss_and_grads(detector.params, detector.config, x, np.ones((1, 2), x.dtype), rng=np.random.default_rng(0))
+    labels = np.ones((1, detector.config.n_classes, 2), x.dtype)
+    loss_and_grads(detector.params, detector.config, x, labels, rng=np.random.default_rng(0))
     return time.perf_counter() - started
 
 
 def epoch_line(row, alpha, best_epoch):
     """One epoch, in the columns of the heading."""
-    er = "   -" if row["dev_error_rate"] is None else f"{row['dev_error_rate']:.2f}"
-    f1 = "   -" if row["dev_f1"] is None else f"{row['dev_f1']:.2f}"
+    er, f1 = _rate(row["dev_error_rate"]), _rate(row["dev_f1"])
     parts = f"({row['train_utterance_loss']:.3f} + {alpha:g}·{row['train_frame_loss']:.3f})"
     missed = f"  {row['promise_misses']}" if "promise_misses" in row else ""
+    of_class = [(name, value) for name, value in row.items() if name.startswith(OF_CLASS.format("dev_error_rate", ""))]
+    missed += "".join(f"  {_rate(value):>{len(name) - 12}}" for name, value in of_class)
     best = "  best so far" if best_epoch == row["epoch"] else ""
     return (
         f"{row['epoch']:5}  {row['train_loss']:7.3f} {parts:>24}  {row['dev_loss']:8.3f}  {er:>6}  {f1:>6}  "
@@ -373,12 +395,24 @@ def epoch_line(row, alpha, best_epoch):
     )
 
 
-def score_table(label, scores):
-    """Counts, ER and F1, in two lines."""
-    heading = f"{'class':12} {'events':>6} {'found':>6} {'hits':>6} {'misses':>6} {'false':>6}  {'ER':>5}  {'F1':>5}"
-    values = f"{label:12} {scores.n_ref:6} {scores.n_sys:6} {scores.n_tp:6} {scores.n_fn:6} {scores.n_fp:6}"
-    er, f1 = ("-" if math.isnan(value) else f"{value:.2f}" for value in (scores.error_rate, scores.f1))
-    return f"{heading}\n{values}  {er:>5}  {f1:>5}"
+def _rate(value):
+    return "   -" if value is None else f"{value:.2f}"
+
+
+def score_table(label, scores, of_class=None):
+    """Counts, ER and F1, in two lines; of several classes, with `of_class`, a line for each and one of the average."""
+    lines = [f"{'class':12} {'events':>6} {'found':>6} {'hits':>6} {'misses':>6} {'false':>6}  {'ER':>5}  {'F1':>5}"]
+    for name, of in (of_class or {label: scores}).items():
+        of = getattr(of, "scores", of)
+        counts = " ".join(f"{n:6}" for n in (of.n_ref, of.n_sys, of.n_tp, of.n_fn, of.n_fp))
+        lines.append(f"{name:12} {counts}  {_defined(of.error_rate):>5}  {_defined(of.f1):>5}")
+    if of_class:
+        lines.append(f"{'average':12} {'':34}  {_defined(scores.error_rate):>5}  {_defined(scores.f1):>5}")
+    return "\n".join(lines)
+
+
+def _defined(rate):
+    return "-" if math.isnan(rate) else f"{rate:.2f}"
 
 
 def resumed_settings(folder, asked):
@@ -410,19 +444,24 @@ def resumed_settings(folder, asked):
 
 
 def inventory_of_run(folder, subset="eval", *, data=None, tune=True):
-    """What `evaluate_run` with these arguments draws its mixtures from, as `inventory_lines` says it."""
+    """What `evaluate_run` with these arguments draws its mixtures from, as `inventory_of` says it."""
     settings = read_settings(folder)
     subsets = dict.fromkeys((subset, "dev") if tune else (subset,))
-    return inventory_lines(sounds_of_run(settings, data), settings.label, subsets)
+    return inventory_of(sounds_of_run(settings, data), settings.classes, subsets)
 
 
 def mixtures_of_run(folder, subset, *, data=None, detector, machine=Machine(), progress=silent):
     """The feature store of as many mixtures of a subset as the training had of dev; see `evaluate_run`."""
     settings = read_settings(folder)
     require_room(settings, {"--dev-clips": settings.dev_clips}, machine.features)
-    bank = sounds_of_run(settings, data)
+    return prepared_mixtures(sounds_of_run(settings, data), settings, subset, None, detector, machine, progress)
+
+
+def prepared_mixtures(bank, settings, subset, n_clips, detector, machine, progress):
+    """The feature store of the first `n_clips` mixtures of a run's subset, None: as of dev, for a detector."""
     with progress(f"{subset} mixtures", "clip") as done:
-        return _prepare(bank, recipes_of(bank, settings, subset), settings, machine, done, detector.features)
+        recipes = recipes_of(bank, settings, subset, n_clips)
+        return _prepare(bank, recipes, settings, machine, done, detector.features)
 
 
 def sounds_of_run(settings, data=None):
@@ -468,10 +507,7 @@ def evaluate_run(
     bank = sounds_of_run(settings, data)
 
     def mixtures(subset, n_clips=None, own=None):
-        with progress(f"{subset} mixtures", "clip") as done:
-            return _prepare(
-                bank, recipes_of(bank, settings, subset, n_clips), settings, machine, done, (own or detector).features
-            )
+        return prepared_mixtures(bank, settings, subset, n_clips, own or detector, machine, progress)
 
     def detect(detector, store, title="detecting"):
         with worker_threads(machine.threads) as executor, progress(title, "clip") as done:

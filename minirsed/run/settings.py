@@ -51,7 +51,8 @@ class TrainSettings:
         A value out of range, named with what was expected.
     """
 
-    label: str = _setting("data", "babycry", "class to detect: babycry, glassbreak, gunshot, or a class of --data")
+    label: str = _setting("data", "babycry", "class to detect, or several: babycry, glassbreak, gunshot, or of --data")
+    labels: tuple = _setting("data", (), "several classes, one after the other; `label` is then a name for them all")
     data: str = _setting(
         "data", "builtin", "builtin, a TUT Rare Sound Events 2017 folder, or a folder of your own sounds"
     )
@@ -186,6 +187,13 @@ class TrainSettings:
         low=0.0,
         high=1.0,
     )
+    event_share: float = _setting(
+        "elsewhere",
+        0.5,
+        "how many of the training clips have the event, of several classes that of each, whatever the others have",
+        low=0.0,
+        high=1.0,
+    )
     second_background: float = _setting(
         "elsewhere", 0.0, "how likely a clip has a second background, at -10 to 3 dB", low=0.0, high=1.0
     )
@@ -256,10 +264,15 @@ class TrainSettings:
 
     def __post_init__(self):
         """Check ranges and choices."""
-        if isinstance(self.ebr_db, list):  # JSON has no tuples
-            object.__setattr__(self, "ebr_db", tuple(self.ebr_db))
+        for name in ("labels", "ebr_db"):
+            if isinstance(getattr(self, name), list):  # JSON has no tuples
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.labels:
+            check_labels(self.labels)
+            object.__setattr__(self, "label", one_name(self.labels))
         for setting in dataclasses.fields(self):
-            check(setting, getattr(self, setting.name))
+            if setting.name != "labels":
+                check(setting, getattr(self, setting.name))
         least = ENCODERS[self.arch].least_inputs
         if self.n_mels < least:
             raise InputError(f"--n-mels is {self.n_mels}: --arch {self.arch} needs at least {least} bands")
@@ -275,8 +288,17 @@ class TrainSettings:
             from data_tools.banks.folds import parse_fold  # it loads NumPy, for which -h should not wait
 
             parse_fold(self.fold)
+        if self.labels and self.generator != "minirsed":
+            raise InputError(f"--generator {self.generator}: makes mixtures of one class, not of {len(self.labels)}")
+        if self.labels and self.keep == "promise":
+            raise InputError("--keep promise: chooses thresholds for one class; train several with --keep best or last")
         if self.redraw and self.generator != "minirsed":
             raise InputError("--redraw needs --generator minirsed: the official one knows one set of mixtures a seed")
+
+    @property
+    def classes(self):
+        """The classes to detect: tuple of str."""
+        return self.labels or (self.label,)
 
     @property
     def network(self):
@@ -290,6 +312,27 @@ class TrainSettings:
         if self.generator != "minirsed" or self.redraw:
             other = "--redraw" if self.redraw else f"--generator {self.generator}"
             raise InputError(f"{other} needs --mixing waveforms, as --preset plain has it")
+
+
+def of_classes(labels):
+    """The settings that name the classes to detect, of a list of them."""
+    return {"label": labels[0]} if len(labels) == 1 else {"label": one_name(labels), "labels": tuple(labels)}
+
+
+def one_name(labels):
+    """A name for several classes, for messages and folders: babycry+glassbreak."""
+    from data_tools.several import joined  # it loads NumPy, for which -h should not wait
+
+    return joined(labels)
+
+
+def check_labels(labels):
+    """Refuse several classes that are none."""
+    are_names = isinstance(labels, tuple) and all(isinstance(label, str) and label for label in labels)
+    if not are_names or len(labels) < 2:
+        raise InputError(f"CLASS is {value_text(labels)!r}: expected names of classes")
+    if len(set(labels)) < len(labels):
+        raise InputError(f"CLASS is {value_text(labels)}: names a class twice")
 
 
 def check(setting, value):
@@ -326,7 +369,7 @@ def value_text(value):
 
 def option_name(name):
     """What the command line calls a setting: `batch_size` → `--batch-size`; the class is positional."""
-    return "CLASS" if name == "label" else "--" + name.replace("_", "-")
+    return "CLASS" if name in ("label", "labels") else "--" + name.replace("_", "-")
 
 
 # The paper's own settings (Sec. 4.1, 4.2); it tells of no clipping of gradients and no augmentation.
@@ -397,7 +440,8 @@ def _add_argument(group, setting):
 
     about, kind = setting.metadata, type(setting.default)
     if setting.name == "label":
-        group.add_argument("label", metavar="CLASS", help=about["help"])
+        group.add_argument("label", nargs="+", metavar="CLASS", help=about["help"])
+    if setting.name in ("label", "labels"):
         return
     options = {"default": argparse.SUPPRESS, "help": about["help"]}
     if kind is bool:
@@ -423,6 +467,8 @@ def given_settings(namespace):
     """The options that were given, by name of the setting."""
     names = {setting.name for setting in dataclasses.fields(TrainSettings)}
     given = {name: value for name, value in vars(namespace).items() if name in names}
+    if isinstance(given.get("label"), list):
+        given |= of_classes(given["label"])
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     if given.get("data", "builtin") != "builtin":
         given["data"] = os.path.realpath(given["data"])  # a run must find its data again from any folder

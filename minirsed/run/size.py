@@ -3,6 +3,7 @@
 Data flow: settings → **size** → `minirsed.run.session`, `minirsed.sweep`, `minirsed.bench`.
 """
 
+import dataclasses
 import math
 import os
 from pathlib import Path
@@ -13,7 +14,7 @@ from data_tools.audio import CLIP_S
 from data_tools.errors import InputError
 from data_tools.files import folder_size, require_space, size_text
 from minirsed.features import SAMPLE_RATE, n_frames
-from minirsed.model import GROUP_CLIPS, ModelConfig, param_shapes
+from minirsed.model import GROUP_CLIPS, param_shapes
 from minirsed.multires import directions
 from minirsed.outside.members import model_config
 from minirsed.rivals import crnn, crnn1d
@@ -45,7 +46,7 @@ def n_weights(config):
     """Number of weights of a model; that of very many layers without a list of them all."""
 
     def count(n_layers):
-        shapes = param_shapes(ModelConfig(config.arch, n_layers, config.n_units, config.n_inputs, config.head))
+        shapes = param_shapes(dataclasses.replace(config, n_layers=n_layers))
         return sum(math.prod(shape) for shape in shapes.values())
 
     if config.n_layers <= 3:

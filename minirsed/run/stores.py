@@ -13,6 +13,7 @@ from typing import NamedTuple
 from data_tools.banks.base import SUBSETS
 from data_tools.errors import InputError
 from data_tools.files import folder_size
+from data_tools.several import joined
 from data_tools.soundbank import open_bank
 from minirsed.run.checkpoint import NEWEST, PREVIOUS, has_checkpoint, read_checkpoint
 from minirsed.run.folder import CONFIG, settings_to_resume
@@ -70,7 +71,8 @@ def used_by(run):
     try:
         opened_bank(settings.data, settings.fold)
     except (InputError, OSError):
-        return lambda name: name.startswith((store_files.plain_name(settings.label) + "-", "background-"))
+        own = store_files.plain_name(joined(sorted(settings.classes)))
+        return lambda name: name.startswith((own + "-", "background-"))
     wanted = {(subset, None, 1) for subset in SUBSETS}
     for subset in SUBSETS[1:]:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # never evaluated, or damaged

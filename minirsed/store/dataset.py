@@ -4,6 +4,7 @@ Data flow: `data_tools.mixing` renders a recipe, `features` turns it into LFBE, 
 says how); `training` takes the rows back from a memory map, ten at a time, half of them with an event.
 """
 
+import copy
 import functools
 import math
 import mmap
@@ -37,10 +38,13 @@ class FeatureStore:
     ----------
     features : (N, T, 64) float32 or float16
         Read-only memory map; nothing is read until it is indexed.
-    recipes : list of Recipe
+    recipes, mixed : list of Recipe
+        The same; where `of_class` has left out events, `mixed` are still those that were rendered.
     has_event : (N,) bool
+        Of any class.
     onset_s, offset_s : (N,) float64
-        Seconds from the start of the clip, NaN without an event.
+        Seconds from the start of the clip, NaN without an event. Of several events in a mixture, the first is in these
+        and in `ebr_db`; `of_class` has those of one class.
     ebr_db : (N,) float64
         Event-to-background ratio in dB, -inf without an event.
     scene : (N,) str
@@ -60,12 +64,25 @@ class FeatureStore:
             raise InputError(f"{self.folder}: not a complete feature store")
         self.features = store_files.open_features(self.folder, index)
         self.stats = tuple(np.array(index["stats"]))
-        self.recipes = store_files.read_recipes(self.folder, len(self.features))
-        self.has_event = np.array([recipe.has_event for recipe in self.recipes])
-        self.onset_s = np.array([r.onset_s if r.has_event else np.nan for r in self.recipes], np.float64)
-        self.offset_s = np.array([r.offset_s if r.has_event else np.nan for r in self.recipes], np.float64)
-        self.ebr_db = np.array([recipe.ebr_db for recipe in self.recipes], np.float64)
-        self.scene = np.array([recipe.scene for recipe in self.recipes])
+        self.mixed = store_files.read_recipes(self.folder, len(self.features))
+        self._describe(self.mixed)
+
+    def _describe(self, recipes):
+        self.recipes = recipes
+        self.has_event = np.array([recipe.has_event for recipe in recipes])
+        self.onset_s = np.array([r.onset_s if r.has_event else np.nan for r in recipes], np.float64)
+        self.offset_s = np.array([r.offset_s if r.has_event else np.nan for r in recipes], np.float64)
+        self.ebr_db = np.array([recipe.ebr_db for recipe in recipes], np.float64)
+        self.scene = np.array([recipe.scene for recipe in recipes])
+
+    def of_class(self, label):
+        """The same store, of whose events there are those of one class alone: the others are part of the background.
+
+        Its recipes are those of `Recipe.of_class`: to be described and counted, not to be rendered.
+        """
+        view = copy.copy(self)
+        view._describe([recipe.of_class(label) for recipe in self.recipes])
+        return view
 
     def __len__(self):
         return len(self.features)
@@ -351,5 +368,5 @@ def _features(recipe, bank, kind):
         features = lfbe(y, **kind)
         if np.isfinite(features).all():
             return features
-    event = f" with event {recipe.event}" if recipe.has_event else ""
+    event = "".join(f" with event {event.event}" for event in recipe.events)
     raise InputError(f"{recipe.name}: background {recipe.background}{event} gives NaN or infinite features")

@@ -29,7 +29,9 @@ import numpy as np
 
 from data_tools.errors import InputError
 from data_tools.files import atomic_write, sync
+from data_tools.inventory import classes_of
 from data_tools.recipes import Recipe
+from data_tools.several import joined
 from minirsed.features import N_MELS, POWER_FLOOR, lfbe
 
 # Part of the fingerprint. Raise it whenever the layout above changes, or anything between a recipe and its row, which
@@ -83,9 +85,9 @@ def _file_state(path):
 
 def store_name(recipes, fingerprint):
     """<label>-<subset>-<fingerprint>, label and subset as far as the recipes tell: they are for people."""
-    labels = sorted({recipe.label for recipe in recipes if recipe.label is not None})
+    labels = sorted(classes_of(recipes))
     subset = re.search(r"(dev|eval|train)(train|test)?", recipes[0].name)
-    words = ["+".join(labels) or "background", *([subset[0]] if subset else []), fingerprint[:12]]
+    words = [joined(labels) if labels else "background", *([subset[0]] if subset else []), fingerprint[:12]]
     return plain_name("-".join(words))
 
 

@@ -290,11 +290,11 @@ def counts_of(evaluation):
 
 def command_line(settings):
     """The words after `python -m minirsed.train` that train a cell alone, for its `config.json`."""
-    words = [settings.label, "--preset", "quick"]
+    words = [*settings.classes, "--preset", "quick"]
     for setting in dataclasses.fields(settings):
         value = getattr(settings, setting.name)
         if isinstance(value, bool):
             words += [option_name(setting.name)] if value else []
-        elif setting.name != "label":
+        elif setting.name not in ("label", "labels"):
             words += [option_name(setting.name), *map(value_text, value if isinstance(value, tuple) else [value])]
     return words

@@ -30,9 +30,9 @@ def parse_arguments(argv=None):
     """Command line → namespace; settings that were not given are absent from it."""
     parser = Parser(
         "minirsed.train",
-        "CLASS",
-        description="Train a detector of one class of rare sound events. With the built-in sounds and the quick preset "
-        "this takes minutes on two cores.",
+        "CLASS [CLASS ...]",
+        description="Train a detector of one class of rare sound events, or of several. With the built-in sounds and "
+        "the quick preset this takes minutes on two cores.",
         epilog="The presets differ in these settings, and quick in those of --help-all; options overrule them:\n\n"
         + preset_table(),
     )
@@ -116,7 +116,7 @@ def main(argv=None):
     keep_freed_memory()
     folder = arguments.out
     if arguments.resume:
-        folder = folder or newest_run(arguments.label)
+        folder = folder or newest_run(given_settings(arguments)["label"])
         settings = resumed_settings(folder, given_settings(arguments))
     else:
         settings = from_arguments(arguments, arguments.preset)

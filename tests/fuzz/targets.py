@@ -37,6 +37,7 @@ from minirsed.robustness import files as robust_files
 from minirsed.run import checkpoint, metrics
 from minirsed.run.folder import read_settings
 from minirsed.run.settings import TrainSettings
+from minirsed.several.detector import new_detector
 from minirsed.store.archive import HEADER
 
 CLIP = "a-0h00m01s-0123456789.wav,dog,alarm,0.9,2.0,2.5,/a/b.wav,1.25\n"
@@ -80,7 +81,9 @@ class Targets:
         for name in (*names, "negatives/not-dog/4.wav"):
             (self.sounds / name).parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(self.sounds / name, np.full(8000, 0.1), 8000)
-        self.whole = self._whole_checkpoint()
+        self.several = self._whole_checkpoint(("dog", "cow"))
+        (self.run / checkpoint.NEWEST).unlink()  # or it would be the previous one of the next
+        self.whole = self._whole_checkpoint(("dog",))
         (self.folder / "card").mkdir()
         (self.folder / "card" / "config.json").write_text(json.dumps({"settings": vars(TrainSettings())}))
         checkpoint.read_checkpoint(self.run).detector.save(self.folder / "card" / "best.npz")
@@ -97,7 +100,11 @@ class Targets:
                 b"1.0\t2.0\tdog 0.50\n\\\t1\t2\n",
                 b"Selection\tBegin Time (s)\tEnd Time (s)\tAnnotation\n1\t0.5\t1.5\tdog\n",
             ],
-            "recipes": [recipes_text([mixture, Recipe("n.wav", "a.wav", "park")]).encode(), b"- !!int x\n"],
+            "recipes": [
+                recipes_text([mixture, Recipe("n.wav", "a.wav", "park")]).encode(),
+                recipes_text([mixture.with_events(2 * mixture.events)]).encode(),
+                b"- !!int x\n",
+            ],
             "split": [b'file,subset\nevents/dog/1.wav,train\n"backgrounds/park/3.wav",dev\n'],
             "recordings": [b'file,recording\nevents/dog/1.wav,a\nevents/dog/2.wav,a\n"backgrounds/park/3.wav",b\n'],
             "events": ["file,onset_s,offset_s\ndog/1.wav,0.1,0.5\ncow/ä b.wav,0,1\n".encode()],
@@ -105,7 +112,7 @@ class Targets:
             "clips": [f"{','.join(mine_clips.COLUMNS)}\n{CLIP}".encode()],
             "verdicts": [b"clip,verdict\na-0h00m01s-0123456789.wav,not\n"],
             "config": [json.dumps({"settings": a}).encode() for a in (vars(TrainSettings()), {"alpha": 10**400})],
-            "checkpoint": [self.whole],
+            "checkpoint": [self.whole, self.several],
             "archive": [*parts, b"\xff" + header[start:]],
             "robust": [json.dumps(self._robust()).encode()],
             "alarms": [json.dumps(self._alarms()).encode()],
@@ -308,16 +315,17 @@ class Targets:
         groups = {"by_ebr_db": {"-6": scored, "+0": scored}, "by_scene": {"park": {}}}
         return scored | about | groups | {"made_of": dict.fromkeys(Holding._fields, 3), "tuned": None}
 
-    def _whole_checkpoint(self):
+    def _whole_checkpoint(self, labels):
         rng = np.random.default_rng(0)
-        config = ModelConfig("uni", 1, 2, 3)
+        config = ModelConfig("uni", 1, 2, 3, n_classes=len(labels))
         params = init_params(config, rng)
-        detector = Detector(config, params, "dog", np.zeros(3), np.ones(3))
+        detector = new_detector(config, params, labels, np.zeros(3), np.ones(3), 0.5)
         adam = Adam()
         adam.update(params, {name: np.ones_like(param) for name, param in params.items()})
-        row = {name: 1.0 for name in metrics.METRICS} | {"epoch": 1}
+        settings = TrainSettings(labels=labels if len(labels) > 1 else ())
+        row = {name: 1.0 for name in (*metrics.METRICS, *metrics.class_columns(settings.labels))} | {"epoch": 1}
         position = checkpoint.Position(rng.bit_generator.state, 1, 10)
-        state = checkpoint.State(TrainSettings(), detector, adam, rng, [row], position, dict(params), {"numpy": "2"})
+        state = checkpoint.State(settings, detector, adam, rng, [row], position, dict(params), {"numpy": "2"})
         checkpoint.write_checkpoint(self.run, state)
         return (self.run / checkpoint.NEWEST).read_bytes()
 

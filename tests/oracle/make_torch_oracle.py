@@ -7,13 +7,15 @@ without a line of minirsed: one time step, one clip, one frame at a time, no bat
     python tests/oracle/make_torch_oracle.py        # rewrites tests/oracle/torch_oracle.npz, a second or two
 
 Keys of the file, for each case in `cases`:
-    CASE/config                 JSON: arch, n_layers, n_units, alpha, margin_frames
+    CASE/config                 JSON: arch, n_layers, n_units, n_classes, alpha, margin_frames
     CASE/param/NAME             parameters, named as in minirsed
     CASE/x (B, T, D), CASE/has_event (B,), CASE/onset_frame, CASE/offset_frame (B,) exclusive, −1 without event,
     CASE/labels (B, T)
     CASE/frame_logits (B, T), CASE/clip_logits (B,), CASE/loss ()
     CASE/grad/NAME, CASE/grad_x
-and for Adam: adam/param/NAME, adam/grads/NAME (steps, …), adam/steps, adam/after/NAME (len(steps), …).
+With C classes head.w is (C, K), what is said of a clip has an axis C after B, and the loss of a clip is the sum over
+classes, each with its own vector, attention, clip state and events.
+And for Adam: adam/param/NAME, adam/grads/NAME (steps, …), adam/steps, adam/after/NAME (len(steps), …).
 """
 
 import json
@@ -25,17 +27,19 @@ import torch
 
 OUT = Path(__file__).with_name("torch_oracle.npz")
 B, D, H = 3, 5, 4  # all dimensions differ, so that no transpose goes unnoticed
-CASES = {  # name: architecture, layers, frames, margin of the frame loss in frames
+CASES = {  # name: architecture, layers, frames, margin of the frame loss in frames; classes, if several
     "uni3": ("uni", 3, 13, 3),
     "bi3": ("bi", 3, 13, 3),
     "multires3": ("multires", 3, 13, 3),
     "multires4": ("multires", 4, 13, 3),
     "uni1_margin50": ("uni", 1, 131, 50),  # the paper's margin, cut by both edges and by neither
+    "multires3_classes3": ("multires", 3, 13, 3, 3),
 }
 EVENTS = {  # frames: [(onset_frame, offset_frame) of each clip, or None]
     13: [(5, 8), None, (0, 2)],
     131: [(60, 63), (120, 131), None],
 }
+EVENTS_OF_CLASSES = [[(5, 8), None, (6, 10)], [(0, 2), (11, 13), None]]  # the same of 3 classes, for each of two clips
 ALPHA = 0.7
 
 
@@ -101,43 +105,48 @@ def clip_loss(states, w, event, margin):
     return frame_logits, clip_logit, -torch.log(torch.sigmoid(clip_logit)) + ALPHA * sum(terms) / len(terms)
 
 
-def draw_parameters(rng, arch, n_layers):
+def draw_parameters(rng, arch, n_layers, n_classes):
     shapes, n_in = {}, D
     for i in range(n_layers):
         for direction in ("fwd",) if arch == "uni" else ("fwd", "bwd"):
             name = f"gru{i}.{direction}"
             shapes |= {f"{name}.W": (n_in, 3 * H), f"{name}.U": (H, 3 * H), f"{name}.b": (3 * H,)}
         n_in = H if arch == "uni" else 2 * H
-    shapes["head.w"] = (n_in,)
+    shapes["head.w"] = (n_in,) if n_classes is None else (n_classes, n_in)
     return {name: 0.6 * rng.standard_normal(shape) for name, shape in shapes.items()}
 
 
 def run_case(name, seed):
-    arch, n_layers, T, margin = CASES[name]
+    arch, n_layers, T, margin, *n_classes = CASES[name]
+    clips_of_events = EVENTS_OF_CLASSES if n_classes else [[event] for event in EVENTS[T]]
+    n_clips, shape = len(clips_of_events), (len(clips_of_events), *n_classes)
     rng = np.random.default_rng([20260, seed])
-    arrays = draw_parameters(rng, arch, n_layers)
+    arrays = draw_parameters(rng, arch, n_layers, *(n_classes or [None]))
     params = {k: torch.tensor(v, requires_grad=True) for k, v in arrays.items()}
-    x = torch.tensor(rng.standard_normal((B, T, D)), requires_grad=True)
-    clips = [
-        clip_loss(representation(x[i], params, arch, n_layers), params["head.w"], event, margin)
-        for i, event in enumerate(EVENTS[T])
-    ]
-    loss = sum(clip[2] for clip in clips) / B
+    x = torch.tensor(rng.standard_normal((n_clips, T, D)), requires_grad=True)
+    rows = []  # of each class of each clip
+    for i, events in enumerate(clips_of_events):
+        states = representation(x[i], params, arch, n_layers)
+        vectors = params["head.w"] if n_classes else [params["head.w"]]
+        rows += [clip_loss(states, w, event, margin) for w, event in zip(vectors, events, strict=True)]
+    loss = sum(row[2] for row in rows) / n_clips
     loss.backward()
 
-    onset = np.array([-1 if event is None else event[0] for event in EVENTS[T]])
-    offset = np.array([-1 if event is None else event[1] for event in EVENTS[T]])
+    every = [event for events in clips_of_events for event in events]
+    onset = np.array([-1 if event is None else event[0] for event in every]).reshape(shape)
+    offset = np.array([-1 if event is None else event[1] for event in every]).reshape(shape)
     t = np.arange(T)
     config = {"arch": arch, "n_layers": n_layers, "n_units": H, "alpha": ALPHA, "margin_frames": margin}
+    config |= {"n_classes": n_classes[0]} if n_classes else {}
     answer = {
         "config": np.array(json.dumps(config)),
         "x": x.detach().numpy(),
         "has_event": onset >= 0,
         "onset_frame": onset,
         "offset_frame": offset,
-        "labels": ((onset[:, None] <= t) & (t < offset[:, None])).astype(np.float64),
-        "frame_logits": torch.stack([clip[0] for clip in clips]).detach().numpy(),
-        "clip_logits": torch.stack([clip[1] for clip in clips]).detach().numpy(),
+        "labels": ((onset[..., None] <= t) & (t < offset[..., None])).astype(np.float64),
+        "frame_logits": torch.stack([row[0] for row in rows]).detach().numpy().reshape(*shape, T),
+        "clip_logits": torch.stack([row[1] for row in rows]).detach().numpy().reshape(shape),
         "loss": loss.detach().numpy(),
         "grad_x": x.grad.numpy(),
     }
