@@ -1,5 +1,6 @@
 """Events at other speeds: what the phase vocoder keeps, and the mixtures made of them."""
 
+import csv
 import dataclasses
 
 import numpy as np
@@ -8,8 +9,12 @@ import pytest
 from data_tools.audio import SAMPLE_RATE, rms
 from data_tools.mixing import event_clip, render
 from data_tools.recipes import Recipe
+from data_tools.soundbank import open_bank
+from minirsed.detector import Detector
 from minirsed.robustness.measure import measure
 from minirsed.robustness.speed import SPEEDS, Stretched, at_speed, name, render_at, speeds_here, stretch
+from minirsed.store.mixtures import recipes_of
+from tests.benchmarks import event_speed
 from tests.test_robustness import Loudness
 
 PART = {"segment_onset_s": 0.0, "segment_offset_s": 0.5}
@@ -187,3 +192,53 @@ def test_every_speed_is_measured_against_the_true_times_that_it_has(monkeypatch)
         assert (change["n_ref"], change["n_tp"], change["error_rate"]) == (2, 2, 0.0), change["change"]
     moved = [f"{name(speed)}: 1 of 2 begin earlier, so that they fit, 0 are cut" for speed in (0.5, 0.7)]
     assert figures["notes"] == moved
+
+
+# ---- the detectors of a sweep
+
+
+def test_speeds_of_a_sweep_are_measured_on_the_mixtures_of_the_evaluation(
+    undisturbed_sweep, sweep_place, monkeypatch, capsys
+):
+    """Detectors that see 64 and 40 bands; at speed 1 each finds what it does by itself."""
+    monkeypatch.chdir(sweep_place)
+    event_speed.main([str(undisturbed_sweep), "--clips", "4", "--than", "uni", "--jobs", "1"])
+    text = capsys.readouterr().out
+    assert (undisturbed_sweep / "speed_eval.md").read_text() + "\n" == text
+    assert text.startswith("ping, 4 eval mixtures, 1 seeds: error rate\n\n| | 0.5 × | 0.7 × | 1 × | 1.4 × | 2 × |")
+    assert text.count("\n| mlp | ") == 3 and text.count("\n| uni | ") == 1 and "further it falls than uni" in text
+    assert (undisturbed_sweep / "speed_eval.png").read_bytes().startswith(b"\x89PNG")
+    with open(undisturbed_sweep / "speed_eval.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["system"], float(row["speed"])) for row in rows] == [
+        (system, speed) for system in ("mlp", "uni") for speed in event_speed.ALL_SPEEDS
+    ]
+    assert {row["n_ref"] for row in rows} == {"2"}
+    runs = event_speed.runs_of(undisturbed_sweep)
+    bank = open_bank("sounds")
+    recipes = recipes_of(bank, next(iter(runs.values())), "eval", 4)
+    detectors = [Detector.load(folder) for folder in runs]
+    for recipe, found in zip(recipes, event_speed.heard(detectors, bank, recipes), strict=True):
+        alone = [detector.detect(render(recipe, bank)) for detector in detectors]
+        assert [each[event_speed.ALL_SPEEDS.index(1)] for each in found] == [
+            None if event.onset_s is None else (event.onset_s, event.offset_s) for event in alone
+        ]
+
+
+def test_how_much_further_a_system_falls_by_hand():
+    """Of 10 events, one system finds 9 at speed 1 and 4 at another, the other 8 and 6: 0.5 − 0.2 further."""
+
+    def found(n):
+        return np.array([[1, 1, 1, 0]] * n + [[1, 0, 0, 0]] * (10 - n))
+
+    value, low, high = event_speed.fall((found(4), found(9)), (found(6), found(8)))
+    assert value == pytest.approx(0.3) and low < 0.3 < high
+    assert event_speed.fall((found(4), found(9)), (found(4), found(9))) == (0.0, 0.0, 0.0)
+    two_seeds = [tuple(2 * each for each in pair) for pair in ((found(4), found(9)), (found(6), found(8)))]
+    assert event_speed.fall(*two_seeds) == pytest.approx((value, low, high))
+
+
+def test_a_folder_that_is_no_sweep_is_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        event_speed.main([str(tmp_path)])
+    assert capsys.readouterr().err.endswith(f"error: {tmp_path}: no trainings of a sweep in it\n")
