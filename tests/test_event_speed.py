@@ -86,6 +86,7 @@ def test_clicks_stay_clicks_and_move_with_the_time(speed):
     y = np.zeros(60_000)
     y[places] = 1.0
     z = stretch(y, speed)
+    assert np.argmax(np.abs(z[:1500])) == 0  # what begins with the recording still does
     for place in np.round(places / speed).astype(int):
         first = max(0, place - 1500)
         around = np.abs(z[first : place + 1500])
