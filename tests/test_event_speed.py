@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from minirsed.detector import Detector
 from minirsed.robustness.measure import measure
 from minirsed.robustness.speed import SPEEDS, Stretched, at_speed, name, render_at, speeds_here, stretch
 from minirsed.store.mixtures import recipes_of
-from tests.benchmarks import event_speed
+from tests.benchmarks import event_speed, tables
+from tests.sweeping import LONG, TINY
 from tests.test_robustness import Loudness
 
 PART = {"segment_onset_s": 0.0, "segment_offset_s": 0.5}
@@ -224,6 +226,23 @@ def test_speeds_of_a_sweep_are_measured_on_the_mixtures_of_the_evaluation(
         assert [each[event_speed.ALL_SPEEDS.index(1)] for each in found] == [
             None if event.onset_s is None else (event.onset_s, event.offset_s) for event in alone
         ]
+    check_tables_of_the_text(undisturbed_sweep)
+
+
+def check_tables_of_the_text(sweep):
+    """`tables.py` on what the sweep and the script have left: all cells are found, and a wrong digit is too."""
+    of_sweep, of_speed = (sweep / name for name in ("table.md", "speed_eval.md"))
+    commands = f"## Results\n\n```bash\npython -m minirsed.sweep {' '.join([*LONG, *TINY])}\n```\n\n"
+    more = "```bash\npython tests/benchmarks/event_speed.py sweeps/speed --clips 4 \\\n    --than uni\n```\n\n"
+    text = commands + of_sweep.read_text().split("\n\n")[1] + "\n\n" + more + of_speed.read_text()
+    assert tables.check(text, [sweep.parent, sweep]) == (2 + 4 * 5, [])
+    (cell,) = re.findall(r"\| mlp \| (\d.\d\d)(?= )", of_sweep.read_text().split("\n\n")[1])
+    wrong = text.replace(f"| mlp | {cell}", "| mlp | 7.77", 1)
+    n_compared, (remark,) = tables.check(wrong, [sweep])
+    assert n_compared == 22 and re.match(rf"line 7, mlp, ping: 7.77.*, should be {cell} ", remark)
+    last = text.rindex("| mlp | ")
+    assert len(tables.check(text[:last] + "| mlp | +9.99 | " + text[last:].split("|", 3)[3], [sweep])[1]) == 1
+    assert tables.check(text.replace("--epochs 120", "--epochs 121"), [sweep]) == (0, [])  # that is another sweep
 
 
 def test_how_much_further_a_system_falls_by_hand():
