@@ -408,10 +408,10 @@ def test_the_page_has_a_section_if_the_file_is_there_and_of_this_detector(runs, 
     robust = files.read(runs / "b", "eval")
     with_it, without = (report.make_page(results, record, 1, "again", each) for each in (robust, None))
     pages = Page(with_it), Page(without)
-    title = "Other levels, rates and places"
+    title = "Other levels, rates, places and speeds"
     assert title in "".join(pages[0].text) and title not in "".join(pages[1].text)
     assert pages[0].tags.count("figure") == pages[1].tags.count("figure") + 3
-    for words in ("source at 16 kHz", "white noise at 8 kHz", "small room"):
+    for words in ("source at 16 kHz", "white noise at 8 kHz", "small room", "events at 0.5 × speed"):
         assert words in "".join(pages[0].text), words
     results.detector = dataclasses.replace(results.detector, thres0=0.4)
     monkeypatch.setattr("minirsed.card.facts.trained_detector", lambda folder: results.detector)

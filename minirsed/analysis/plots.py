@@ -332,7 +332,7 @@ def threshold_map(grids, points, path, title):
 LINES = (("#1b9e77", "s", "--"), ("#d95f02", "^", "-."), ("#7570b3", "o", "-"), ("k", "D", ":"), ("#e7298a", "v", "-"))
 
 
-def sweep_figure(panels, path, ylabel):
+def sweep_figure(panels, path, ylabel, over="α"):
     """Scores of a sweep in the style of the paper's Figure 3: a panel for each event; written as PNG.
 
     With several α: a line for each system over α, and one across where it has no α. With one: a point for each system,
@@ -344,6 +344,8 @@ def sweep_figure(panels, path, ylabel):
         event → name of a system → list of (α or None, minirsed.sweep.scores.Figure).
     path : str or Path
     ylabel : str
+    over : str
+        What stands in the place of α.
     """
     names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
     alphas = sorted({alpha for lines in panels.values() for points in lines.values() for alpha, _ in points if alpha})
@@ -355,7 +357,7 @@ def sweep_figure(panels, path, ylabel):
                 _draw_system(axes, place, name, lines[name], alphas, _style(place))
         axes.set(title=event, ylim=(0, None))
         if len(alphas) > 1:
-            axes.set(xscale="log", xlabel="α")
+            axes.set(xscale="log", xlabel=over)
             axes.set_xticks(alphas, [f"{alpha:g}" for alpha in alphas])
             axes.set_xticks([], minor=True)
         else:

@@ -356,8 +356,8 @@ def changes(facts):
         near = [row["change"] for row in others if row["error_rate_difference"] <= NEAR]
         worse = sorted((row for row in others if row["change"] not in near), key=lambda row: -row["error_rate"])
         yield (
-            f"The same {counted(robust['n_clips'], f'{subset} mixture')} as another recorder might have taken them; as "
-            f"they are, their error rate is {_rate(plain, 'error_rate')}."
+            f"The same {counted(robust['n_clips'], f'{subset} mixture')} as another recorder might have taken them, "
+            f"and with events at other speeds; as they are, their error rate is {_rate(plain, 'error_rate')}."
         )
         points = [f"No more than {NEAR:g} worse: {', '.join(near) or 'none'}."]
         points += [f"{row['change']}: error rate {_rate(row, 'error_rate')}." for row in worse]

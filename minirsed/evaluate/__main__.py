@@ -70,8 +70,9 @@ def parse_arguments(argv=None):
     output.add_argument(
         "--robust",
         action="store_true",
-        help="also score the same mixtures at other levels and sample rates, low-passed, tilted, as MP3, in a room and "
-        "with hum, and try noises in which there is nothing; takes about a second of one core for each mixture",
+        help="also score the same mixtures at other levels and sample rates, low-passed, tilted, as MP3, in a room, "
+        "with hum and with events slower and faster, and try noises in which there is nothing; takes about a second of "
+        "one core for each mixture",
     )
     output.add_argument(
         "--json", action="store_true", help="print figures_SUBSET.json, and of --robust also its own, instead of tables"

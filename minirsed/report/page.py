@@ -73,7 +73,7 @@ def page(results, figures, record, cards, command, robust=None, more=None):
         "Scores": scores(figures),
         "Thresholds": thresholds(results),
         "By loudness and scene": groups(figures),
-        **({"Other levels, rates and places": robustness(results, robust)} if robust else {}),
+        **({"Other levels, rates, places and speeds": robustness(results, robust)} if robust else {}),
         **(more or {}),
         "Clips to look at and listen to": clips(figures, cards, results.detector.features["n_mels"]),
         **of_the_run(results, record),
@@ -248,8 +248,9 @@ def robustness(results, robust):
     )
     return (
         paragraph(
-            f"{robust['n_clips']} mixtures as another recorder might have taken them; a gain is not clipped. What is "
-            "misplaced was found more than 0.5 s from the onset and counts as two errors."
+            f"{robust['n_clips']} mixtures as another recorder might have taken them, and with their events slower "
+            "and faster at their pitch; a gain is not clipped. What is misplaced was found more than 0.5 s from the "
+            "onset and counts as two errors."
         )
         + f'<div class="figures">{pictures}</div>'
         + table("The same mixtures, changed", (*columns, "95 % interval"), changes)

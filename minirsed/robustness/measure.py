@@ -1,8 +1,8 @@
 """What a detector makes of the same mixtures under every change, and of noises in which there is nothing.
 
 Data flow: recipes → render → changes → `Detector.detect` → scoring → **measure** → files. A mixture is rendered once
-for all of its changes. Each goes through `detect` as a recording of a user would, at its own sample rate, so whatever
-features and decision a detector has are those that are measured.
+for all of its changes, and again for each speed of its event. Each goes through `detect` as a recording of a user
+would, at its own sample rate, so whatever features and decision a detector has are those that are measured.
 """
 
 import json
@@ -20,6 +20,8 @@ from data_tools.workers import in_processes
 from minirsed.analysis import breakdown
 from minirsed.detector import Detector
 from minirsed.robustness.changes import CHANGES, GUARD_RATES_HZ, GUARD_S, GUARDS, changes_here
+from minirsed.robustness.speed import at_speed, render_at, speeds_here
+from minirsed.robustness.speed import name as speed_name
 from minirsed.run.folder import read_settings
 from minirsed.run.session import silent
 from minirsed.store.files import chunk_rows
@@ -97,9 +99,10 @@ def measure(detector, recipes, bank, *, n_jobs=1, progress=silent):
     -------
     dict
         JSON-able, None where a figure is undefined. "label", "detector" (`identity`), "n_clips";
-        "changes": a dict for each, with the figures of `breakdown.figures`, n_missed (an event, and nothing was found),
-        n_misplaced (found elsewhere: a miss and a false alarm), n_false_alarms (in mixtures without an event) and, of
-        the ER minus that of the plain mixtures, `breakdown.comparison`; "change" is its name;
+        "changes": a dict for each, and for each of `speed.SPEEDS`, with the figures of `breakdown.figures`, n_missed
+        (an event, and nothing was found), n_misplaced (found elsewhere: a miss and a false alarm), n_false_alarms (in
+        mixtures without an event) and, of the ER minus that of the plain mixtures, `breakdown.comparison`; "change" is
+        its name;
         "guards": dicts of sound, rate_hz, probability, is_detected; "notes": what could not be measured, and why.
 
     Raises
@@ -108,11 +111,12 @@ def measure(detector, recipes, bank, *, n_jobs=1, progress=silent):
         A sound cannot be used, a mixture has NaN or infinite samples, a process was killed.
     """
     names, notes = changes_here()
+    speeds, more_notes = speeds_here(recipes)
     guards = _guards(detector, progress)
     found = [None] * len(recipes)
     rows = [row for chunk in chunk_rows(recipes) for row in chunk]
     tasks = [rows[first : first + TASK_CLIPS] for first in range(0, len(rows), TASK_CLIPS)]
-    calls = [(detector, bank, [(row, recipes[row]) for row in task], names) for task in tasks]
+    calls = [(detector, bank, [(row, recipes[row]) for row in task], names, speeds) for task in tasks]
     with progress("changed mixtures", "clip") as done:
         n_done = 0
         for task, task_found in zip(tasks, in_processes(_detect_changed, calls, n_jobs), strict=True):
@@ -125,9 +129,9 @@ def measure(detector, recipes, bank, *, n_jobs=1, progress=silent):
         "label": detector.label,
         "detector": identity(detector),
         "n_clips": len(recipes),
-        "changes": _figures(recipes, names, found, detector.label),
+        "changes": _figures(recipes, names, speeds, found, detector.label),
         "guards": guards,
-        "notes": notes,
+        "notes": notes + more_notes,
     }
 
 
@@ -137,8 +141,10 @@ def identity(detector):
     return {"fingerprint": detector.fingerprint(), **description}
 
 
-def _detect_changed(detector, bank, numbered, names):
-    """What is found in some mixtures under the named changes: for each mixture a list of (onset_s, offset_s) or None.
+def _detect_changed(detector, bank, numbered, names, speeds):
+    """What is found in some mixtures under the named changes, then with their events at other speeds.
+
+    For each mixture a list of (onset_s, offset_s) or None. Without an event it is the same at all speeds.
 
     Each change of mixture `row` gets a fresh generator of seed (SEED, row), so that neither the number of processes nor
     of changes matters to it. One thread: the last bits of a matrix product may depend on their number.
@@ -152,24 +158,33 @@ def _detect_changed(detector, bank, numbered, names):
             events = []
             for name in names:
                 rng = np.random.default_rng([SEED, row])
-                detection = detector.detect(*CHANGES[name](mixture, SAMPLE_RATE, rng))
-                events.append(None if detection.onset_s is None else (detection.onset_s, detection.offset_s))
+                events.append(_found(detector, *CHANGES[name](mixture, SAMPLE_RATE, rng)))
+            for speed in speeds:
+                same = events[names.index("plain")]
+                here = _found(detector, render_at(speed, recipe, bank)) if recipe.has_event else same
+                events.append(here)
             found.append(events)
     return found
 
 
-def _figures(recipes, names, found, label):
+def _found(detector, y, sr=SAMPLE_RATE):
+    """(onset_s, offset_s) of what a detector finds, or None."""
+    detection = detector.detect(y, sr)
+    return None if detection.onset_s is None else (detection.onset_s, detection.offset_s)
+
+
+def _figures(recipes, names, speeds, found, label):
     """The dicts of "changes" from what was found, (mixtures, changes); the first is `plain`."""
-    reference = {r.name: [(r.onset_s, r.offset_s, r.label)] if r.has_event else [] for r in recipes}
+    changed = [(name, recipes) for name in names]
+    changed += [(speed_name(speed), [at_speed(recipe, speed) for recipe in recipes]) for speed in speeds]
     figures, plain = [], None
-    for number, name in enumerate(names):
+    for number, (name, own) in enumerate(changed):
         events = [each[number] for each in found]
-        estimated = {
-            r.name: [] if event is None else [(*event, label)] for r, event in zip(recipes, events, strict=True)
-        }
-        heard = Heard(recipes, reference, estimated)
+        reference = {r.name: [(r.onset_s, r.offset_s, r.label)] if r.has_event else [] for r in own}
+        estimated = {r.name: [] if event is None else [(*event, label)] for r, event in zip(own, events, strict=True)}
+        heard = Heard(own, reference, estimated)
         plain = plain or heard
-        outcomes = [breakdown.outcome(heard, heard, row) for row in range(len(recipes))]
+        outcomes = [breakdown.outcome(heard, heard, row) for row in range(len(own))]
         counts = {count: outcomes.count(kind) for kind, count in KINDS.items()}
         difference = breakdown.comparison(heard, plain)
         figures.append({"change": name, **breakdown.figures(heard), **counts, **difference})
