@@ -28,10 +28,10 @@ def parse_arguments(argv=None):
         "event-to-background ratio (EBR) and by scene, misses and false alarms by clip, with the thresholds of the "
         "paper and with tuned ones. An event counts as found if its onset is within 0.5 s.",
         epilog="Files left in RUN: figures_SUBSET.json, event lists, thresholds_SUBSET.csv (scores over a grid of both "
-        "thresholds), det_SUBSET.csv (misses against false alarms), pictures of these, of some clips and of "
-        "the ten worst mistakes; with --robust also robust_SUBSET.json, .csv and .png; with recordings "
-        "alarms_NAME.json, .csv, .png, …; card.md, brought up to date. Of several classes: average_SUBSET.json, "
-        "confusions_SUBSET.csv (which sound was taken for which), event lists, and these files for each in RUN/CLASS.",
+        "thresholds), det_SUBSET.csv (misses against false alarms), pictures of these, of some clips and of the ten "
+        "worst mistakes; with --robust also robust_SUBSET.json, .csv and .png; with recordings alarms_NAME.json, .csv, "
+        ".png, …; card.md, brought up to date. Of several classes: average_SUBSET.json, confusions_SUBSET.csv (which "
+        "sound was taken for which), event lists, and these files for each in RUN/CLASS.",
     )
     add_mixture_arguments(parser)
     hours = parser.add_argument_group("hours of sound")
@@ -74,9 +74,7 @@ def parse_arguments(argv=None):
         "with hum and with events slower and faster, and try noises in which there is nothing; takes about a second of "
         "one core for each mixture",
     )
-    output.add_argument(
-        "--json", action="store_true", help="print figures_SUBSET.json, and of --robust also its own, instead of tables"
-    )
+    output.add_argument("--json", action="store_true", help="print the figures, those of --robust too, not tables")
     add_machine_arguments(parser)
     parser.set_defaults(tune=True)  # given to add_argument, Python 3.10 would show it as (default: True)
     return parser.parse_args(argv)

@@ -13,7 +13,7 @@ OF_CLASS = (
     "min_event_s",
     "memory_s",
     "chosen",
-)  # metadata that each class has of its own
+)  # of the metadata; each class has its own
 
 
 def stacked(graph, views, append):
