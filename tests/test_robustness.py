@@ -414,7 +414,7 @@ def test_the_page_has_a_section_if_the_file_is_there_and_of_this_detector(runs, 
     for words in ("source at 16 kHz", "white noise at 8 kHz", "small room", "events at 0.5 × speed"):
         assert words in "".join(pages[0].text), words
     results.detector = dataclasses.replace(results.detector, thres0=0.4)
-    monkeypatch.setattr("minirsed.card.facts.trained_detector", lambda folder: results.detector)
+    monkeypatch.setattr("minirsed.card.facts.trained_detector", lambda folder, several: results.detector)
     text = "".join(Page(report.make_page(results, record, 1, "again", robust)).text)
     assert "measured with another detector" in text and "small room" not in text
 
