@@ -81,9 +81,10 @@ def test_help(name, columns, monkeypatch, capsys):
         assert count == text.count("(default") == (1 if needs_default else 0), f"{action.dest}: {text}"
 
 
-def test_training_help_fits_two_screens(capsys):
+def test_training_help_fits_two_screens(capsys, monkeypatch):
     from minirsed.train import __main__ as train
 
+    monkeypatch.setenv("COLUMNS", str(WIDTH))  # otherwise that of a terminal, if there is one
     with pytest.raises(SystemExit):
         train.main(["-h"])
     shown = capsys.readouterr().out

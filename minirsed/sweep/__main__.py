@@ -107,7 +107,7 @@ def main(argv=None):
 def sweep(arguments):
     """Plan, say what it costs, prepare, train, put together."""
     axes = {name: getattr(arguments, name) for name in AXES}
-    others = {name: value for name, value in given_settings(arguments).items() if name not in AXES}
+    others = {name: value for name, value in given_settings(arguments).items() if name not in (*AXES, "labels")}
     cells = plan(axes, arguments.preset, arguments.scale, **others)
     print(describe(cells, arguments), flush=True)
     from data_tools.files import exclusive
