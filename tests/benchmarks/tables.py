@@ -195,22 +195,25 @@ def speed_cells(table, folders):
     for folder in folders:
         if rows_in(folder, cells) is None:
             continue
-        for path in sorted(folder.glob("speed_*.md")):
-            theirs = [[cell.strip() for cell in line.strip("|").split("|")] for line in path.read_text().splitlines()]
-            rows = [row for row in theirs if len(row) == len(table.rows[0])]
-            header, *body = table.rows
-            return [
-                (name, column, cell, _closest(rows, name, place, cell))
-                for name, *own in body
-                for place, (column, cell) in enumerate(zip(header[1:], own, strict=True), 1)
-            ]
+        header, *body = table.rows
+        own = {(name, place): cell for name, *cells in body for place, cell in enumerate(cells, 1)}
+        theirs = [_by_place(rows) for path in sorted(folder.glob("speed_*.md")) for rows in _blocks(path)]
+        if theirs:
+            best = max(theirs, key=lambda texts: sum(says(cell, texts.get(at, "")) for at, cell in own.items()))
+            return [(at[0], header[at[1]], cell, best.get(at, "no such cell")) for at, cell in own.items()]
     return []
 
 
-def _closest(rows, name, place, cell):
-    """Of the rows with a name, the text at a place: the one that the cell says, or else the first."""
-    texts = [row[place] for row in rows if row[0] == name]
-    return next((text for text in texts if says(cell, text)), texts[0] if texts else "no such row")
+def _blocks(path):
+    """The tables of a file, each a list of rows."""
+    for part in path.read_text(encoding="utf-8").split("\n\n"):
+        if part.startswith("|"):
+            yield [[cell.strip() for cell in line.strip("|").split("|")] for line in part.strip().splitlines()]
+
+
+def _by_place(rows):
+    """Cells by name of the row and number of the column."""
+    return {(row[0], place): cell for row in rows for place, cell in enumerate(row[1:], 1)}
 
 
 @command
