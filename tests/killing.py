@@ -26,6 +26,7 @@ SMALL = {"label": "line", "layers": 1, "units": 4, "clips": 8, "dev_clips": 6, "
 IMPORTED = (
     *(
         "encodings.utf_8_sig",
+        "matplotlib",
         "soundfile",
         "soxr",
         "tqdm",
