@@ -98,7 +98,7 @@ def measure(detector, recordings, *, n_threads=1, thres1=None, progress=None):
     Parameters
     ----------
     detector : minirsed.detector.Detector
-        Its thres0, shortest event, smallest gap play no part.
+        Its thres0, shortest event and smallest gap play no part.
     recordings : list of data_tools.labelled_recordings.LabelledRecording
         With events of the detector's class alone.
     n_threads : int

@@ -1,7 +1,7 @@
 """What a detector's events must be like beyond its thresholds, and how all of it was chosen.
 
-Data flow: `minirsed.alarms` chooses → **operating** is kept in the detector → `minirsed.recordings` obeys. There are
-three settings, all 0, and so without effect, unless they were chosen:
+Data flow: training, `minirsed.alarms` choose → **operating** is kept in the detector → `minirsed.recordings` obeys.
+There are three settings. All are 0, and so without effect, unless they were chosen or, of the memory, trained with:
 
     memory_s      evidence fades in this time (`minirsed.listening.segments`; of that rule alone)
     min_gap_s     events with a pause shorter than this between them are one
