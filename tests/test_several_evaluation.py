@@ -205,7 +205,7 @@ def test_the_page_of_several_classes(place, figures, monkeypatch):
     assert heard and any(len(recipe.events) == 2 for recipe in heard)
 
 
-def test_each_class_is_measured_in_hours_and_keeps_a_promise(place, tmp_path, capsys):
+def test_each_class_is_measured_in_hours_and_keeps_a_promise(place, figures, tmp_path, capsys):
     """A recording with two low and three high tones; no class has a false alarm where the other one sounds."""
     low, high = [(3.0, 5.0), (42.0, 43.0)], [(4.0, 7.0), (20.0, 21.0), (36.0, 38.0)]
     (tmp_path / "street").mkdir()
@@ -226,6 +226,10 @@ def test_each_class_is_measured_in_hours_and_keeps_a_promise(place, tmp_path, ca
     ]
     assert (tmp_path / "run/high/alarms_recordings.json").exists()
     assert not (tmp_path / "run/alarms_recordings.json").exists()
+    text = (tmp_path / "run/card.md").read_text()
+    assert "low: On 1 recording, 0.8 min" in text
+    assert "An event of low needs" in text and "An event of high needs" in text and "of any of them" not in text
+    assert "with the settings that it had then: p \\> 0.5" in text and "not measured on recordings" not in text
 
 
 def test_the_card_says_how_each_class_was_scored(place, figures):
@@ -234,11 +238,14 @@ def test_the_card_says_how_each_class_was_scored(place, figures):
     for label, own in figures["classes"].items():
         assert f"| {label} | {own['error_rate']:.2f} (" in text
     assert f"| average | {figures['average']['error_rate']:.2f} (" in text
-    assert (
-        "low: In " in text
-        and "not scored on evaluation mixtures" not in text
-        and text.count("not measured on rec") == 1
-    )
+    for label, own in figures["classes"].items():
+        assert f"| {label} | {own['by_clip']['n_false_alarms']} of {own['by_clip']['n_quiet']} |" in text
+    taken = figures["confusions"]["taken_for"][1][0]
+    assert f"taken for which, eval: {taken} events of high for low." in text
+    assert text.startswith("# Model card: low, high\n") and "## How well it finds the sounds" in text
+    assert "low+high" not in text and "An event of low needs p above 0.5" in text
+    assert "not scored on evaluation mixtures" not in text and text.count("not measured on rec") == 1
+    assert "the settings that it had then" not in text and "Other places" not in text
     path = place / "both/average_eval.json"
     path.write_text(path.read_text().replace('"n_clips": ', '"n_clips": -'))
     assert "average_eval.json" in card(place / "both") and "have not been scored" not in text
