@@ -191,29 +191,45 @@ def test_a_run_of_one_class_takes_one_other_run(place, capsys):
     assert "--compare: takes one run for a detector of one class, not 2" in capsys.readouterr().err
 
 
-def test_the_page_of_several_classes(place, figures, monkeypatch):
-    """Well formed, complete in itself, ids of their own; a section for each class; sounds are those of all classes."""
-    heard = []
+def monday(folder):
+    """A recording with two low and three high tones, and its labels; returns `folder` as an option."""
+    low, high = [(3.0, 5.0), (42.0, 43.0)], [(4.0, 7.0), (20.0, 21.0), (36.0, 38.0)]
+    folder.mkdir()
+    soundfile.write(folder / "monday.wav", sound(50.0, low, high), 44100, subtype="PCM_16")
+    lines = [f"{a},{b},{label}" for label, spans in (("low", low), ("high", high)) for a, b in spans]
+    (folder / "monday.txt").write_text("\n".join(["onset,offset,label", *lines, ""]))
+    return ["--recordings", str(folder)]
+
+
+def test_the_page_of_several_classes(place, figures, tmp_path, monkeypatch, capsys):
+    """Well formed, complete in itself, ids of their own; sections for each class; sounds are those of all classes."""
+    heard, run = [], tmp_path / "run"
+    shutil.copytree(place / "both", run)
+    evaluate.main([str(run), *monday(tmp_path / "street"), "--threads", "1"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "in hours of sound      events   hits misses misplaced  false alarms"
+    assert [line.split()[:5] for line in lines[1:3]] == [["low", "2", "2", "0", "0"], ["high", "3", "3", "0", "0"]]
+    assert lines[1].endswith("0 in 0.8 min: below 216 an hour at 95 %")
     monkeypatch.setattr(mixing, "render", lambda recipe, bank: heard.append(recipe) or np.zeros(4410))
     arguments = ["--features", str(place / "features"), "--jobs", "1", "--threads", "1", "--examples", "1"]
-    report.main([str(place / "both"), *arguments])
-    page = Page((place / "both/report_eval.html").read_text())
+    report.main([str(run), *arguments])
+    html = (run / "report_eval.html").read_text()
+    page = Page(html)
     text = "".join(page.text)
     for label, own in figures["classes"].items():
         assert f"{label}: scores" in text and f"{own['n_tp']}" in text
     assert "Which sound was taken for which" in text and "average error rate" in text
     assert heard and any(len(recipe.events) == 2 for recipe in heard)
+    assert "high: in hours of sound" in text
+    for label, first in (("low", "low-3"), ("high", "high-8")):  # a line of contents for each class
+        assert f'<div><b>{label}</b><a href="#{first}">scores</a>' in html
+        assert f'<section aria-labelledby="{first}"><h2 id="{first}">{label}: scores</h2>' in html
 
 
 def test_each_class_is_measured_in_hours_and_keeps_a_promise(place, figures, tmp_path, capsys):
-    """A recording with two low and three high tones; no class has a false alarm where the other one sounds."""
-    low, high = [(3.0, 5.0), (42.0, 43.0)], [(4.0, 7.0), (20.0, 21.0), (36.0, 38.0)]
-    (tmp_path / "street").mkdir()
-    soundfile.write(tmp_path / "street/monday.wav", sound(50.0, low, high), 44100, subtype="PCM_16")
-    lines = [f"{a},{b},{label}" for label, spans in (("low", low), ("high", high)) for a, b in spans]
-    (tmp_path / "street/monday.txt").write_text("\n".join(["onset,offset,label", *lines, ""]))
+    """No class has a false alarm where the other one sounds."""
     shutil.copytree(place / "both", tmp_path / "run")
-    before, recordings = load(tmp_path / "run"), ["--recordings", str(tmp_path / "street")]
+    before, recordings = load(tmp_path / "run"), monday(tmp_path / "street")
     features = ["--features", str(place / "features"), "--json"]
     evaluate.main([str(tmp_path / "run"), *recordings, *features, "--alarms-per-hour", "80"])
     detector, (out, err) = load(tmp_path / "run"), capsys.readouterr()
