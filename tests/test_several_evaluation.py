@@ -160,6 +160,27 @@ def test_what_is_printed(figures):
     assert lines[start + 5].split()[0] == "nothing"
 
 
+def test_pictures_of_a_class_show_the_others(results):
+    """Where a clip has an event of another class, that one is grey and named; curves have a line for each class."""
+    own, (mel, axes) = results.classes["high"], plots.new_figure().subplots(2)
+    row = next(row for row, recipe in enumerate(results.store.recipes) if len(recipe.events) == 2)
+    plots.draw_clip(mel, axes, own.store, own.evaluation, row)
+    other = next(event for event in results.store.recipes[row].events if event.label == "low")
+    (text,) = axes.texts
+    assert text.get_text() == "low" and text.get_position()[0] == other.onset_s
+    assert (other.onset_s, other.length_s) in [(p.get_x(), pytest.approx(p.get_width())) for p in axes.patches]
+    row = next(row for row, recipe in enumerate(results.store.recipes) if not recipe.events)
+    axes = plots.new_figure().subplots()
+    plots.draw_clip(mel, axes, own.store, own.evaluation, row)
+    assert not axes.texts and not axes.patches
+    history = [
+        {"epoch": 1, "dev_error_rate": 0.4, "dev_f1": 0.5, "dev_error_rate/low": 0.1, "dev_error_rate/high": 0.7}
+    ]
+    plots.draw_dev_scores(axes, history)
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["average error rate (lower is better)", "… low", "… high", "average F1 (higher is better)"]
+
+
 def test_events_that_overlap(results, figures):
     assert (
         overlapping(BOTH) == {"cat", "dog"} and overlapping(BOTH.with_events([CAT, DOG._replace(onset_s=1.4)])) == set()
