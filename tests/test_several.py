@@ -598,7 +598,7 @@ def test_train_says_in_one_line_what_it_cannot_do(words, message, finished, soun
 
 @pytest.mark.parametrize(
     "words",
-    ["mine RUN x", "evaluate RUN --robust", "export RUN x.c", "export RUN x.html"],
+    ["mine RUN x", "export RUN x.c", "export RUN x.html"],
 )
 def test_commands_of_one_class_refuse_it(words, finished, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -11,7 +11,7 @@ from minirsed.pages.elements import interval, paragraph, table
 from minirsed.report import page as of_one
 
 
-def page(results, figures, record, cards, command):
+def page(results, figures, record, cards, command, robust=None):
     """The whole page.
 
     Parameters
@@ -24,6 +24,8 @@ def page(results, figures, record, cards, command):
         For each class, kind → `clip_card` of the clips to show.
     command : str
         What makes this page again.
+    robust : dict, optional
+        What `minirsed.robustness.files.read` gave of all classes.
 
     Returns
     -------
@@ -38,6 +40,8 @@ def page(results, figures, record, cards, command):
             f"{label}: by loudness and scene": of_one.groups(figures["classes"][label]),
             f"{label}: clips to look at and listen to": of_one.clips(figures["classes"][label], cards[label], n_mels),
         }
+    if robust:
+        sections["Other levels, rates, places and speeds"] = of_one.robustness(results, robust)
     sections |= of_one.of_the_run(results, record)
     return of_one.document(", ".join(results.classes), heading(figures, record), sections, command)
 

@@ -145,6 +145,12 @@ def views_of(detector):
     return detector.views if isinstance(detector, SeveralDetector) else (detector,)
 
 
+def detect_by_class(detector, y, sr=44100):
+    """`detect` of a detector of either kind: dict of label to `minirsed.detector.Detection`."""
+    found = detector.detect(y, sr)
+    return found if isinstance(detector, SeveralDetector) else {detector.label: found}
+
+
 def for_classes(detector, labels):
     """A detector of other classes with the encoder of this one, to train from: each class has its own event vector.
 
