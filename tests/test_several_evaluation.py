@@ -10,14 +10,19 @@ import pytest
 import soundfile
 
 from data_tools import mixing
+from data_tools.errors import InputError
 from data_tools.event_lists import read_event_list
 from data_tools.several import overlapping
-from minirsed.analysis import plots
+from minirsed.analysis import breakdown, plots
 from minirsed.analysis.average import average
 from minirsed.card.files import card
 from minirsed.evaluate import __main__ as evaluate
-from minirsed.evaluate.several import tables
+from minirsed.evaluate.several import robust_tables, tables
 from minirsed.report import __main__ as report
+from minirsed.robustness import files as robust_files
+from minirsed.robustness import measure as robustness
+from minirsed.robustness import plots as robust_plots
+from minirsed.robustness import speed
 from minirsed.run.session import Machine
 from minirsed.run.settings import TrainSettings
 from minirsed.run.several import evaluate_several
@@ -74,9 +79,17 @@ def results(place):
 def figures(place):
     """As the command leaves them, compared with a run for each class of which that of high tones finds nothing."""
     arguments = [str(place / "both"), "--features", str(place / "features"), "--jobs", "1", "--threads", "1"]
+    compared = ["--compare", str(place / "low"), "--compare", str(place / "high")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "save_figure", lambda figure, path, *_: path.touch())  # half a minute of pictures
-        evaluate.main([*arguments, "--compare", str(place / "low"), "--compare", str(place / "high"), "--json"])
+        for of_pictures in (plots, robust_plots):  # half a minute of them
+            patch.setattr(of_pictures, "save_figure", lambda figure, path, *_: path.touch())
+        patch.setattr(robustness, "changes_here", lambda: (["plain", "source at 8 kHz"], []))
+        patch.setattr(speed, "SPEEDS", (2.0,))
+        measure = robustness.measure
+        patch.setattr(
+            robustness, "measure", lambda detector, recipes, *_, **__: measure(detector, recipes[:8], *_, **__)
+        )
+        evaluate.main([*arguments, *compared, "--json", "--robust"])
     figures = json.loads((place / "both/average_eval.json").read_text())
     classes = {label: json.loads((place / f"both/{label}/figures_eval.json").read_text()) for label in HZ}
     return figures | {"classes": classes}
@@ -191,19 +204,68 @@ def test_events_that_overlap(results, figures):
     assert n + figures["by_overlap"]["alone"]["n_ref"] == sum(figures["confusions"]["events"])
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--robust"], "--robust: is for a detector of one class; {run} is of low, high"),
-        (["--compare", "{root}/low"], "none of them detects high"),
-    ],
-)
-def test_what_it_does_not_do(arguments, message, place, capsys):
-    arguments = [text.format(root=place) for text in arguments]
+def test_each_class_is_measured_under_each_change(results, figures, place):
+    """The first eight mixtures: at 8 kHz nothing is left of a tone of 4 kHz, and every class has its own events."""
+    of_class = {label: robust_files.read(place / f"both/{label}", "eval") for label in HZ}
+    names = [recipe.name for recipe in results.store.recipes[:8]]
+    for label, own in of_class.items():
+        plain, narrow, fast = own["changes"]
+        scored = breakdown.figures(results.evaluation.of_class[label], names)
+        assert {name: plain[name] for name in scored} == scored and plain["n_tp"] > 0
+        assert plain["n_ref"] == narrow["n_ref"] == fast["n_ref"] > 0 and fast["n_tp"] > 0
+        assert (narrow["n_tp"] == 0) == (label == "high") and own["label"] == label
+        assert own["detector"] == robustness.identity(results.detector.of_class(label))
+    together = robust_files.read(place / "both", "eval")
+    assert together["labels"] == ["low", "high"] and "classes" not in together
+    assert together["detector"] == robustness.identity(results.detector) and together["n_clips"] == 8
+    for number, row in enumerate(together["changes"]):
+        rows = [own["changes"][number] for own in of_class.values()]
+        assert row["error_rate"] == pytest.approx(np.mean([own["error_rate"] for own in rows]))
+        difference = np.mean([own["error_rate_difference"] for own in rows])
+        assert row["error_rate_difference"] == pytest.approx(difference)
+        assert row["n_ref"] == sum(own["n_ref"] for own in rows) and row["n_clips"] == 8
+        assert row["classes"] == {label: own["changes"][number]["error_rate"] for label, own in of_class.items()}
+    low, high = together["changes"][0]["error_rate_95"]
+    assert low <= together["changes"][0]["error_rate"] <= high and together["changes"][1]["error_rate_difference"] > 0
+    for number, guard in enumerate(together["guards"]):
+        p = {label: own["guards"][number]["probability"] for label, own in of_class.items()}
+        assert guard["classes"] == p and guard["probability"] == max(p.values())
+
+
+def test_the_table_of_changes_has_a_column_for_each_class(figures, place):
+    together = robust_files.read(place / "both", "eval")
+    with open(place / "both/robust_eval.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[1]["change"] == "source at 8 kHz"
+    assert {label: float(rows[1][f"error_rate/{label}"]) for label in HZ} == together["changes"][1]["classes"]
+    assert float(rows[-1]["probability/high"]) == together["guards"][-1]["classes"]["high"]
+    assert rows[-1]["error_rate/high"] == rows[0]["probability/high"] == ""
+    classes = {label: robust_files.read(place / f"both/{label}", "eval") for label in HZ}
+    lines = robust_tables(together | {"classes": classes}).splitlines()
+    assert lines[1].split()[:3] == ["low", "high", "average"]
+    rates = [*together["changes"][1]["classes"].values(), together["changes"][1]["error_rate"]]
+    assert lines[3].split()[4:7] == [f"{rate:.2f}" for rate in rates]
+    assert sum(line.startswith("white noise, ") for line in lines) == 2 and max(map(len, lines)) <= 110
+    damaged = dict(together, changes=[row | {"classes": {"low": 0.0}} for row in together["changes"]])
+    (place / "robust_dev.json").write_text(json.dumps(damaged))
+    with pytest.raises(InputError, match="robust_dev.json: damaged"):
+        robust_files.read(place, "dev")
+
+
+def test_both_events_of_a_mixture_are_played_faster():
+    """As each would be by itself; the second begins earlier if it would not fit."""
+    slow = speed.at_speed(BOTH, 0.5)
+    assert [event.label for event in slow.events] == [event.label for event in BOTH.events]
+    for event, before in zip(slow.events, BOTH.events, strict=True):
+        assert slow.of_class(event.label) == speed.at_speed(BOTH.of_class(event.label), 0.5)
+        assert event.length_s == pytest.approx(2 * before.length_s)
+
+
+def test_another_run_without_one_of_the_classes_is_refused(place, capsys):
     with pytest.raises(SystemExit, match="2"):
-        evaluate.main([str(place / "both"), "--features", str(place / "features"), *arguments])
+        evaluate.main([str(place / "both"), "--features", str(place / "features"), "--compare", str(place / "low")])
     err = capsys.readouterr().err
-    assert message.format(run=place / "both") in err and "Traceback" not in err
+    assert "none of them detects high" in err and "Traceback" not in err
 
 
 def test_a_run_of_one_class_takes_one_other_run(place, capsys):
@@ -240,6 +302,7 @@ def test_the_page_of_several_classes(place, figures, tmp_path, monkeypatch, caps
     for label, own in figures["classes"].items():
         assert f"{label}: scores" in text and f"{own['n_tp']}" in text
     assert "Which sound was taken for which" in text and "average error rate" in text
+    assert "source at 8 kHz" in text and "ER, high" in text and "p, low" in text
     assert heard and any(len(recipe.events) == 2 for recipe in heard)
     assert "high: in hours of sound" in text
     for label, first in (("low", "low-3"), ("high", "high-8")):  # a line of contents for each class
@@ -283,6 +346,7 @@ def test_the_card_says_how_each_class_was_scored(place, figures):
     assert "low+high" not in text and "An event of low needs p above 0.5" in text
     assert "not scored on evaluation mixtures" not in text and text.count("not measured on rec") == 1
     assert "the settings that it had then" not in text and "Other places" not in text
+    assert "their average error rate is" in text and "- source at 8 kHz: error rate " in text and ", low 0." in text
     path = place / "both/average_eval.json"
     path.write_text(path.read_text().replace('"n_clips": ', '"n_clips": -'))
     assert "average_eval.json" in card(place / "both") and "have not been scored" not in text

@@ -71,14 +71,14 @@ def figures_of(results, classes):
     recipes, own = results.store.recipes, results.classes
     recordings = {label: recordings_of(results.bank, each.store.recipes) for label, each in own.items()}
     recordings = None if None in recordings.values() else recordings
-    counts = {label: _counts(each.evaluation) for label, each in own.items()}
+    counts = {label: counts_of(each.evaluation) for label, each in own.items()}
     tuned = other = None
     if all(each.tuned_thresholds for each in own.values()):
-        tuned = _averages({label: _counts(each.tuned) for label, each in own.items()}, recordings)
+        tuned = average_figures({label: counts_of(each.tuned) for label, each in own.items()}, recordings)
     if results.other_runs:
-        others = {label: _counts(each.other) for label, each in own.items()}
-        other = {"runs": [str(run) for run in results.other_runs], "average": _averages(others, recordings)}
-        other |= _difference(counts, others, recordings)
+        others = {label: counts_of(each.other) for label, each in own.items()}
+        other = {"runs": [str(run) for run in results.other_runs], "average": average_figures(others, recordings)}
+        other |= average_difference(counts, others, recordings)
         estimated = _together([each.other.estimated for each in own.values()])
         other["confusions"] = confusions(results.evaluation.reference, estimated, list(own))
     return {
@@ -91,7 +91,7 @@ def figures_of(results, classes):
         "n_clips": len(recipes),
         "n_clips_by_events": np.bincount([len(recipe.events) for recipe in recipes]).tolist(),
         "made_of": files.made_of(results.bank, results.subset, results.store),
-        "average": _averages(counts, recordings),
+        "average": average_figures(counts, recordings),
         "tuned": tuned,
         "by_overlap": _by_overlap(recipes, counts),
         "confusions": confusions(results.evaluation.reference, results.evaluation.estimated, list(own)),
@@ -143,11 +143,23 @@ def _write_confusions(path, found):
         writer.writerows((name, n, *row) for name, n, row in rows)
 
 
-def _counts(evaluation):
+def counts_of(evaluation):
+    """Counts of each mixture, (N, 4): n_ref, n_sys, n_tp, n_subs."""
     return count_events(evaluation.reference, evaluation.estimated).overall
 
 
-def _averages(counts, recordings):
+def average_figures(counts, recordings=None):
+    """ER and F1 of the average with 95 % intervals over mixtures and, if they are given, over recordings.
+
+    Parameters
+    ----------
+    counts, recordings : as for `minirsed.analysis.average.average_intervals`
+
+    Returns
+    -------
+    dict
+        As `minirsed.analysis.breakdown.figures` has them of one class; None where undefined.
+    """
     error_rate, f1 = map(none_if_nan, average(counts))
     found = {"error_rate": error_rate, "f1": f1}
     for over, drawn in (("", None), ("_by_recording", recordings)):
@@ -158,8 +170,8 @@ def _averages(counts, recordings):
     return found
 
 
-def _difference(counts, others, recordings):
-    """Average error rate minus that of the others, with intervals."""
+def average_difference(counts, others, recordings=None):
+    """Average error rate minus that of the others, with intervals, as `average_figures`."""
     found = {}
     for over, drawn in (("", None), ("_by_recording", recordings)):
         if drawn or not over:

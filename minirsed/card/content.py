@@ -392,19 +392,26 @@ def changes(facts):
         yield Command("python -m minirsed.evaluate RUN --robust")
     for subset, robust in facts.robust.items():
         plain, *others = robust["changes"]
+        average, sound = ("average ", "one of the sounds") if facts.classes else ("", "the sound")
         others = [row for row in others if row["error_rate_difference"] is not None]
         near = [row["change"] for row in others if row["error_rate_difference"] <= NEAR]
         worse = sorted((row for row in others if row["change"] not in near), key=lambda row: -row["error_rate"])
         yield (
             f"The same {counted(robust['n_clips'], f'{subset} mixture')} as another recorder might have taken them, "
-            f"and with events at other speeds; as they are, their error rate is {_rate(plain, 'error_rate')}."
+            f"and with events at other speeds; as they are, their {average}error rate is {_rate(plain, 'error_rate')}."
         )
         points = [f"No more than {NEAR:g} worse: {', '.join(near) or 'none'}."]
-        points += [f"{row['change']}: error rate {_rate(row, 'error_rate')}." for row in worse]
+        points += [f"{row['change']}: error rate {_rate(row, 'error_rate')}{_of_each(row)}." for row in worse]
         heard = [f"{row['sound']} at {row['rate_hz'] / 1000:g} kHz" for row in robust["guards"] if row["is_detected"]]
         noises = counted(len(robust["guards"]), "noise") + " or silence of 30 s"
-        points.append(f"Of {noises} it took {', '.join(heard) if heard else 'none'} for the sound.")
+        points.append(f"Of {noises} it took {', '.join(heard) if heard else 'none'} for {sound}.")
         yield Points(points + [f"{note}." for note in robust["notes"]])
+
+
+def _of_each(change):
+    """Error rate of each class, in words; of one class nothing."""
+    own = [f"{label} {rate:.2f}" for label, rate in change.get("classes", {}).items() if rate is not None]
+    return f", {', '.join(own)}" if own else ""
 
 
 # ---- what is missing

@@ -15,7 +15,7 @@ from data_tools.console import WIDTH, Parser, Several, add_jobs, add_threads, co
 from data_tools.errors import InputError, require
 from minirsed.console.options import Progress, add_place, counted, named, probability_text
 from minirsed.evaluate import several
-from minirsed.evaluate.tables import rate, score_lines, span
+from minirsed.evaluate.tables import difference_text, guard_lines, rate, score_lines, span
 
 
 def parse_arguments(argv=None):
@@ -116,8 +116,6 @@ def main(argv=None):
     from minirsed.run.folder import read_settings
 
     classes = read_settings(arguments.run).classes
-    if len(classes) > 1:
-        several.refuse(arguments, classes)
     if arguments.recordings and arguments.compare:
         raise InputError("--compare: is for mixtures, not for --recordings")
     if arguments.recordings and (arguments.robust or arguments.clips):
@@ -128,27 +126,28 @@ def main(argv=None):
         figures = in_hours(arguments)
         print(json.dumps(figures if len(classes) > 1 else figures[0], indent=2) if arguments.json else hours(figures))
         return
-    from minirsed.analysis.files import write_report
     from minirsed.run.session import inventory_of_run
 
+    if len(classes) > 1:
+        from minirsed.analysis.several import write_report
+
+        of_scores, of_changes = several.tables, several.robust_tables
+    else:
+        from minirsed.analysis.files import write_report
+
+        of_scores, of_changes = tables, robust_tables
     inventory = inventory_of_run(arguments.run, arguments.subset, data=arguments.data, tune=arguments.tune)
     print(*inventory, sep="\n", file=sys.stderr if arguments.json else sys.stdout, flush=True)
     results = evaluated(arguments, tune=arguments.tune, compare=arguments.compare)
-    if len(classes) > 1:
-        alarms = in_hours(arguments)
-        several.tell(results, alarms, arguments.json)
-        if alarms and not arguments.json:
-            print(f"\n{hours(alarms)}")
-        return
     figures = write_report(results)
     if not arguments.json:
-        print(tables(figures))
+        print(of_scores(figures))
     if arguments.robust:
         figures["robust"] = measured(results, arguments.jobs)
         if not arguments.json:
-            print(f"\n{robust_tables(figures['robust'])}")
+            print(f"\n{of_changes(figures['robust'])}")
     if alarms := in_hours(arguments):
-        figures["alarms"] = alarms[0]
+        figures["alarms"] = alarms if len(classes) > 1 else alarms[0]
         if not arguments.json:
             print(f"\n{hours(alarms)}")
     write_card(arguments.run)
@@ -326,20 +325,13 @@ def group_line(name, group):
 
 def robust_tables(figures):
     """What `measure` has found, for people."""
-    from minirsed.robustness.changes import GUARD_RATES_HZ
-
-    guards = {}
-    for guard in figures["guards"]:
-        guards.setdefault(guard["sound"], []).append(f"{guard['probability']:8.2f}" + "*" * guard["is_detected"])
-    rates = "".join(f"{f'{rate_hz / 1000:g} kHz':>9}" for rate_hz in GUARD_RATES_HZ)
     lines = [
         f"the same {figures['n_clips']} mixtures, changed; a gain is not clipped",
         f"{'':22}   hits missed misplaced  false    ER  95 % interval  minus plain  95 % interval",
         *(robust_line(change) for change in figures["changes"]),
         "misplaced: found more than 0.5 s from the onset, a miss and a false alarm",
         "",
-        f"{'p of 30 s of':22}{rates}    (* an event was found)",
-        *(f"{sound:22}{''.join(f'{p:9}' for p in row)}".rstrip() for sound, row in guards.items()),
+        *guard_lines({"": figures["guards"]}),
         "",
         *figures["notes"],
         f"{figures['run']}: {', '.join(figures['files'])}",
@@ -351,10 +343,7 @@ def robust_line(change):
     """Counts, ER and how far it is from that of the plain mixtures."""
     counts = "{n_tp:6} {n_missed:6} {n_misplaced:9} {n_false_alarms:6}".format(**change)
     line = f"{change['change']:22} {counts}  {rate(change['error_rate']):>4}  {span(change['error_rate_95']):13}"
-    if change["change"] != "plain" and change["error_rate"] is not None:
-        difference = change["error_rate_difference"]
-        line += f"  {difference:+11.2f}  {span(change['error_rate_difference_95'])}"
-    return line.rstrip()
+    return (line + difference_text(change)).rstrip()
 
 
 N_LISTED = 20  # recordings and hours in the terminal; all are in the files

@@ -1,27 +1,9 @@
 """`minirsed.evaluate` of a run of several classes: each class, their average, which sound was taken for which."""
 
-import json
 import textwrap
 
 from data_tools.console import WIDTH
-from data_tools.errors import InputError
-from minirsed.evaluate.tables import rate, score_lines, span
-
-
-def refuse(arguments, classes):
-    """InputError: an option is for detectors of one class."""
-    if arguments.robust:
-        raise InputError(f"--robust: is for a detector of one class; {arguments.run} is of {', '.join(classes)}")
-
-
-def tell(results, in_hours, as_json):
-    """Write all files of `SeveralResults`, print tables, or JSON with what was measured in hours for each class."""
-    from minirsed.analysis.several import write_report
-    from minirsed.card import files as card
-
-    figures = write_report(results) | ({"alarms": in_hours} if in_hours else {})
-    card.write(results.run)
-    print(json.dumps(figures, indent=2) if as_json else tables(figures))
+from minirsed.evaluate.tables import difference_text, guard_lines, rate, score_lines, span
 
 
 def tables(figures):
@@ -123,3 +105,27 @@ def overlap_text(own):
     if not own["n_ref"]:
         return "none"
     return f"{own['n_tp']} of {own['n_ref']} hit, recall {rate(own['recall'])}, 95 % {span(own['recall_95'])}"
+
+
+def robust_tables(figures):
+    """Error rates under each change, a column for each class and their average; then p of the guards for each class."""
+    widths = {label: max(len(label), 6) for label in figures["labels"]}
+    heading = "  ".join(f"{label:>{width}}" for label, width in widths.items())
+    lines = [
+        f"ER on the same {figures['n_clips']} mixtures, changed; a gain is not clipped",
+        f"{'':22} {heading}  average  95 % interval  minus plain  95 % interval",
+    ]
+    for change in figures["changes"]:
+        own = "  ".join(f"{rate(change['classes'][label]):>{width}}" for label, width in widths.items())
+        of_all = f"{rate(change['error_rate']):>7}  {span(change['error_rate_95']):13}{difference_text(change)}"
+        lines.append(f"{change['change']:22} {own}  {of_all}".rstrip())
+    return "\n".join(
+        [
+            *lines,
+            "",
+            *guard_lines({label: own["guards"] for label, own in figures["classes"].items()}),
+            "",
+            *figures["notes"],
+            f"{figures['run']}: {', '.join(figures['files'])}",
+        ]
+    )

@@ -11,6 +11,28 @@ def score_lines(name, row):
         yield f"{'  over recordings':59}  {'    '.join(f'    {span:13}' for span in edges)}".rstrip()
 
 
+def difference_text(change):
+    """How far the ER of a change is from that of the plain mixtures, in two columns; nothing of these themselves."""
+    if change["change"] == "plain" or change["error_rate"] is None:
+        return ""
+    return f"  {change['error_rate_difference']:+11.2f}  {span(change['error_rate_difference_95'])}"
+
+
+def guard_lines(guards):
+    """Rows of "guards" by label, that of the only class is empty: p of each sound at each sample rate."""
+    from minirsed.robustness.changes import GUARD_RATES_HZ
+
+    rates = "".join(f"{f'{rate_hz / 1000:g} kHz':>9}" for rate_hz in GUARD_RATES_HZ)
+    yield f"{'p of 30 s of':22}{rates}    (* an event was found)"
+    for label, rows in guards.items():
+        texts = {}
+        for row in rows:
+            texts.setdefault(row["sound"], []).append(f"{row['probability']:8.2f}" + "*" * row["is_detected"])
+        for sound, row in texts.items():
+            name = f"{sound}, {label}" if label else sound
+            yield f"{name:22}{''.join(f'{p:9}' for p in row)}".rstrip()
+
+
 def rate(value):
     """Two digits, or a dash where it is undefined."""
     return "-" if value is None else f"{value:.2f}"

@@ -82,8 +82,9 @@ def page_of_several(arguments, record, command):
     from minirsed.card.facts import read_facts
     from minirsed.report import several
     from minirsed.report.page import card
+    from minirsed.robustness.files import read
 
-    results = evaluated(arguments)
+    robust, results = read(arguments.run, arguments.subset), evaluated(arguments)
     cards = {
         label: drawn(own, arguments.examples, f"drawing, {label}", f"c{c}")
         for c, (label, own) in enumerate(results.classes.items())
@@ -91,7 +92,8 @@ def page_of_several(arguments, record, command):
     classes = {label: figures_of_class(own) for label, own in results.classes.items()}
     shown = card(sections(read_facts(results.run)))
     record = dataclasses.replace(record, card=shown)
-    return several.page(results, figures_of(results, classes) | {"classes": classes}, record, cards, command)
+    figures = figures_of(results, classes) | {"classes": classes}
+    return several.page(results, figures, record, cards, command, robust)
 
 
 def make_page(results, record, n_of_each, command, robust=None, more=None):

@@ -244,13 +244,18 @@ def robustness(results, robust):
         (change["change"], *(change[n] for n in ("n_tp", "n_missed", "n_misplaced", "n_false_alarms")))
         + (rate(change["error_rate"]), span(change["error_rate_95"]))
         + (rate(change["error_rate_difference"]), span(change["error_rate_difference_95"]))
+        + tuple(map(rate, change.get("classes", {}).values()))
         for change in robust["changes"]
     ]
     columns = ("mixtures", "hits", "missed", "misplaced", "false", "ER", "95 % interval", "minus plain")
     guards = [
         (robust_files.guard_name(guard), rate(guard["probability"]), "an event" if guard["is_detected"] else "nothing")
+        + tuple(map(rate, guard.get("classes", {}).values()))
         for guard in robust["guards"]
     ]
+    labels, of_several = robust.get("labels", ()), ""
+    if labels:
+        of_several = " Counts are those of all classes, ER is the average, and p is the highest of all classes."
     captions = (
         "Error rate under each change with its 95 % interval. Shaded: within 0.10 of that of the plain mixtures.",
         "Mixtures with a mistake: missed, found in a wrong place, or found where there is no event.",
@@ -263,11 +268,11 @@ def robustness(results, robust):
         paragraph(
             f"{robust['n_clips']} mixtures as another recorder might have taken them, and with their events slower "
             "and faster at their pitch; a gain is not clipped. What is misplaced was found more than 0.5 s from the "
-            "onset and counts as two errors."
+            f"onset and counts as two errors.{of_several}"
         )
         + f'<div class="figures">{pictures}</div>'
-        + table("The same mixtures, changed", (*columns, "95 % interval"), changes)
-        + table("30 s in which there is nothing", ("sound", "p", "found"), guards)
+        + table("The same mixtures, changed", (*columns, "95 % interval", *(f"ER, {own}" for own in labels)), changes)
+        + table("30 s in which there is nothing", ("sound", "p", "found", *(f"p, {own}" for own in labels)), guards)
         + "".join(map(paragraph, robust["notes"]))
     )
 

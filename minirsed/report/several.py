@@ -12,7 +12,7 @@ from minirsed.report import hours
 from minirsed.report import page as of_one
 
 
-def page(results, figures, record, cards, command):
+def page(results, figures, record, cards, command, robust=None):
     """The whole page.
 
     Parameters
@@ -25,6 +25,8 @@ def page(results, figures, record, cards, command):
         For each class, kind → `clip_card` of the clips to show.
     command : str
         What makes this page again.
+    robust : dict, optional
+        What `minirsed.robustness.files.read` gave of all classes.
 
     Returns
     -------
@@ -40,6 +42,8 @@ def page(results, figures, record, cards, command):
             **in_hours(own, label, 2 * max(map(len, cards[label].values()), default=0), f"c{c}"),
             f"{label}: clips to look at and listen to": of_one.clips(figures["classes"][label], cards[label], n_mels),
         }
+    if robust:
+        sections["Other levels, rates, places and speeds"] = of_one.robustness(results, robust)
     sections |= of_one.of_the_run(results, record)
     return of_one.document(", ".join(results.classes), heading(figures, record), sections, command)
 

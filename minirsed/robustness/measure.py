@@ -18,12 +18,13 @@ from data_tools.mixing import render
 from data_tools.soundbank import open_bank
 from data_tools.workers import in_processes
 from minirsed.analysis import breakdown
-from minirsed.detector import Detector
 from minirsed.robustness.changes import CHANGES, GUARD_RATES_HZ, GUARD_S, GUARDS, changes_here
+from minirsed.robustness.several import together
 from minirsed.robustness.speed import at_speed, render_at, speeds_here
 from minirsed.robustness.speed import name as speed_name
 from minirsed.run.folder import read_settings
 from minirsed.run.session import silent
+from minirsed.several.detector import detect_by_class, load, views_of
 from minirsed.store.files import chunk_rows
 from minirsed.store.mixtures import recipes_of
 
@@ -78,7 +79,7 @@ def measure_run(folder, subset="eval", *, data=None, n_clips=None, n_jobs=1, pro
     settings = read_settings(folder)
     bank = open_bank(data) if data else open_bank(settings.data, fold=settings.fold)
     recipes = recipes_of(bank, settings, subset, n_clips)
-    figures = measure(Detector.load(folder), recipes, bank, n_jobs=n_jobs, progress=progress)
+    figures = measure(load(folder), recipes, bank, n_jobs=n_jobs, progress=progress)
     return {"run": str(Path(folder)), "subset": subset, **figures}
 
 
@@ -87,7 +88,7 @@ def measure(detector, recipes, bank, *, n_jobs=1, progress=silent):
 
     Parameters
     ----------
-    detector : minirsed.detector.Detector
+    detector : minirsed.detector.Detector or minirsed.several.detector.SeveralDetector
     recipes : list of data_tools.recipes.Recipe
     bank : data_tools.banks.base.Bank
     n_jobs : int
@@ -104,6 +105,7 @@ def measure(detector, recipes, bank, *, n_jobs=1, progress=silent):
         mixtures without an event) and, of the ER minus that of the plain mixtures, `breakdown.comparison`; "change" is
         its name;
         "guards": dicts of sound, rate_hz, probability, is_detected; "notes": what could not be measured, and why.
+        Of several classes `minirsed.robustness.several.together`, with "classes": the above for each, by label.
 
     Raises
     ------
@@ -125,14 +127,21 @@ def measure(detector, recipes, bank, *, n_jobs=1, progress=silent):
             n_done += len(task)
             if done:
                 done(n_done, len(recipes))
-    return {
-        "label": detector.label,
-        "detector": identity(detector),
-        "n_clips": len(recipes),
-        "changes": _figures(recipes, names, speeds, found, detector.label),
-        "guards": guards,
-        "notes": notes + more_notes,
-    }
+    heard, classes, views = {}, {}, views_of(detector)
+    for view in views:
+        own = recipes if len(views) == 1 else [recipe.of_class(view.label) for recipe in recipes]
+        heard[view.label] = _heard(own, names, speeds, found, view.label)
+        rows = _figures(heard[view.label]), guards[view.label]
+        classes[view.label] = _described(view, recipes, *rows, notes + more_notes)
+    if len(views) == 1:
+        return classes[views[0].label]
+    labels = {"labels": list(classes)}
+    return _described(detector, recipes, *together(classes, heard), notes + more_notes) | labels | {"classes": classes}
+
+
+def _described(detector, recipes, changes, guards, notes):
+    about = {"label": detector.label, "detector": identity(detector), "n_clips": len(recipes)}
+    return about | {"changes": changes, "guards": guards, "notes": notes}
 
 
 def identity(detector):
@@ -144,7 +153,7 @@ def identity(detector):
 def _detect_changed(detector, bank, numbered, names, speeds):
     """What is found in some mixtures under the named changes, then with their events at other speeds.
 
-    For each mixture a list of (onset_s, offset_s) or None. Without an event it is the same at all speeds.
+    For each mixture a list of what `_found` gives. Without an event it is the same at all speeds.
 
     Each change of mixture `row` gets a fresh generator of seed (SEED, row), so that neither the number of processes nor
     of changes matters to it. One thread: the last bits of a matrix product may depend on their number.
@@ -168,39 +177,47 @@ def _detect_changed(detector, bank, numbered, names, speeds):
 
 
 def _found(detector, y, sr=SAMPLE_RATE):
-    """(onset_s, offset_s) of what a detector finds, or None."""
-    detection = detector.detect(y, sr)
-    return None if detection.onset_s is None else (detection.onset_s, detection.offset_s)
+    """(onset_s, offset_s) of what a detector finds of each class, or None, by label."""
+    return {
+        label: None if detection.onset_s is None else (detection.onset_s, detection.offset_s)
+        for label, detection in detect_by_class(detector, y, sr).items()
+    }
 
 
-def _figures(recipes, names, speeds, found, label):
-    """The dicts of "changes" from what was found, (mixtures, changes); the first is `plain`."""
+def _heard(recipes, names, speeds, found, label):
+    """`Heard` of one class by the name of each change, from what was found, (mixtures, changes); `plain` is first."""
     changed = [(name, recipes) for name in names]
     changed += [(speed_name(speed), [at_speed(recipe, speed) for recipe in recipes]) for speed in speeds]
-    figures, plain = [], None
+    heard = {}
     for number, (name, own) in enumerate(changed):
-        events = [each[number] for each in found]
+        events = [each[number][label] for each in found]
         reference = {r.name: [(r.onset_s, r.offset_s, r.label)] if r.has_event else [] for r in own}
         estimated = {r.name: [] if event is None else [(*event, label)] for r, event in zip(own, events, strict=True)}
-        heard = Heard(own, reference, estimated)
-        plain = plain or heard
-        outcomes = [breakdown.outcome(heard, heard, row) for row in range(len(own))]
+        heard[name] = Heard(own, reference, estimated)
+    return heard
+
+
+def _figures(heard):
+    """The dicts of "changes"."""
+    figures, plain = [], next(iter(heard.values()))
+    for name, own in heard.items():
+        outcomes = [breakdown.outcome(own, own, row) for row in range(len(own.recipes))]
         counts = {count: outcomes.count(kind) for kind, count in KINDS.items()}
-        difference = breakdown.comparison(heard, plain)
-        figures.append({"change": name, **breakdown.figures(heard), **counts, **difference})
+        difference = breakdown.comparison(own, plain)
+        figures.append({"change": name, **breakdown.figures(own), **counts, **difference})
     return figures
 
 
 def _guards(detector, progress):
-    """The dicts of "guards"."""
+    """The dicts of "guards" by class."""
     pairs = [(sound, rate_hz) for sound in GUARDS for rate_hz in GUARD_RATES_HZ]
-    guards = []
+    guards = {view.label: [] for view in views_of(detector)}
     with progress("guards", "sound") as done, threadpool_limits(1):
-        for sound, rate_hz in pairs:
+        for n_done, (sound, rate_hz) in enumerate(pairs, 1):
             y = GUARDS[sound](GUARD_S, rate_hz, np.random.default_rng([SEED, rate_hz]))
-            detection = detector.detect(y, rate_hz)
-            about = {"probability": detection.probability, "is_detected": detection.onset_s is not None}
-            guards.append({"sound": sound, "rate_hz": rate_hz, **about})
+            for label, detection in detect_by_class(detector, y, rate_hz).items():
+                about = {"probability": detection.probability, "is_detected": detection.onset_s is not None}
+                guards[label].append({"sound": sound, "rate_hz": rate_hz, **about})
             if done:
-                done(len(guards), len(pairs))
+                done(n_done, len(pairs))
     return guards

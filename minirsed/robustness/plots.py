@@ -17,6 +17,8 @@ MISTAKES = (  # field, what the legend calls it, colour: from ColorBrewer's Dark
     ("n_false_alarms", "false alarms", FOUND),
 )
 GUARD_MARKS = ("o", "s", "D")
+CLASS_MARKS = "osD^vP*X"  # of several classes, beside their mean; the first comes again after the last
+CLASS_COLOURS = ("#1f78b4", "#e7298a", "#66a61e", "#a6761d", "#666666")
 
 
 def picture(figures, path):
@@ -25,7 +27,7 @@ def picture(figures, path):
     Parameters
     ----------
     figures : dict
-        As `minirsed.robustness.measure.measure` gives them.
+        As `minirsed.robustness.measure.measure` gives them, of one class or of several together.
     path : str or Path
     """
     changes = figures["changes"]
@@ -42,7 +44,11 @@ def picture(figures, path):
 
 
 def draw_error_rates(axes, changes):
-    """Error rate and its 95 % interval under each change; where it is within 0.10 of the plain one is shaded."""
+    """Error rate and its 95 % interval under each change; where it is within 0.10 of the plain one is shaded.
+
+    Of several classes it is the average, and each has a mark of its own beside it.
+    """
+    labels = list(changes[0].get("classes", {}))
     places = _rows(axes, changes)
     reference = changes[0]["error_rate"]
     if reference is not None:
@@ -55,11 +61,16 @@ def draw_error_rates(axes, changes):
             axes.plot(change["error_rate"], place, "o", color="k", markersize=5)
             text = {"xytext": (4, 0), "textcoords": "offset points", "va": "center", "fontsize": "small"}
             axes.annotate(f"{change['error_rate']:.2f}", (1, place), xycoords=("axes fraction", "data"), **text)
-    axes.set(xlabel="error rate, 95 % interval (lower is better)")
+    for c, label in enumerate(labels):
+        rates = np.array([change["classes"][label] for change in changes], float)
+        mark = {"marker": CLASS_MARKS[c % len(CLASS_MARKS)], "color": CLASS_COLOURS[c % len(CLASS_COLOURS)]}
+        axes.plot(rates, places + 0.25, **mark, markersize=4, linestyle="", label=plain(label), zorder=1)
+    average = "average error rate" if labels else "error rate"
+    axes.set(xlabel=f"{average}, 95 % interval (lower is better)")
     axes.set_xlim(left=0.0)
     axes.grid(axis="x", alpha=0.3)
     if reference is not None:
-        axes.legend(**LEGEND)
+        axes.legend(**LEGEND, **({"ncols": min(4, 1 + len(labels)), "columnspacing": 1.0} if labels else {}))
 
 
 def draw_mistakes(axes, changes):
@@ -73,7 +84,10 @@ def draw_mistakes(axes, changes):
         widths = np.array([change[field] for change in changes])
         axes.barh(places, widths, left=left, color=colour, height=0.7, label=name)
         left += widths
-    axes.set(xlabel="mixtures", xlim=(0, max(1.0, 1.05 * left.max())))
+    axes.set(
+        xlabel="mistakes of all classes" if "classes" in changes[0] else "mixtures",
+        xlim=(0, max(1.0, 1.05 * left.max())),
+    )
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
@@ -90,10 +104,11 @@ def draw_guards(axes, guards):
         places = [sounds.index(guard["sound"]) + shift for guard in shown]
         axes.plot(p, places, marker, color="k", markersize=5, linestyle="", label=f"{rate_hz / 1000:g} kHz")
     axes.set_yticks(range(len(sounds)), map(plain, sounds))
+    highest = ", of the class with the highest" if guards and "classes" in guards[0] else ""
     axes.set(
         ylim=(len(sounds) - 0.5, -0.5),
         xlim=(-0.02, 1.02),
-        xlabel="p of 30 s of noise or silence, below 0.5 where all is well",
+        xlabel=f"p of 30 s of noise or silence{highest}, below 0.5 where all is well",
     )
     axes.grid(axis="x", alpha=0.3)
     axes.legend(title="sample rate", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)

@@ -14,8 +14,6 @@ are those of the sound itself, as Röbel proposed with finer rules ("A new appro
 vocoder", *DAFx*, 2003): phases that have drifted apart would spread a bang over a whole window.
 """
 
-import dataclasses
-
 import numpy as np
 
 from data_tools.audio import CLIP_S, SAMPLE_RATE
@@ -115,7 +113,7 @@ class Stretched:
 
 
 def at_speed(recipe, speed):
-    """The recipe of the same mixture with its event at another speed, for a `Stretched` bank.
+    """The recipe of the same mixture with its events at another speed, for a `Stretched` bank.
 
     An event that would end after the mixture begins earlier, as late as it can. If it is longer than the mixture, it
     begins with it, and is cut at the end. The factor of its level follows from `ebr_db` again.
@@ -134,12 +132,15 @@ def at_speed(recipe, speed):
         return recipe
     duration_s = CLIP_S if recipe.duration_s is None else recipe.duration_s
     duration_s -= 1 / SAMPLE_RATE  # cutting to whole samples may add one to a length
-    first_s, length_s = recipe.segment_onset_s / speed, min(recipe.length_s / speed, duration_s)
-    return dataclasses.replace(
-        recipe,
+    return recipe.with_events([_event_at(speed, event, duration_s) for event in recipe.events])
+
+
+def _event_at(speed, event, duration_s):
+    first_s, length_s = event.segment_onset_s / speed, min(event.length_s / speed, duration_s)
+    return event._replace(
         segment_onset_s=first_s,
         segment_offset_s=first_s + length_s,
-        onset_s=min(recipe.onset_s, duration_s - length_s),
+        onset_s=min(event.onset_s, duration_s - length_s),
         scaling_factor=None,
     )
 
@@ -166,9 +167,9 @@ def speeds_here(recipes):
         return (), ["events at other speeds left out: these mixtures came rendered"]
     notes = []
     for speed in SPEEDS:
-        pairs = [(recipe, at_speed(recipe, speed)) for recipe in recipes if recipe.has_event]
-        n_moved = sum(changed.onset_s < recipe.onset_s for recipe, changed in pairs)
-        n_cut = sum(changed.length_s < recipe.length_s / speed - 1 / SAMPLE_RATE for recipe, changed in pairs)
+        pairs = [pair for r in recipes for pair in zip(r.events, at_speed(r, speed).events, strict=True)]
+        n_moved = sum(changed.onset_s < event.onset_s for event, changed in pairs)
+        n_cut = sum(changed.length_s < event.length_s / speed - 1 / SAMPLE_RATE for event, changed in pairs)
         if n_moved or n_cut:
             notes.append(f"{name(speed)}: {n_moved} of {len(pairs)} begin earlier, so that they fit, {n_cut} are cut")
     return SPEEDS, notes

@@ -39,7 +39,7 @@ from minirsed.run.checkpoint import (
     write_checkpoint,
 )
 from minirsed.run.metrics import METRICS, best_epoch, scores_of, write_metrics
-from minirsed.several.detector import load, new_detector
+from minirsed.several.detector import for_classes, load, new_detector
 from minirsed.several.evaluation import evaluate_any
 from minirsed.store.dataset import minibatches
 from minirsed.store.mixtures import finite_clips
@@ -100,7 +100,7 @@ class Training:
             NaN or Inf in the features: names the mixtures.
         """
         rng = np.random.default_rng(settings.seed)
-        origin = load(settings.init_from) if settings.init_from else None
+        origin = for_classes(load(settings.init_from), settings.classes) if settings.init_from else None
         how = 0.5, AS_FOUND
         if settings.rule == "strongest":
             how = STRONGEST, Operating(memory_s=settings.memory)

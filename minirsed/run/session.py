@@ -57,7 +57,7 @@ from minirsed.run.metrics import OF_CLASS
 from minirsed.run.resumable import SAVE_EVERY_S, Stopped, Training
 from minirsed.run.settings import option_name, value_text
 from minirsed.run.size import feature_bytes, prepared_clips, require_room
-from minirsed.several.detector import load, views_of
+from minirsed.several.detector import for_classes, load, views_of
 from minirsed.several.evaluation import by_class, evaluate_any, of_each_class
 from minirsed.store.dataset import prepare, remove_store
 from minirsed.store.files import plain_name
@@ -164,7 +164,9 @@ def _drawn(settings, machine, say, resume):
     And if there is no room for features, or no use for the detector to start from: now, not after minutes of preparing.
     """
     if settings.init_from and not resume:
-        split(load(settings.init_from), model_config(settings, settings.n_mels))
+        origin = load(settings.init_from)
+        split(for_classes(origin, settings.classes), model_config(settings, settings.n_mels))
+        say_origin(settings, [view.label for view in views_of(origin)], say)
     require_room(settings, prepared_clips(settings), machine.features)
     data = settings.data
     if machine.cluster and data != "builtin":
@@ -180,6 +182,14 @@ def _drawn(settings, machine, say, resume):
         clips = f"--dev-clips {settings.dev_clips}"
         raise InputError(f"{clips}: no development mixture has an event of {', '.join(missing)}; ask for more")
     return bank, recipes
+
+
+def say_origin(settings, known, say):
+    """Say which classes a detector of the `known` ones has no event vector for, if either side has several."""
+    if max(len(known), len(settings.classes)) > 1:
+        new = [label for label in settings.classes if label not in known]
+        at_0 = f"; new, with an event vector of 0: {', '.join(new)}" if new else ""
+        say(f"starting from {settings.init_from}, a detector of {', '.join(known)}{at_0}")
 
 
 @dataclasses.dataclass(frozen=True)

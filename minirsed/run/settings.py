@@ -116,7 +116,10 @@ class TrainSettings:
         unit="s",
     )
     init_from: str = _setting(
-        "elsewhere", "", "run folder or detector whose weights and feature statistics to start from (default: none)"
+        "elsewhere",
+        "",
+        "run folder or detector whose weights and feature statistics to start from; of several classes each has the "
+        "event vector of its name, and 0 if there is none (default: none)",
     )
     alpha: float = _setting("training", 1.0, "weight of the frame loss against the utterance loss (paper: α)", low=0.0)
     frame_loss: str = _setting(

@@ -145,6 +145,39 @@ def views_of(detector):
     return detector.views if isinstance(detector, SeveralDetector) else (detector,)
 
 
+def detect_by_class(detector, y, sr=44100):
+    """`detect` of a detector of either kind: dict of label to `minirsed.detector.Detection`."""
+    found = detector.detect(y, sr)
+    return found if isinstance(detector, SeveralDetector) else {detector.label: found}
+
+
+def for_classes(detector, labels):
+    """A detector of other classes with the encoder of this one, to train from: each class has its own event vector.
+
+    Parameters
+    ----------
+    detector : Detector or SeveralDetector
+    labels : sequence of str
+        In any order. A class that the detector does not know begins with a vector of 0, p_t = ½ in every frame.
+
+    Returns
+    -------
+    Detector or SeveralDetector
+        Of one class for one class the detector itself, whatever their names.
+    """
+    views = views_of(detector)
+    if len(views) == len(labels) == 1:
+        return detector
+    first, known = views[0], {view.label: view.params for view in views}
+    heads = {}
+    for name, value in first.params.items():
+        if name.startswith(OF_CLASS):
+            own = np.stack([known[label][name] if label in known else np.zeros_like(value) for label in labels])
+            heads[name] = own if len(labels) > 1 else own[0]
+    config = dataclasses.replace(first.config, n_classes=len(labels))
+    return new_detector(config, first.params | heads, labels, first.mean, first.std, first.thres1)
+
+
 def load(path):
     """Read a detector of one class or of several, as `Detector.load` does; InputError as there."""
     return SeveralDetector.load(path)
