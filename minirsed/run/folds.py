@@ -78,11 +78,7 @@ def cross_validate(settings, n_folds, out=None, *, say=print, **options):
         raise InputError(f"--fold {settings.fold}: with --folds, all folds are trained; leave it out")
     out = Path("runs") / f"{settings.label}-folds" if out is None else Path(out)
     folds = [dataclasses.replace(settings, fold=f"{k}/{n_folds}") for k in range(1, n_folds + 1)]
-    banks = [open_bank(settings.data, fold=own.fold) for own in folds]
-    for bank in banks:  # each fold has recordings, or this says how many there are
-        for label in settings.classes:
-            bank.events(label, "dev")
-        bank.backgrounds("dev")
+    banks = [_bank_of(own) for own in folds]
     out.mkdir(parents=True, exist_ok=True)
     with exclusive(out / "lock", "cross-validating in"):
         folders = [out / f"fold-{k}" for k in range(1, n_folds + 1)]
@@ -105,6 +101,15 @@ def cross_validate(settings, n_folds, out=None, *, say=print, **options):
     say(table(found))
     say(f"\n{out}: fold-1 … fold-{n_folds} (runs), folds.csv, folds.json")
     return found
+
+
+def _bank_of(settings):
+    """The sounds of a fold. InputError: it has no recordings of something, and the message says how many there are."""
+    bank = open_bank(settings.data, fold=settings.fold)
+    for label in settings.classes:
+        bank.events(label, "dev")
+    bank.backgrounds("dev")
+    return bank
 
 
 def write_result(folder, bank, run, dev):
