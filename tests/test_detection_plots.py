@@ -1,12 +1,15 @@
 """Pictures of recordings: the pooled overview against pooling at once, and all kinds of recordings drawn."""
 
 import io
+import itertools
 
 import matplotlib.image
 import numpy as np
 import pytest
 import soundfile
 
+from minirsed.analysis.plots import new_figure
+from minirsed.detect import plots
 from minirsed.detect.plots import MARGIN_S, MOST_DETAILS, N_COLUMNS, Overview, draw, neighbourhood
 from minirsed.features import frame_to_seconds, lfbe, n_frames
 from minirsed.recordings.files import Event, detect_file
@@ -53,3 +56,16 @@ def test_pictures(tmp_path, seconds, spans, height):
     file.seek(0)
     image = matplotlib.image.imread(file)
     assert image.shape[:2] == (height, 1260) and image[:, :, :3].std() > 0.1
+
+
+def test_times_below_an_event_do_not_run_into_each_other(tmp_path, monkeypatch):
+    """Late in a recording they are hours, minutes and seconds, for which a third of the picture has little room."""
+    made = []
+    monkeypatch.setattr(plots, "new_figure", lambda *size, **how: made.append(new_figure(*size, **how)) or made[0])
+    detector, path, overview = tone_detector("multires"), tmp_path / "x.wav", Overview()
+    soundfile.write(path, tones(150, [(5.0, 6.0), (70.0, 71.0), (138.0, 142.0)]), 44100)
+    overview.push(lfbe(soundfile.read(path)[0]))
+    plots.draw(io.BytesIO(), detector, path, "x.wav", detect_file(detector, path), overview)
+    for axes in made[0].axes:
+        boxes = [text.get_window_extent() for text in axes.get_xticklabels() if text.get_text()]
+        assert all(left.x1 + 5 < right.x0 for left, right in itertools.pairwise(boxes))

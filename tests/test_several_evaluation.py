@@ -173,6 +173,27 @@ def test_what_is_printed(figures):
     assert lines[start + 5].split()[0] == "nothing"
 
 
+def test_pictures_of_a_class_show_the_others(results):
+    """Where a clip has an event of another class, that one is grey and named; curves have a line for each class."""
+    own, (mel, axes) = results.classes["high"], plots.new_figure().subplots(2)
+    row = next(row for row, recipe in enumerate(results.store.recipes) if len(recipe.events) == 2)
+    plots.draw_clip(mel, axes, own.store, own.evaluation, row)
+    other = next(event for event in results.store.recipes[row].events if event.label == "low")
+    (text,) = axes.texts
+    assert text.get_text() == "low" and text.get_position()[0] == other.onset_s
+    assert (other.onset_s, other.length_s) in [(p.get_x(), pytest.approx(p.get_width())) for p in axes.patches]
+    row = next(row for row, recipe in enumerate(results.store.recipes) if not recipe.events)
+    axes = plots.new_figure().subplots()
+    plots.draw_clip(mel, axes, own.store, own.evaluation, row)
+    assert not axes.texts and not axes.patches
+    history = [
+        {"epoch": 1, "dev_error_rate": 0.4, "dev_f1": 0.5, "dev_error_rate/low": 0.1, "dev_error_rate/high": 0.7}
+    ]
+    plots.draw_dev_scores(axes, history)
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["average error rate (lower is better)", "… low", "… high", "average F1 (higher is better)"]
+
+
 def test_events_that_overlap(results, figures):
     assert (
         overlapping(BOTH) == {"cat", "dog"} and overlapping(BOTH.with_events([CAT, DOG._replace(onset_s=1.4)])) == set()
@@ -253,30 +274,46 @@ def test_a_run_of_one_class_takes_one_other_run(place, capsys):
     assert "--compare: takes one run for a detector of one class, not 2" in capsys.readouterr().err
 
 
-def test_the_page_of_several_classes(place, figures, monkeypatch):
-    """Well formed, complete in itself, ids of their own; a section for each class; sounds are those of all classes."""
-    heard = []
+def monday(folder):
+    """A recording with two low and three high tones, and its labels; returns `folder` as an option."""
+    low, high = [(3.0, 5.0), (42.0, 43.0)], [(4.0, 7.0), (20.0, 21.0), (36.0, 38.0)]
+    folder.mkdir()
+    soundfile.write(folder / "monday.wav", sound(50.0, low, high), 44100, subtype="PCM_16")
+    lines = [f"{a},{b},{label}" for label, spans in (("low", low), ("high", high)) for a, b in spans]
+    (folder / "monday.txt").write_text("\n".join(["onset,offset,label", *lines, ""]))
+    return ["--recordings", str(folder)]
+
+
+def test_the_page_of_several_classes(place, figures, tmp_path, monkeypatch, capsys):
+    """Well formed, complete in itself, ids of their own; sections for each class; sounds are those of all classes."""
+    heard, run = [], tmp_path / "run"
+    shutil.copytree(place / "both", run)
+    evaluate.main([str(run), *monday(tmp_path / "street"), "--threads", "1"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "in hours of sound      events   hits misses misplaced  false alarms"
+    assert [line.split()[:5] for line in lines[1:3]] == [["low", "2", "2", "0", "0"], ["high", "3", "3", "0", "0"]]
+    assert lines[1].endswith("0 in 0.8 min: below 216 an hour at 95 %")
     monkeypatch.setattr(mixing, "render", lambda recipe, bank: heard.append(recipe) or np.zeros(4410))
     arguments = ["--features", str(place / "features"), "--jobs", "1", "--threads", "1", "--examples", "1"]
-    report.main([str(place / "both"), *arguments])
-    page = Page((place / "both/report_eval.html").read_text())
+    report.main([str(run), *arguments])
+    html = (run / "report_eval.html").read_text()
+    page = Page(html)
     text = "".join(page.text)
     for label, own in figures["classes"].items():
         assert f"{label}: scores" in text and f"{own['n_tp']}" in text
     assert "Which sound was taken for which" in text and "average error rate" in text
     assert "source at 8 kHz" in text and "ER, high" in text and "p, low" in text
     assert heard and any(len(recipe.events) == 2 for recipe in heard)
+    assert "high: in hours of sound" in text
+    for label, first in (("low", "low-3"), ("high", "high-8")):  # a line of contents for each class
+        assert f'<div><b>{label}</b><a href="#{first}">scores</a>' in html
+        assert f'<section aria-labelledby="{first}"><h2 id="{first}">{label}: scores</h2>' in html
 
 
-def test_each_class_is_measured_in_hours_and_keeps_a_promise(place, tmp_path, capsys):
-    """A recording with two low and three high tones; no class has a false alarm where the other one sounds."""
-    low, high = [(3.0, 5.0), (42.0, 43.0)], [(4.0, 7.0), (20.0, 21.0), (36.0, 38.0)]
-    (tmp_path / "street").mkdir()
-    soundfile.write(tmp_path / "street/monday.wav", sound(50.0, low, high), 44100, subtype="PCM_16")
-    lines = [f"{a},{b},{label}" for label, spans in (("low", low), ("high", high)) for a, b in spans]
-    (tmp_path / "street/monday.txt").write_text("\n".join(["onset,offset,label", *lines, ""]))
+def test_each_class_is_measured_in_hours_and_keeps_a_promise(place, figures, tmp_path, capsys):
+    """No class has a false alarm where the other one sounds."""
     shutil.copytree(place / "both", tmp_path / "run")
-    before, recordings = load(tmp_path / "run"), ["--recordings", str(tmp_path / "street")]
+    before, recordings = load(tmp_path / "run"), monday(tmp_path / "street")
     features = ["--features", str(place / "features"), "--json"]
     evaluate.main([str(tmp_path / "run"), *recordings, *features, "--alarms-per-hour", "80"])
     detector, (out, err) = load(tmp_path / "run"), capsys.readouterr()
@@ -289,6 +326,10 @@ def test_each_class_is_measured_in_hours_and_keeps_a_promise(place, tmp_path, ca
     ]
     assert (tmp_path / "run/high/alarms_recordings.json").exists()
     assert not (tmp_path / "run/alarms_recordings.json").exists()
+    text = (tmp_path / "run/card.md").read_text()
+    assert "low: On 1 recording, 0.8 min" in text
+    assert "An event of low needs" in text and "An event of high needs" in text and "of any of them" not in text
+    assert "with the settings that it had then: p \\> 0.5" in text and "not measured on recordings" not in text
 
 
 def test_the_card_says_how_each_class_was_scored(place, figures):
@@ -297,12 +338,15 @@ def test_the_card_says_how_each_class_was_scored(place, figures):
     for label, own in figures["classes"].items():
         assert f"| {label} | {own['error_rate']:.2f} (" in text
     assert f"| average | {figures['average']['error_rate']:.2f} (" in text
+    for label, own in figures["classes"].items():
+        assert f"| {label} | {own['by_clip']['n_false_alarms']} of {own['by_clip']['n_quiet']} |" in text
+    taken = figures["confusions"]["taken_for"][1][0]
+    assert f"taken for which, eval: {taken} events of high for low." in text
+    assert text.startswith("# Model card: low, high\n") and "## How well it finds the sounds" in text
+    assert "low+high" not in text and "An event of low needs p above 0.5" in text
+    assert "not scored on evaluation mixtures" not in text and text.count("not measured on rec") == 1
+    assert "the settings that it had then" not in text and "Other places" not in text
     assert "their average error rate is" in text and "- source at 8 kHz: error rate " in text and ", low 0." in text
-    assert (
-        "low: In " in text
-        and "not scored on evaluation mixtures" not in text
-        and text.count("not measured on rec") == 1
-    )
     path = place / "both/average_eval.json"
     path.write_text(path.read_text().replace('"n_clips": ', '"n_clips": -'))
     assert "average_eval.json" in card(place / "both") and "have not been scored" not in text

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from data_tools.audio import resample
-from minirsed.features import HOP_S
+from minirsed.activations import sigmoid
+from minirsed.features import HOP_S, lfbe
 from minirsed.recordings.streaming import DELAY, STEP, about
 from tests.conftest import tone_detector, tones
 from tests.test_recordings import ELSEWHERE, PCEN, random_detector, run, spans, tone_head
@@ -74,6 +75,25 @@ def test_events_of_frames_alone(arch):
     np.testing.assert_allclose([event[:2] for event in found], spans(run(detector, y)), rtol=0, atol=0.05)
     assert stream.probability == pytest.approx(p_t[-1303:].max(), abs=1e-6)
     assert "the last 30 s every 1.1 s" in about(detector)
+
+
+@pytest.mark.parametrize("arch", ["crnn1d", "crnn"])
+def test_frames_of_the_winners_are_those_of_the_sound_in_one_piece(arch):
+    """Of a file in windows, and of a stream: their layers forget what is more than 2.2 s away, as far as 1e-5 can see.
+
+    The attention head, whose frame logits no median smoothes; maps are normalised by running statistics.
+    """
+    detector, y = random_detector(arch, 2, 3), tones(44, [(5.0, 8.0), (20.0, 21.0), (30.0, 31.0), (43.0, 44.0)])
+    for name, value in detector.params.items():
+        if name.endswith(".b") and name.startswith(("lstm", "gru")):  # [i | f | g | o] and [z | r | c]
+            forget = slice(3, 6) if name.startswith("lstm") else slice(0, 3)
+            value[forget] = -2.0
+    detector.params["head.w"] *= 6
+    whole = sigmoid(detector.logits(lfbe(y)[None])[0][0])
+    _, p_t = stream_through(detector.stream(), y, np.random.default_rng(0), longest=200_000)
+    assert np.ptp(whole) > 0.1
+    np.testing.assert_allclose(run(detector, y).frame_probabilities, whole, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(p_t, whole, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("arch", ["bi", "multires", "crnn1d", "crnn"])

@@ -102,6 +102,19 @@ def test_one_pass_equals_one_step_after_the_other(step, dtype, own, few, rng, mo
     assert fused_maps.fused_backward(dy, fast_cache, with_dx=False)[0] is None
 
 
+def test_one_pass_takes_the_first_of_equals(rng):
+    """Small whole numbers, whose sums are exact: many places of a group have the same largest value."""
+    params = feature_maps.init_feature_maps((1, 2), 1, 3, rng, np.float64)
+    params["W"] = rng.integers(-1, 2, params["W"].shape).astype(np.float64)
+    params["beta"] += 0.1
+    x = rng.integers(0, 2, (2, 9, 13, 1)).astype(np.float64)
+    y, (_, _, _, _, (_, _, where)) = feature_maps.plain_forward(params, x, 0, 4, own=True)
+    fast_y, cache = fused_maps.fused_forward(params, x, 0, 4, own=True)
+    gets_through = y > 0
+    assert np.array_equal(cache.where[gets_through], where[:, :, :, 0][gets_through]) and gets_through.sum() > 50
+    assert np.array_equal(cache.where < 0, fast_y == 0)
+
+
 def test_a_level_far_from_zero_keeps_its_variance(rng):
     """Statistics from the moments of what kernels see: x = 30 ± 1, which normalised features never are."""
     params = feature_maps.init_feature_maps((1, 5), 1, 7, rng)
@@ -245,6 +258,28 @@ def test_dropout_keeps_the_mean(rng):
     assert y.dtype == np.float32 and 1 - kept.mean() == pytest.approx(0.3, abs=0.01)
     assert not y[~kept].any() and y[kept] == pytest.approx(x[kept] / 0.7, rel=1e-6)
     assert dropout.dropout_forward(x, 0.3)[0] is x  # detecting
+
+
+@pytest.mark.parametrize(
+    ("system", "places", "share"),
+    [(crnn1d, [(30, 3)], 0.3), (crnn, [(30, 4, 12), (30, 2, 12), (30, 1, 12), (30, 3)], 0.5)],
+    ids=WINNERS,
+)
+def test_where_numbers_are_dropped(system, places, share, rng, monkeypatch):
+    """After each maximum, and in crnn after the dense layer; in training alone."""
+    found = []
+
+    def watched(x, q, chance=None):
+        y, kept = dropout.dropout_forward(x, q, chance)
+        found.append((x.shape[1:], q, kept is not None))
+        return y, kept
+
+    monkeypatch.setattr(system, "dropout_forward", watched)
+    params, x = system.init(2, 37, 3, rng), minibatch(2)[0]
+    for trains in (True, False):
+        found.clear()
+        system.forward(params, x, 2, rng if trains else None)
+        assert found == [(shape, share, trains) for shape in places]
 
 
 def test_dropout_of_a_clip_does_not_depend_on_its_neighbours(rng):

@@ -20,7 +20,7 @@ from data_tools.files import atomic_write, read_json
 from minirsed.alarms import plots
 from minirsed.alarms.counting import HIT, MISPLACED, by_hour, by_recording, curve, judge
 from minirsed.alarms.keeping import DEV
-from minirsed.alarms.poisson import in_words, interval, upper
+from minirsed.alarms.poisson import hours_text, in_words, interval, upper
 from minirsed.listening.operating import COUNTS, NAMES, is_evidence
 
 GIVEN = "recordings"  # the name of recordings that are of no subset
@@ -118,7 +118,7 @@ def _notes(figures):
         needed = upper(0, 1.0) / chosen["alarms_per_hour"]
         yield (
             f"the promise of {chosen['alarms_per_hour']:g} an hour is not certain from these: the rate is below "
-            f"{figures['upper_95']:.2f} at 95 % (one-sided); no alarm in {needed:.1f} h would make it so"
+            f"{figures['upper_95']:.2f} at 95 % (one-sided); no alarm in {hours_text(needed)} would make it so"
         )
 
 

@@ -5,13 +5,15 @@ from pathlib import Path
 import numpy as np
 
 from data_tools.files import atomic_write
-from minirsed.analysis.breakdown import MISTAKES, outcome
+from minirsed.analysis.breakdown import MISTAKES, mixed, outcome
 from minirsed.features import SAMPLE_RATE, frame_to_seconds, hz_to_mel
 
+OTHER = "0.5"  # of events of other classes
 TRUTH, FOUND = "#1b9e77", "#d95f02"  # told apart by colour-blind eyes and in grey print (ColorBrewer Dark2)
 TICKS_HZ = (500, 1000, 2000, 4000, 8000, 16000)
 MARKED_THRES0 = (0.1, 0.3, 0.5, 0.7, 0.9, 0.99)  # on a DET curve
 MARK_DISTANCE = 0.25  # inches between two of them, at least
+CLASS_STYLES = (":", "--", "-.")  # of lines of one colour
 POINT_MARKS = (
     {"marker": "o", "markersize": 14, "color": FOUND},
     {"marker": "D", "markersize": 7, "color": TRUTH},
@@ -75,10 +77,15 @@ def draw_losses(axes, history):
 
 
 def draw_dev_scores(axes, history):
-    """Development ER and F1 by epoch, the best epoch marked."""
+    """Development ER and F1 by epoch, the best epoch marked; of several classes the average, and the ER of each."""
     epochs, column = _columns(history)
-    axes.plot(epochs, column["dev_error_rate"], color=FOUND, label="error rate (lower is better)")
-    axes.plot(epochs, column["dev_f1"], color=TRUTH, label="F1 (higher is better)")
+    own = [name for name in column if name.startswith("dev_error_rate/")]
+    average = "average " if own else ""
+    axes.plot(epochs, column["dev_error_rate"], color=FOUND, label=f"{average}error rate (lower is better)")
+    for place, name in enumerate(own):
+        style = CLASS_STYLES[place % len(CLASS_STYLES)]
+        axes.plot(epochs, column[name], style, color=FOUND, linewidth=0.9, label=plain(f"… {name.partition('/')[2]}"))
+    axes.plot(epochs, column["dev_f1"], color=TRUTH, label=f"{average}F1 (higher is better)")
     if np.isfinite(column["dev_error_rate"]).any():
         best = int(np.nanargmin(column["dev_error_rate"]))
         at = epochs[best], column["dev_error_rate"][best]
@@ -86,7 +93,7 @@ def draw_dev_scores(axes, history):
         axes.annotate(f"{at[1]:.2f}", at, (0, 8), textcoords="offset points", ha="center")
     axes.set(xlabel="epoch", ylabel="development set, onset within 0.5 s", ylim=(0, None))
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend()
+    axes.legend(fontsize="small" if own else None)
 
 
 def _columns(history):
@@ -149,7 +156,10 @@ def mistakes(store, evaluation, path, title, rows):
 
 
 def draw_clip(mel, probability, store, evaluation, row):
-    """One clip on two axes: log-mel with the true event's edges, p_t with the true and the detected event."""
+    """One clip on two axes: log-mel with the true event's edges, p_t with the true and the detected event.
+
+    Events of other classes, where a store is seen as one of several, are grey and have their names.
+    """
     found = evaluation.detections[row]
     features = np.asarray(store.features[row], np.float32)
     seconds = frame_to_seconds(np.arange(len(features)))
@@ -161,6 +171,10 @@ def draw_clip(mel, probability, store, evaluation, row):
         probability.axvspan(*span, color=TRUTH, alpha=0.35, label="true event")
         for edge in span:
             mel.axvline(edge, color="w", linewidth=0.8, linestyle="--")
+    for event in mixed(store)[row].events:
+        if event not in store.recipes[row].events:
+            probability.axvspan(event.onset_s, event.offset_s, color=OTHER, alpha=0.25, linewidth=0)
+            probability.text(event.onset_s, 0.98, plain(event.label), va="top", fontsize="x-small", clip_on=True)
     if found.onset_s is not None:
         probability.plot((found.onset_s, found.offset_s), (0.5, 0.5), color=FOUND, linewidth=5, label="detected")
 

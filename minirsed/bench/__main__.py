@@ -17,6 +17,7 @@ from data_tools.errors import InputError
 PEERS = ("torch", "onnxruntime", "librosa", "sed_eval")
 SGEMM_SIZE = 2048
 ONE_THREAD = ("lfbe", "mixing", "head", "stream", "clip", "scoring")  # rows that use one thread
+BLAS_PAUSE_S = 0.2  # after sgemm on several threads: they wait in a loop for more, and would slow whatever follows
 SHORT_S = 0.02  # what takes less is run over and over, so long, each time
 
 
@@ -143,6 +144,7 @@ def measure(row, peers, arguments):
             own_s.append(timed(ours, 1))
             if row.gflop:
                 sgemm_s.append(timed(sgemm(), n_threads))
+                time.sleep(BLAS_PAUSE_S if n_threads > 1 else 0)
             for name, (_, run) in rivals.items():
                 rival_s[name].append(timed(run))
                 time.sleep(PAUSE_S.get(name, 0))

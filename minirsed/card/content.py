@@ -20,6 +20,7 @@ from minirsed.several.detector import views_of
 
 NEAR = 0.10  # error rate by which a change may be worse and still count as about as good
 NARROW_HZ = 32000
+NO_SCENES = {"unknown", "background", "recordings"}  # what sounds have for a scene that are in no folder of one
 NOT_IN_HOURS = "False alarms an hour: not measured on recordings, so how often it is wrong in an hour is not known."
 
 
@@ -44,7 +45,7 @@ class Command(NamedTuple):
 
 def title(facts):
     """Heading of the card."""
-    return f"Model card: {facts.detector.label}"
+    return f"Model card: {', '.join(facts.settings.classes)}"
 
 
 def sections(facts):
@@ -71,7 +72,7 @@ def sections(facts):
         "What it is": [what],
         "What it was trained on": list(training(facts)),
         "How it was trained": [settings_line(facts), *rivals(facts.settings)],
-        "How well it finds the sound": list(scores(facts)),
+        f"How well it finds the {'sound' if len(labels) == 1 else 'sounds'}": list(scores(facts)),
         "False alarms": list(alarms(facts)),
         "Thresholds": list(thresholds(facts)),
         "Other recorders and rooms": list(changes(facts)),
@@ -109,7 +110,8 @@ def training(facts):
             (subset, held["n_events"], held["n_event_recordings"], f"{held['event_s'] / 60:.1f} min")
             + (held["n_backgrounds"], held["n_background_recordings"], f"{held['background_s'] / 3600:.2f} h")
         )
-    columns = ("subset", f"events ({s.label})", "recordings of them", "length", "background pieces")
+    of_one = f" ({s.label})" if len(s.classes) == 1 else ""
+    columns = ("subset", f"events{of_one}", "recordings of them", "length", "background pieces")
     if rows:
         yield Table((*columns, "recordings of them", "length"), rows)
     train = sounds["subsets"]["train"]
@@ -117,10 +119,15 @@ def training(facts):
     not_it += [counted(train["n_negatives"], "negative")] if train and train.get("n_negatives") else []
     not_it += [counted(sounds["everyday"], "everyday sound")] if sounds.get("everyday") else []
     if not_it:
-        yield f"Mixed in as sounds that are not it: {', '.join(not_it)}."
+        yield f"Mixed in as sounds that are {_not_it(s)}: {', '.join(not_it)}."
     if s.init_from:
         yield f"It started from the weights of {s.init_from}, and so has also learnt from that one's sounds."
     yield from rights(sounds["rights"])
+
+
+def _not_it(settings):
+    """What is said of sounds that are not to be found."""
+    return "not it" if len(settings.classes) == 1 else "none of them"
 
 
 def rights(found):
@@ -229,13 +236,30 @@ def scores_of_several(facts):
     )
     rows = []
     for subset, found in facts.average.items():
-        yield f"{subset}: {drawn(facts, found)}."
+        then = {label: _at(own, own.figures[subset]) for label, own in facts.classes.items() if subset in own.figures}
+        alike = len(set(then.values())) == 1
+        yield f"{subset}: {drawn(facts, found)}{then.popitem()[1] if alike else ''}."
+        yield from (f"{label}, {subset}{text}." for label, text in then.items() if text and not alike)
     for label, own in facts.classes.items():
         groups = [own.figures.get(subset) for subset in facts.average]
         rows.append((label, *(_rate(group, name) for group in groups for name in ("error_rate", "recall"))))
     averages = (text for found in facts.average.values() for text in (_rate(found["average"], "error_rate"), ""))
     columns = [f"{name}, {subset}" for subset in facts.average for name in ("ER", "recall")]
     yield Table(("class", *columns), [*rows, ("average", *averages)])
+    for subset, found in facts.average.items():
+        yield f"Which sound was taken for which, {subset}: {taken_for(found['confusions'])}."
+
+
+def taken_for(found):
+    """What `minirsed.analysis.confusion` has found, in words: detected events that lie on those of another class."""
+    labels = found["labels"]
+    wrong = [
+        f"{counted(n, 'event')} of {true} for {label}"
+        for true, row in zip(labels, found["taken_for"], strict=True)
+        for label, n in zip(labels, row, strict=True)
+        if n and label != true
+    ]
+    return ", ".join(wrong) or "none for another"
 
 
 def drawn(facts, figures):
@@ -271,11 +295,8 @@ def _rate(group, name):
 
 def alarms(facts):
     """False alarms an hour on recordings; without any, what is known of clips. Of several classes, of each."""
-    for label, own in facts.classes.items():
-        yield from (f"{label}: {text}" for text in alarms(own) if text != NOT_IN_HOURS)
-    if facts.classes and not any(own.alarms for own in facts.classes.values()):
-        yield NOT_IN_HOURS
     if facts.classes:
+        yield from alarms_of_several(facts)
         return
     for name, found in facts.alarms.items():
         of = "recordings that were given" if name == "recordings" else f"the recordings of {name}"
@@ -297,11 +318,30 @@ def alarms(facts):
             )
 
 
+def alarms_of_several(facts):
+    """The same of each class: a table of mixtures, a sentence for each measurement in hours."""
+    for label, own in facts.classes.items():
+        yield from (f"{label}: {text}" for text in alarms(dataclasses.replace(own, figures={})) if text != NOT_IN_HOURS)
+    if not any(own.alarms for own in facts.classes.values()):
+        yield NOT_IN_HOURS
+    subsets = [subset for subset in facts.average if all(subset in own.figures for own in facts.classes.values())]
+    if subsets:
+        yield (
+            "How many of the mixtures of 30 s that are without the sound have a false alarm of it. Some of them have "
+            "others of the sounds, and a background may occur in several."
+        )
+        clips = {label: [own.figures[subset]["by_clip"] for subset in subsets] for label, own in facts.classes.items()}
+        rows = [(c, *(f"{clip['n_false_alarms']} of {clip['n_quiet']}" for clip in own)) for c, own in clips.items()]
+        yield Table(("class", *subsets), rows)
+
+
 def thresholds(facts):
     """The thresholds of each class, and how they were chosen."""
     views = views_of(facts.detector)
-    for view in views:
-        yield from thresholds_of_class(view, f" of {view.label}" if len(views) > 1 else "")
+    alike = len({tuple(thresholds_of_class(view, "")) for view in views}) == 1
+    for view in views[:1] if alike else views:
+        of_class = " of any of them" if alike else f" of {view.label}"
+        yield from thresholds_of_class(view, of_class if len(views) > 1 else "")
     if any(view.description().get("operating", {}).get("chosen") for view in views):
         return
     yield "They are those that training gives every detector by this rule, and were chosen on no sound."
@@ -395,10 +435,10 @@ def untried(facts):
     if facts.detector.config.inputs == "lfbe":
         yield f"Sound of less than {NARROW_HZ} Hz: it expects all bands, and may take empty ones for an event."
     if sounds and not sounds["others"] and not (sounds["subsets"]["train"] or {}).get("n_negatives"):
-        yield f"Sounds that resemble {s.label}: none were mixed in as something that it is not."
+        yield f"Sounds that resemble {' or '.join(s.classes)}: none were mixed in as sounds that are {_not_it(s)}."
     yield f"Events fainter than {min(s.ebr_db):g} dB or louder than {max(s.ebr_db):g} dB relative to the background."
     scored = [figures for own in each for figures in own.figures.values()]
-    scenes = sorted({scene for figures in scored for scene in figures["by_scene"]} - {"unknown"})
+    scenes = sorted({scene for figures in scored for scene in figures["by_scene"]} - NO_SCENES)
     if scenes:
         yield f"Other places than these: {', '.join(scenes)}."
 

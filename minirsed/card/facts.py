@@ -114,6 +114,16 @@ def _is_average(figures):
         and isinstance(figures["data"], str)
         and isinstance(figures["detector"], str)
         and (made_of is None or all(is_number(made_of[name]) for name in Holding._fields))
+        and _is_confusions(**{name: figures["confusions"][name] for name in ("labels", "taken_for")})
+    )
+
+
+def _is_confusions(labels, taken_for):
+    """Whether there is a count for each two of the classes."""
+    return (
+        all(isinstance(label, str) for label in labels)
+        and len(taken_for) == len(labels)
+        and all(len(row) == len(labels) and all(map(is_count, row)) for row in taken_for)
     )
 
 

@@ -91,7 +91,7 @@ def draw(file, detector, path, name, recording, overview):
         y = read_audio(path, start_s=seconds[0], duration_s=seconds[1] - seconds[0])
         features, view = lfbe(y, **detector.features), views[[each.label for each in views].index(label)]
         edges = _draw_mel(mel, features, labelled_events(view, own[label]), start, stop)
-        _draw_probability(probability, own[label], view, start, stop, edges)
+        _draw_probability(probability, own[label], view, start, stop, edges, n_ticks=18 // n_columns)
         of_class = f"{label}, " if len(views) > 1 else ""
         title = f"{clock(event.onset_s)}, {of_class}p = {event.probability:.2f}"
         mel.set_title(plain(title), fontsize="medium", loc="left")
@@ -124,8 +124,8 @@ def _draw_mel(mel, image, events, start, stop):
     return edges
 
 
-def _draw_probability(probability, recording, detector, start, stop, edges, has_name=False):
-    """p_t of one class in those frames, and its events."""
+def _draw_probability(probability, recording, detector, start, stop, edges, has_name=False, n_ticks=12):
+    """p_t of one class in those frames, and its events; `n_ticks` at most where they are hours, minutes and seconds."""
     p_t = recording.frame_probabilities[start:stop]
     pooled = max(1, len(p_t) // N_COLUMNS)
     starts = np.arange(0, len(p_t), pooled)
@@ -140,6 +140,6 @@ def _draw_probability(probability, recording, detector, start, stop, edges, has_
     if edges[1] <= 120:
         probability.set_xlabel("seconds")
         return
-    step = next((step for step in TICKS_S if (edges[1] - edges[0]) / step <= 12), TICKS_S[-1])
+    step = next((step for step in TICKS_S if (edges[1] - edges[0]) / step <= n_ticks), TICKS_S[-1])
     probability.set_xticks(np.arange(np.ceil(edges[0] / step) * step, edges[1], step))
     probability.xaxis.set_major_formatter(lambda seconds, position: clock(seconds))

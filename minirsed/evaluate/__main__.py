@@ -192,8 +192,8 @@ def in_hours(arguments):
 
 
 def hours(figures):
-    """`hour_tables` of each class."""
-    return "\n\n".join(map(hour_tables, figures))
+    """`hour_tables` of each class, and before them all together."""
+    return "\n\n".join([*several.hours_together(figures), *map(hour_tables, figures)])
 
 
 def sounds(arguments):

@@ -18,10 +18,10 @@ def tables(figures):
         *(line for label, own in figures["classes"].items() for line in score_lines(label, own)),
         *average_lines("average", figures["average"]),
         *tuned_lines(figures),
-        *other_lines(figures),
         "",
         *confusion_lines(figures["confusions"], "which sound was taken for which: detected events by what they lie on"),
         "",
+        *other_lines(figures),
         *(f"events {name + ':':15} {overlap_text(own)}" for name, own in figures["by_overlap"].items()),
         *(
             line
@@ -70,6 +70,7 @@ def other_lines(figures):
         yield f"  over recordings: {span(other['error_rate_difference_95_by_recording'])}"
     yield ""
     yield from confusion_lines(other["confusions"], "other: which sound was taken for which")
+    yield ""
 
 
 def confusion_lines(found, title):
@@ -88,8 +89,21 @@ def confusion_lines(found, title):
     yield line("nothing", "", found["nothing"])
 
 
+def hours_together(figures):
+    """What was measured in hours of sound, a line for each class; nothing where there is one."""
+    if len(figures) < 2:
+        return
+    lines = [f"{'in hours of sound':22} events   hits misses misplaced  false alarms"]
+    for own in figures:
+        counts = "{:6} {:6} {:6} {:9}".format(*(own[n] for n in ("n_events", "n_hits", "n_misses", "n_misplaced")))
+        lines.append(f"{own['label']:22} {counts}  {own['in_words'].removeprefix('false alarms: ')}")
+    yield "\n".join(lines)
+
+
 def overlap_text(own):
     """Hits among the events that overlap with others, or do not."""
+    if not own["n_ref"]:
+        return "none"
     return f"{own['n_tp']} of {own['n_ref']} hit, recall {rate(own['recall'])}, 95 % {span(own['recall_95'])}"
 
 

@@ -26,7 +26,7 @@ LONGEST_S = 20.0  # of an excerpt
 COLUMNS = ("hours", "events", "hits", "missed", "misplaced", "false alarms")
 
 
-def sections(folder, subset, detector, n_shown):
+def sections(folder, subset, detector, n_shown, prefix=""):
     """Title → content, for the subset and for recordings that were given, as far as they have been measured.
 
     Parameters
@@ -37,6 +37,8 @@ def sections(folder, subset, detector, n_shown):
     detector : minirsed.detector.Detector
     n_shown : int
         Alarms to look at.
+    prefix : str
+        Begins the names of the pictures.
 
     Raises
     ------
@@ -47,11 +49,11 @@ def sections(folder, subset, detector, n_shown):
     for name, title in ((subset, f"In hours of sound: {subset}"), (files.GIVEN, "In hours of sound")):
         figures = files.read(folder, name)
         if figures:
-            found[title] = section(figures, detector, n_shown)
+            found[title] = section(figures, detector, n_shown, prefix)
     return found
 
 
-def section(figures, detector, n_shown):
+def section(figures, detector, n_shown, prefix=""):
     """One measurement; nothing but a word if it was of another detector, or of other thresholds."""
     own = {"thres0": detector.thres0, "thres1": detector.thres1} | vars(detector.operating)
     then = dict.fromkeys(NAMES, 0.0) | figures  # of an earlier version: without a memory
@@ -77,13 +79,12 @@ def section(figures, detector, n_shown):
         ),
         strict=True,
     )
+    name = f"{prefix}{figures['name']}"
     drawn = "".join(
-        figure(media.svg(f"{figures['name']}{i}", title, lambda f, draw=draw: draw(f.subplots(), figures)), caption)
+        figure(media.svg(f"{name}{i}", title, lambda f, draw=draw: draw(f.subplots(), figures)), caption)
         for i, (draw, title, caption) in enumerate(pictures)
     )
-    cards = [
-        alarm_card(f"alarm{figures['name']}{i}", detector, alarm) for i, alarm in enumerate(figures["worst_alarms"])
-    ]
+    cards = [alarm_card(f"alarm{name}{i}", detector, alarm) for i, alarm in enumerate(figures["worst_alarms"])]
     shown = "".join(cards[:n_shown])
     return (
         paragraph(

@@ -5,6 +5,7 @@ files or users goes through `html.escape`; the page's own policy forbids scripts
 """
 
 import dataclasses
+import itertools
 import re
 from dataclasses import dataclass
 from html import escape
@@ -96,7 +97,7 @@ def document(label, header, sections, command):
         title: re.sub(r"[^a-z]", "", title.split()[0].lower()) + f"-{number}"
         for number, title in enumerate(sections, 1)
     }
-    links = Html("".join(f'<a href="#{ids[title]}">{escape(title)}</a>' for title in sections))
+    links = contents(ids)
     body = "".join(
         f'<section aria-labelledby="{ids[title]}"><h2 id="{ids[title]}">{escape(title)}</h2>{content}</section>'
         for title, content in sections.items()
@@ -111,6 +112,18 @@ def document(label, header, sections, command):
         f'<body><header>{header}</header><nav aria-label="Contents">{links}</nav>'
         f"<main>{body}</main><footer>{footer(command)}</footer></body></html>\n"
     )
+
+
+def contents(ids):
+    """Links to sections, title → id; several whose titles begin alike, up to a colon, in a line of their own."""
+    links = ""
+    for name, group in itertools.groupby(ids, lambda title: title.rpartition(": ")[0]):
+        titles = list(group)
+        one = len(titles) == 1 or not name
+        shown = {title: title if one else title.removeprefix(f"{name}: ") for title in titles}
+        line = "".join(f'<a href="#{ids[title]}">{escape(text)}</a>' for title, text in shown.items())
+        links += line if one else f"<div><b>{escape(name)}</b>{line}</div>"
+    return Html(links)
 
 
 def heading(figures, record):

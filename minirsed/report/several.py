@@ -8,6 +8,7 @@ from html import escape
 from data_tools.inventory import Holding
 from minirsed.evaluate.__main__ import rate, span
 from minirsed.pages.elements import interval, paragraph, table
+from minirsed.report import hours
 from minirsed.report import page as of_one
 
 
@@ -38,12 +39,19 @@ def page(results, figures, record, cards, command, robust=None):
             f"{label}: scores": of_one.scores(figures["classes"][label]),
             f"{label}: thresholds": of_one.thresholds(own, f"c{c}"),
             f"{label}: by loudness and scene": of_one.groups(figures["classes"][label]),
+            **in_hours(own, label, 2 * max(map(len, cards[label].values()), default=0), f"c{c}"),
             f"{label}: clips to look at and listen to": of_one.clips(figures["classes"][label], cards[label], n_mels),
         }
     if robust:
         sections["Other levels, rates, places and speeds"] = of_one.robustness(results, robust)
     sections |= of_one.of_the_run(results, record)
     return of_one.document(", ".join(results.classes), heading(figures, record), sections, command)
+
+
+def in_hours(own, label, n_shown, prefix):
+    """What `minirsed.evaluate` has left of recordings in the folder of a class: title → content."""
+    found = hours.sections(own.run, own.subset, own.detector, n_shown, prefix)
+    return {f"{label}: {title[0].lower()}{title[1:].replace(':', ',')}": content for title, content in found.items()}
 
 
 def heading(figures, record):

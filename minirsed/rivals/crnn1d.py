@@ -16,6 +16,8 @@ The authors' report, "Rare sound event detection using 1D convolutional recurren
 this is what summaries tell of it, and a reconstruction. Known are kernels, layers and units, the direction, dropout,
 Adam at 1e-3 on the cross-entropy of all frames (`minirsed.rivals.frames`), log-mel of 46 ms. Chosen here: dropout
 stands after the maximum and nowhere else, the start of all weights (as in Keras), batch normalisation's ε and m.
+A threshold for each class (0.8, 0.8 and 0.5, as summaries recall) is left to `minirsed.sweep` and `minirsed.evaluate`,
+which choose them on development mixtures by the same rule for all systems; a run's own are 0.5.
 Theirs also averaged networks for several lengths of chunk, and took the mixtures in chunks; here there is one network,
 on whole clips.
 """

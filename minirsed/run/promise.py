@@ -48,7 +48,7 @@ def measure_run(folder, subset="eval", *, recordings=None, data=None, machine=TH
     """
     figures = measure_detector(trained_detector(folder), folder, subset, recordings, data, machine, progress)
     if figures:
-        _write_card(folder)
+        write_card(folder)
     return figures
 
 
@@ -92,7 +92,7 @@ def keep(detector, folder):
     """Replace the detector in a run folder. InputError: a process trains there."""
     with exclusive(Path(folder) / LOCK, "training in"):
         detector.save(Path(folder) / BEST)
-    _write_card(folder)
+    write_card(folder)
 
 
 def promised_detector(detector, folder, alarms_per_hour, *, recordings, data, machine, progress):
@@ -125,7 +125,8 @@ def labelled_of(folder, subset, label, recordings=None, data=None):
     return of_class(sounds_of_run(read_settings(folder), data).recordings(subset), label)
 
 
-def _write_card(folder):
+def write_card(folder):
+    """Bring `card.md` of a run folder up to date."""
     from minirsed.card import files as card  # here: it also knows what stands behind this file in the map
 
     if (Path(folder) / CONFIG).exists():  # a detector alone can be measured too, and has no card

@@ -338,7 +338,8 @@ class _Job:
         dev = evaluate_any(detector, dev_store, executor, alpha=self.settings.alpha)
         write_event_list(run.folder / "events_dev.csv", dev.estimated)
         epoch = f"{self.settings.keep} epoch ({best})"
-        plots.curves(run.history, run.folder / "curves.png", f"{label}, {self.settings.arch}, {epoch}")
+        names = ", ".join(self.settings.classes)
+        plots.curves(run.history, run.folder / "curves.png", f"{names}, {self.settings.arch}, {epoch}")
         every = of_each_class(dev_store, dev)
         pictures = ", ".join(examples(run.folder, own or label, own, *of_class) for own, *of_class in every)
         self.say(f"\n{epoch} on {len(dev_store)} development mixtures (onset within 0.5 s)")

@@ -90,6 +90,8 @@ def measure_each_class(folder, subset="eval", *, recordings=None, data=None, mac
         out.mkdir(exist_ok=True)
         own = promise.measure_detector(view, folder, subset, recordings, data, machine or Machine(), progress, out)
         figures += [own] if own else []
+    if figures:
+        promise.write_card(folder)
     return figures
 
 

@@ -11,6 +11,7 @@ The classes meet in the states alone. So the gradient of the states is the sum o
 
 and that of w_c comes from L_c, as if no other class were there. A clip of C classes is C rows to everything behind the
 head, those of the first clip first; the losses need not know that some of their rows have a clip in common.
+`tutorials/05_attention_and_losses.md` derives this and looks at the angles between trained vectors.
 """
 
 import numpy as np

@@ -6,8 +6,10 @@ Seed s is trained without fold s + 1 of the recordings (`--fold`, as many folds 
 that every recording is tried once. Rows differ from the second, clips mixed of spectra and nothing else, in one
 ingredient; "paper" is the preset plain. "all" is the preset quick, and the rows after it differ from that one in one
 ingredient. All keep the last epoch: nothing is chosen on the mixtures that a row is scored on. A row's figures are
-those of all folds' mixtures together; intervals are over recordings (pigeonhole bootstrap), and differences are paired.
-Finished trainings are in OUT/results.jsonl and not repeated.
+those of all folds' mixtures together. In brackets is the difference to the row that it is made from, paired, over
+recordings (pigeonhole bootstrap); of those two rows themselves, whose difference to each other stands in a row of its
+own, it is the error rate's interval. That of the mean draws the recordings of each class by itself, although classes
+share backgrounds. Finished trainings are in OUT/results.jsonl and not repeated.
 """
 
 import argparse
@@ -22,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # runs from a checkout, inst
 
 from data_tools.inventory import recordings_of  # noqa: E402
 from data_tools.soundbank import open_bank  # noqa: E402
-from minirsed.analysis.uncertainty import bootstrap_intervals, compare  # noqa: E402
+from minirsed.analysis.uncertainty import errors_of, percentiles, resample  # noqa: E402
 from minirsed.run.folder import CONFIG  # noqa: E402
 from minirsed.run.session import Machine, train  # noqa: E402
 from minirsed.run.settings import PRESETS, TrainSettings  # noqa: E402
@@ -53,6 +55,8 @@ ROWS = {
     **{name: FIRST | {key: QUICK[key] for key in keys} for name, keys in GROUPS.items()},
     "rooms and distance": FIRST | {"distance": 1.0},
     "all (preset quick)": QUICK,
+    "all, without onset lead": QUICK | {"onset_lead": 0.0},  # these two decide otherwise, with the networks of "all"
+    "all, without memory": QUICK | {"memory": 0.0},
     "all, and distance": QUICK | {"distance": 1.0},
     "all, PCEN": QUICK | {"inputs": "pcen"},
     "all, events in pieces": QUICK | {"pieces": 0.5},
@@ -130,40 +134,52 @@ def main():
 
 
 def base_of(row):
-    """The row that a row differs from in one ingredient."""
-    return ALL if row.startswith("all, ") else BASE
+    """The row that a row differs from in one ingredient; None of the two that others differ from."""
+    return None if row in (BASE, ALL) else ALL if row.startswith("all, ") else BASE
+
+
+def drawn(own, base, seed):
+    """Error rate of some trainings, minus that of others on the same mixtures, and 10,000 resamples of it: (10001,)."""
+    counts = np.concatenate([each["counts"] for each in own])
+    errors = errors_of(*counts.T) - (errors_of(*np.concatenate([each["counts"] for each in base]).T) if base else 0)
+    columns = np.stack([counts[:, 0], errors], axis=1)
+    recordings = [tuple(pair) for each in own for pair in each["recordings"]]
+    sums = resample(columns, recordings, np.random.default_rng(seed), 10_000)
+    n_ref, errors = np.concatenate([columns.sum(axis=0, keepdims=True), sums]).T
+    return errors / n_ref
+
+
+def cells_of(arguments, found, row, base):
+    """(error rate, difference, low, high) of each class and of the mean; low and high are those of what `base` says.
+
+    None if a training is missing.
+    """
+    rates, gaps = [], []
+    for place, label in enumerate(arguments.labels):
+        own, other = ([found.get((name, label, seed)) for seed in arguments.seeds] for name in (row, base or row))
+        if not all(own + other):
+            return None
+        rates.append(drawn(own, None, place))
+        gaps.append(drawn(own, other, place) if base else rates[-1])
+    rates.append(np.mean(rates, axis=0))
+    gaps.append(np.mean(gaps, axis=0))
+    return [(rate[0], gap[0], *percentiles(gap[1:], 0.95)) for rate, gap in zip(rates, gaps, strict=True)]
 
 
 def table(arguments, found):
     """Markdown: error rate of each row and class, and its difference to the row that it is made from."""
-    lines = [
-        "| | " + " | ".join(arguments.labels) + " | mean | difference |",
-        "|---|" + "--:|" * len(arguments.labels) + "--:|--:|",
-    ]
+    lines = [f"| | {' | '.join(arguments.labels)} | mean |", "|---|" + "--:|" * (len(arguments.labels) + 1)]
+
+    def line(name, row, base, text):
+        cells = cells_of(arguments, found, row, base) or [None] * (len(arguments.labels) + 1)
+        texts = ["–" if cell is None else text.format(*cell).replace("-", "−") for cell in cells]
+        lines.append(f"| {name} | {' | '.join(texts)} |")
+
     for row in arguments.rows:
-        cells, rates, differences = [], [], []
-        for label in arguments.labels:
-            both = [found.get((name, label, seed)) for name in (row, base_of(row)) for seed in arguments.seeds]
-            own, base = both[: len(arguments.seeds)], both[len(arguments.seeds) :]
-            if not all(own):
-                cells.append("–")
-                continue
-            counts = np.concatenate([each["counts"] for each in own])
-            recordings = [tuple(pair) for each in own for pair in each["recordings"]]
-            low, high = bootstrap_intervals(counts, np.random.default_rng(0), recordings=recordings).error_rate
-            rates.append((counts[:, 0] + counts[:, 1] - 2 * counts[:, 2] - counts[:, 3]).sum() / counts[:, 0].sum())
-            cells.append(f"{rates[-1]:.2f} ({low:.2f} … {high:.2f})")
-            if all(base):
-                other = np.concatenate([each["counts"] for each in base])
-                differences.append(compare(counts, other, np.random.default_rng(0), recordings=recordings))
-        mean = f"{np.mean(rates):.2f}" if rates else ""
-        shift = ""
-        if differences and row != BASE:
-            shift = f"{np.mean([each.error_rate_difference for each in differences]):+.2f}: " + ", ".join(
-                f"{each.error_rate_difference:+.2f} ({each.interval[0]:+.2f} … {each.interval[1]:+.2f})"
-                for each in differences
-            )
-        lines.append(f"| {row} | " + " | ".join(cells) + f" | {mean} | {shift} |")
+        base = base_of(row)
+        line(row, row, base, "{0:.2f} ({2:+.2f} … {3:+.2f})" if base else "{0:.2f} ({2:.2f} … {3:.2f})")
+        if row == ALL:
+            line(f"… minus {BASE}", ALL, BASE, "{1:+.2f} ({2:+.2f} … {3:+.2f})")
     return "\n".join(lines)
 
 

@@ -36,6 +36,19 @@ def _star(factor, frame=1.0):
     return answer
 
 
+def _logits_along(w, v, h):
+    return min(w @ h, v @ h)
+
+
+def _bisector(w, v):
+    return _logits_along(w, v, (w + v) / np.linalg.norm(w + v))
+
+
+def _foot(w, v, low=-np.inf, high=np.inf):
+    along = np.clip(v @ (v - w) / ((v - w) @ (v - w)), low, high)
+    return np.linalg.norm(v + along * (w - v))
+
+
 WRONG = {
     "05.log_sigmoid": [
         (lambda x: np.log1p(np.exp(-x)), "Mind the signs"),
@@ -75,5 +88,17 @@ WRONG = {
         (lambda: (0.5, 0.96, 0.03), "A mean of equal numbers"),
         (lambda: (-5, 3.1, -3.5), "not logits"),
         (lambda: (0.007, 0.5, 0.5), "Compare the weight"),
+    ],
+    "05.both_at_once": [
+        (lambda w, v: min(np.linalg.norm(w), np.linalg.norm(v)), "not both at once"),
+        (lambda w, v: _logits_along(w, v, w + v), "longer than 1"),
+        (lambda w, v: _logits_along(w, v, (w + v) / 2), "shorter than 1"),
+        (lambda w, v: np.sqrt(2.0), "half-way between them"),
+        (lambda w, v: _bisector(w / np.linalg.norm(w), v / np.linalg.norm(v)), "lengths count"),
+        (_bisector, "only equal if"),
+        (lambda w, v: np.linalg.norm(w + v) / 2, "right angle to w − v"),
+        (_foot, "never the smaller one"),
+        (lambda w, v: _foot(w, v, low=0), "never the smaller one"),
+        (lambda w, v: _foot(w, v, high=1), "never the smaller one"),
     ],
 }

@@ -124,3 +124,28 @@ def three_clips(answer):
     )
     hint = "Compare the weight of the one frame, σ(8), with 1302 · σ(−8) or 1302 · σ(−4) of the others; e = Σ a_t e_t."
     expect(np.allclose(got, truth, atol=0.1), hint)
+
+
+@exercise("05.both_at_once")
+def both_at_once(answer):
+    """`answer(w, v)` for vectors of one length, of two lengths, and where the longer one does not matter."""
+    w, v = np.linalg.qr(np.random.default_rng(3).standard_normal((7, 2)))[0].T  # of length 1, at a right angle
+    got = numbers_of(answer(w.copy(), v.copy()), ())
+    expect(not np.isclose(got, 1), "Each logit can reach 1, but not both at once. Or is your h longer than 1?")
+    expect(not np.isclose(got, 0.5), "That is so at h = (w + v) / 2, which is shorter than 1.")
+    truth = np.sqrt(0.5)
+    expect_equal(got, truth, "Try two unit vectors at a right angle: half-way between them both logits are cos 45°.")
+    expect_equal(answer(3 * w, 3 * v), 3 * truth, "Right for vectors of length 1. Their lengths count, too.")
+    for other in (2 * v - w, 1.2 * v + 0.6 * w):
+        apart, halfway = other - w, (w + other) / np.linalg.norm(w + other)
+        got = numbers_of(answer(w.copy(), other.copy()), ())
+        expect(
+            not np.isclose(got, min(w @ halfway, other @ halfway)),
+            "Along w + v the two logits are only equal if w and v have one length. Where is wᵀh = vᵀh?",
+        )
+        hint = "Right for vectors of one length. In general h is at a right angle to w − v, in the plane of both."
+        expect_equal(got, np.linalg.norm(other - (other @ apart) / (apart @ apart) * apart), hint)
+    longer = 3 * w + 0.5 * v
+    for pair in ((w, longer), (longer, w)):
+        hint = "Where one vector is long and close to the other, its logit is never the smaller one. What remains?"
+        expect_equal(answer(*pair), 1.0, hint)
