@@ -23,6 +23,7 @@ from minirsed.run.folds import COLUMNS, cross_validate, pooled
 from minirsed.run.resumable import Stopped
 from minirsed.run.session import evaluate_run, train
 from minirsed.run.settings import TrainSettings
+from minirsed.run.several import evaluate_several
 from minirsed.scoring import count_events
 from minirsed.train import __main__ as train_command
 
@@ -252,6 +253,98 @@ def test_pooled_figures_worked_by_hand():
     assert every["made_of"] == dict.fromkeys(held, 2) | {"background_s": 60.0}
     results[1]["last_error_rate"] = None
     assert pooled(results)["pooled"]["last_error_rate"] is None
+
+
+def by_hand(counts, **others):
+    """What a fold leaves of a class, mixture i of background i % 2 and each event of a recording of its own."""
+    held = dict.fromkeys(("n_events", "n_event_recordings", "n_backgrounds", "n_background_recordings"), 1)
+    recordings = [(f"e{others}{i}" if row[0] else None, f"b{i % 2}") for i, row in enumerate(counts)]
+    return {"counts": np.array(counts), "recordings": recordings, "made_of": held, **others}
+
+
+HIT, MISS, FALSE, NOTHING = [1, 1, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]
+OF_TWO = [
+    {"dog": [HIT, MISS, NOTHING, NOTHING], "cow": [NOTHING, HIT, FALSE, NOTHING]},
+    {"dog": [MISS, NOTHING], "cow": [HIT, HIT]},
+]
+
+
+@pytest.fixture
+def of_two():
+    """Results of two folds with two classes."""
+    return [
+        {
+            "classes": {label: by_hand(own, last_error_rate=0.1 * k) for label, own in counts.items()},
+            **{"best_epoch": 2, "last_error_rate": 0.4, "seconds": 2.0},
+        }
+        for k, counts in enumerate(OF_TWO, 1)
+    ]
+
+
+def test_several_classes_are_pooled_each_by_itself_and_averaged(of_two):
+    """Errors of dogs: 1 of 2 and 1 of 1, together 2/3; of cows: 1 of 1 and 0 of 2, together 1/3."""
+    found = cross_validation.averaged(of_two, ("dog", "cow"))
+    for label in ("dog", "cow"):
+        assert found["classes"][label] == pooled([result | result["classes"][label] for result in of_two])
+    assert [found["classes"][label]["pooled"]["error_rate"] for label in ("dog", "cow")] == pytest.approx(
+        [2 / 3, 1 / 3]
+    )
+    assert [fold["error_rate"] for fold in found["folds"]] == pytest.approx([3 / 4, 1 / 2])
+    every = found["pooled"]
+    assert every["error_rate"] == pytest.approx(1 / 2) and every["n_clips"] == 6
+    assert every["f1"] == pytest.approx((2 / (3 + 1) + 2 * 3 / (3 + 4)) / 2)
+    assert every["last_error_rate"] == pytest.approx(((2 * 0.1 + 0.2) / 3 + (0.1 + 2 * 0.2) / 3) / 2)
+    assert [fold["last_error_rate"] for fold in found["folds"]] == [0.4, 0.4]
+    for over in ("", "_by_recording"):
+        low, high = every[f"error_rate_95{over}"]
+        assert low < 1 / 2 < high
+    of_two[0]["classes"]["cow"]["last_error_rate"] = None
+    assert cross_validation.averaged(of_two, ("dog", "cow"))["pooled"]["last_error_rate"] is None
+
+
+def test_tables_of_several_classes(of_two, tmp_path):
+    found = {"label": "dog+cow", "data": "sounds", "n_folds": 2, **cross_validation.averaged(of_two, ("dog", "cow"))}
+    cross_validation.write_table(tmp_path, found)
+    assert json.loads((tmp_path / "folds.json").read_text()) == json.loads(json.dumps(found))
+    with open(tmp_path / "folds.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == ("class", *COLUMNS)
+    assert [(row["class"], row["fold"]) for row in rows] == [
+        (label, fold) for label in ("dog", "cow", "average") for fold in ("1", "2", "all")
+    ]
+    assert [row["n_ref"] for row in rows] == ["2", "1", "3", "1", "2", "3", "", "", ""]
+    assert float(rows[6]["error_rate"]) == 0.75 and {row["seconds"] for row in rows[2::3]} == {"4.0"}
+    lines = cross_validation.table(found).splitlines()
+    heads = [line.split()[0] for line in lines if "recordings  events" in line]
+    assert heads == ["dog", "cow", "average"] and lines.count("") == 2
+    assert [line.split()[-3] for line in lines if line.startswith("fold all")] == ["0.67", "0.33", "0.50"]
+    assert sum("over recordings" in line for line in lines) == 6
+
+
+def test_several_classes_are_cross_validated_in_ordinary_runs(sounds, tmp_path, monkeypatch):
+    """All classes in the same folds; what is finished is not done again."""
+    monkeypatch.chdir(tmp_path)
+    settings = TrainSettings(**TINY | {"dev_clips": 8}, labels=("dog", "cow"), data=str(sounds))
+    found = cross_validate(settings, 2, say=quiet)
+    out = tmp_path / "runs/dog+cow-folds"
+    for k in (1, 2):
+        assert read_settings(out / f"fold-{k}").fold == f"{k}/2"
+        evaluation = evaluate_several(out / f"fold-{k}", "dev", tune=False).evaluation
+        for label, own in evaluation.of_class.items():
+            fold = found["classes"][label]["folds"][k - 1]
+            scores = own.scores.n_ref, own.scores.n_sys, own.scores.n_tp
+            assert (fold["n_ref"], fold["n_sys"], fold["n_tp"]) == scores and fold["n_ref"] > 0
+            assert fold["last_error_rate"] == fold["error_rate"]  # of one epoch
+        assert found["folds"][k - 1]["error_rate"] == pytest.approx(evaluation.scores.error_rate)
+    monkeypatch.setattr(cross_validation, "train", None)
+    assert cross_validate(settings, 2, say=quiet) == found
+    result = json.loads((out / "fold-1/fold.json").read_text())
+    del result["classes"]["cow"]
+    (out / "fold-1/fold.json").write_text(json.dumps(result))
+    with pytest.raises(InputError, match=r"fold-1.fold\.json: damaged; delete it"):
+        cross_validate(settings, 2, say=quiet)
+    with pytest.raises(InputError, match="class 'cow' in train and dev: 2, which fill 2 of 3 folds; take fewer folds"):
+        cross_validate(settings, 3, tmp_path / "never", say=quiet)
 
 
 def test_one_fold_by_hand_is_the_same_run(sounds, tmp_path):

@@ -578,7 +578,6 @@ def test_a_class_without_a_development_event_is_said_at_once(finished, tmp_path,
     [
         (["glide", "buzz", "glide"], "CLASS is glide buzz glide: names a class twice"),
         (["glide", "bark"], "no class 'bark'; it has buzz, glide"),
-        (["glide", "buzz", "--folds", "2"], "--folds: takes one class, not 2"),
         (["glide", "buzz", "--keep", "promise"], "--keep promise: chooses thresholds for one class"),
         (["glide", "buzz", "--init-from", "one.npz"], "n_units=8.*; expected .*n_units=32"),
         (["glide", "--resume", "--out", "RUN"], "has CLASS glide\\+buzz, not glide"),

@@ -34,7 +34,8 @@ def picture(figures, path):
     sounds = {guard["sound"] for guard in figures["guards"]}
     figure = new_figure(figsize=(11, 2.1 + 0.32 * len(changes) + 0.32 * len(sounds)), layout="constrained")
     events = f"{changes[0]['n_ref']} events in {figures['n_clips']} mixtures"
-    figure.suptitle(f"{plain(figures['label'])}: the same {events}, changed")
+    sound = ", ".join(figures.get("labels", [figures["label"]]))
+    figure.suptitle(f"{plain(sound)}: the same {events}, changed")
     above, below = figure.subfigures(2, 1, height_ratios=[len(changes) + 2, len(sounds) + 2.5])
     rates, counts = above.subplots(1, 2, sharey=True, width_ratios=[3, 2])
     draw_error_rates(rates, changes)
