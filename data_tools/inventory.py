@@ -28,14 +28,14 @@ class Holding(NamedTuple):
     def __str__(self):
         """9 events of 7 recordings and 4 background pieces of 1 recording, 2.0 minutes together."""
         negatives = (
-            f"; {_counted(self.n_negatives, 'negative')} of {_counted(self.n_negative_recordings, 'recording')}"
+            f"; {counted(self.n_negatives, 'negative')} of {counted(self.n_negative_recordings, 'recording')}"
             if self.n_negatives
             else ""
         )
         return (
-            f"{_counted(self.n_events, 'event')} of {_counted(self.n_event_recordings, 'recording')} and "
-            f"{_counted(self.n_backgrounds, 'background piece')} of "
-            f"{_counted(self.n_background_recordings, 'recording')}, {self.background_s / 60:.1f} minutes together"
+            f"{counted(self.n_events, 'event')} of {counted(self.n_event_recordings, 'recording')} and "
+            f"{counted(self.n_backgrounds, 'background piece')} of "
+            f"{counted(self.n_background_recordings, 'recording')}, {self.background_s / 60:.1f} minutes together"
             f"{negatives}"
         )
 
@@ -145,8 +145,8 @@ def whole(bank, labels, subset):
         return ""
     n_events = sum(event[2] in labels for recording in recordings for event in recording.events)
     minutes = sum(recording.duration_s for recording in recordings) / 60
-    n = _counted(len(recordings), "whole recording")
-    return f"; {n}, {minutes:.1f} minutes with {_counted(n_events, 'event')}"
+    n = counted(len(recordings), "whole recording")
+    return f"; {n}, {minutes:.1f} minutes with {counted(n_events, 'event')}"
 
 
 def few(holdings):
@@ -174,5 +174,6 @@ def repeated(bank, label):
     return f"warning: the same recording in several subsets, so scores flatter: {named}{more}"
 
 
-def _counted(n, noun):
+def counted(n, noun):
+    """`1 event`, `2 events`."""
     return f"{n} {noun}" + ("" if n == 1 else "s")

@@ -13,7 +13,7 @@ import numpy as np
 
 from data_tools.audio import CLIP_S
 from data_tools.errors import InputError
-from data_tools.inventory import few, held, holding, inventory_lines, repeated, whole
+from data_tools.inventory import counted, few, held, holding, inventory_lines, repeated, whole
 from data_tools.recipe_format import PlacedEvent
 from data_tools.recipes import (
     EBR_DB,
@@ -174,10 +174,11 @@ def inventory_of(bank, labels, subsets):
             lines.append(f"{subset}: mixtures that came rendered{whole(bank, labels, subset)}")
             continue
         shares = ", ".join(
-            f"{label} {of_class[subset, label].n_events} of {of_class[subset, label].n_event_recordings}"
+            f"{label} {counted(of_class[subset, label].n_events, 'event')} of "
+            f"{counted(of_class[subset, label].n_event_recordings, 'recording')}"
             for label in labels
         )
-        lines += [f"{subset}: {all_together}{whole(bank, labels, subset)}", f"    events of recordings: {shares}"]
+        lines += [f"{subset}: {all_together}{whole(bank, labels, subset)}", f"    {shares}"]
     warnings = [few({" ".join(place): what for place, what in of_class.items()})]
     warnings += dict.fromkeys(repeated(bank, label) for label in labels)
     return lines + [line for line in warnings if line]

@@ -329,7 +329,10 @@ def test_several_classes_are_written_as_onnx_and_one_of_them_as_anything(tmp_pat
     random_detector_of_several().save(tmp_path / "best.npz")
     export.main([str(tmp_path / "best.npz"), str(tmp_path / "d.onnx")])
     out = capsys.readouterr().out
-    assert "probability (B, C), frame_probabilities (B, T, C)" in out and "0.4 and 0.6, 0.5 and 0.7" in out
+    assert "detector of a, b, ü, " in out
+    assert (
+        "probability (B, C), frame_probabilities (B, T, C)" in out and "thresholds a 0.4 and 0.6, b 0.5 and 0.7" in out
+    )
     for name in ("d.c", "d.html"):
         with pytest.raises(SystemExit, match="2"):
             export.main([str(tmp_path / "best.npz"), str(tmp_path / name)])

@@ -253,8 +253,9 @@ def test_recordings_and_holdings_of_several(sounds):
     assert inventory_of(sounds, ["dog"], ("dev",))[0] == f"dev: {holding(sounds, 'dog', 'dev')}"
     (line, shares, warning) = inventory_of(sounds, CLASSES, ("dev",))
     assert line.startswith("dev: 3 events of 3 recordings and 3 background pieces of 3 recordings")
-    assert shares == "    events of recordings: cat 1 of 1, dog 1 of 1, hen 1 of 1" and warning.startswith(
-        "warning: fewer than 10 rec"
+    assert (
+        shares == "    cat 1 event of 1 recording, dog 1 event of 1 recording, hen 1 event of 1 recording"
+        and warning.startswith("warning: fewer than 10 rec")
     )
 
 

@@ -15,6 +15,7 @@ from minirsed.features import hz_to_mel
 from minirsed.kernels.threads import worker_threads
 from minirsed.listening.operating import Operating
 from minirsed.model import ModelConfig, param_shapes
+from minirsed.recordings import detect_file
 from minirsed.recordings.files import Event, Recording, detect_recording
 from minirsed.recordings.several import SeveralRecording, detect_any, labelled_events, without_frames
 from minirsed.several.detector import SeveralDetector
@@ -76,6 +77,14 @@ def test_each_class_is_what_its_own_detector_finds(arch):
         assert event[:2] == pytest.approx(span, abs=0.05)
     assert pairs[0][1].offset_s > pairs[1][1].onset_s  # of different classes, they overlap
     assert found.events == [event for _, event in pairs]
+
+
+def test_a_file_is_searched_by_either_kind(tmp_path):
+    detector, y = two_tones(), sound()
+    soundfile.write(tmp_path / "x.wav", y, 44100, subtype="DOUBLE")
+    found = detect_file(detector, tmp_path / "x.wav")
+    for view in detector.views:
+        assert found.classes[view.label].events == detect_file(view, tmp_path / "x.wav").events != []
 
 
 def test_one_pass_and_any_number_of_threads(monkeypatch):

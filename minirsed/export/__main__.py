@@ -235,13 +235,15 @@ def summary(path, detector, n_bytes, difference):
 
     config, n_mels, floor = detector.config, *detector.features.values()
     views = views_of(detector)
-    thresholds = ", ".join(f"{probability_text(view.thres0)} and {view.thres1:g}" for view in views)
+    names = [f"{view.label} " for view in views] if len(views) > 1 else [""]
+    own = zip(names, views, strict=True)
+    thresholds = ", ".join(f"{name}{probability_text(view.thres0)} and {view.thres1:g}" for name, view in own)
     classes = ", C" if len(views) > 1 else ""
     if any(view.thres0 > FINEST for view in views):
         thresholds += " (p is float32 here, which hardly tells what is so close to 1 apart)"
     return (
-        f"{path}: {n_bytes / 1e6:.2f} MB, detector of {detector.label}, {config.arch}, {config.n_layers} × "
-        f"{config.n_units} units\n"
+        f"{path}: {n_bytes / 1e6:.2f} MB, detector of {', '.join(view.label for view in views)}, {config.arch}, "
+        f"{config.n_layers} × {config.n_units} units\n"
         f"input    lfbe (B, T, {n_mels}) float32, from minirsed.features.lfbe, "
         f"floor={floor:g}\n"
         f"outputs  probability (B{classes or ','}), frame_probabilities (B, T{classes}); thresholds {thresholds}\n"

@@ -7,6 +7,8 @@ class as well: what has `views` is a `minirsed.several.detector.SeveralDetector`
 
 from typing import NamedTuple
 
+from data_tools.sound_blocks import file_blocks
+from minirsed.kernels.threads import worker_threads
 from minirsed.recordings.files import detect_each, detect_recording
 from minirsed.recordings.streaming import Stream
 
@@ -34,6 +36,18 @@ def detect_any(detector, blocks, executor, **options):
         return detect_recording(detector, blocks, executor, **options)
     recordings = detect_each(detector, detector.views, blocks, executor, **options)
     return SeveralRecording(recordings[0].duration_s, dict(zip(detector.labels, recordings, strict=True)))
+
+
+def detect_file(detector, path, *, n_threads=1, all_events=False, progress=None):
+    """`minirsed.recordings.files.detect_file` with a detector of one class or of several; errors as there.
+
+    Returns
+    -------
+    minirsed.recordings.files.Recording or SeveralRecording
+    """
+    with worker_threads(n_threads) as executor:
+        blocks = file_blocks(path, progress=progress)
+        return detect_any(detector, blocks, executor, n_threads=n_threads, all_events=all_events)
 
 
 def by_class(detector, recording):
