@@ -110,7 +110,7 @@ class Detector:
         return self._network
 
     def detect(self, y, sr=44100):
-        """Find the event in a clip, if there is one; recordings of any length: `minirsed.recordings.files.detect_file`.
+        """Find the event in a clip, if there is one; recordings of any length: `minirsed.recordings.detect_file`.
 
         Parameters
         ----------

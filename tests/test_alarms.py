@@ -39,7 +39,8 @@ from minirsed.evaluate import __main__ as evaluate
 from minirsed.kernels.threads import worker_threads
 from minirsed.listening.operating import AS_FOUND, Joiner, Operating, is_evidence
 from minirsed.listening.segments import EVIDENCE, STRONGEST, confidence
-from minirsed.recordings.files import Event, detect_file, event_finder, to_event
+from minirsed.recordings import detect_file
+from minirsed.recordings.files import Event, event_finder, to_event
 from minirsed.report.hours import sections
 from minirsed.run.promise import keep_promise, measure_run
 from minirsed.scoring import score

@@ -21,7 +21,7 @@ from minirsed.detect import __main__ as detect
 from minirsed.detector import Detector
 from minirsed.features import HOP_S, n_frames
 from minirsed.model import ModelConfig, init_params
-from minirsed.recordings.files import detect_file
+from minirsed.recordings import detect_file
 from minirsed.recordings.listing import SUFFIXES, find_recordings, printable
 from tests.conftest import tone_detector, tones
 from tests.test_live_sound import FakeSounddevice

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_tools.console import counted
 from data_tools.errors import InputError
 from data_tools.event_lists import is_field, is_label, read_event_list
 from data_tools.label_tracks import read_label_track
-from minirsed.console.options import counted
 from minirsed.detect import __main__ as detect
 from minirsed.detect.formats import FORMATS, RAVEN_COLUMNS, clock, text_of
 from minirsed.recordings.files import Event, Recording

@@ -14,7 +14,8 @@ from minirsed.detector import Detector
 from minirsed.features import HOP_S, frame_to_seconds, lfbe, seconds_to_frame
 from minirsed.kernels.threads import worker_threads
 from minirsed.model import HEADS, ModelConfig, init_params
-from minirsed.recordings.files import detect_file, detect_recording, event_finder, to_event
+from minirsed.recordings import detect_file
+from minirsed.recordings.files import detect_recording, event_finder, to_event
 from minirsed.recordings.windows import STEP_FRAMES, WINDOW_FRAMES
 from minirsed.rivals.encoders import ENCODERS
 from minirsed.rivals.frames import smooth

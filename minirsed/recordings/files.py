@@ -11,10 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_tools.sound_blocks import file_blocks
 from minirsed.activations import sigmoid
 from minirsed.features import HOP, SAMPLE_RATE, run_to_seconds
-from minirsed.kernels.threads import worker_threads
 from minirsed.model import GROUP_CLIPS
 from minirsed.recordings.event_finder import EventFinder, FrameFinder, SegmentFinder
 from minirsed.recordings.windows import LONGEST_CLIP, WINDOW_FRAMES, FeatureStream, stitch, windows
@@ -64,35 +62,6 @@ def to_event(run):
     return Event(*run_to_seconds(run.onset_frame, run.offset_frame), run.probability)
 
 
-def detect_file(detector, path, *, n_threads=1, all_events=False, progress=None):
-    """Find the events of a sound file of any length.
-
-    Parameters
-    ----------
-    detector : minirsed.detector.Detector
-    path : str or Path
-        Any file that libsndfile decodes.
-    n_threads : int
-        Threads for the model; decoding and features have one of their own.
-    all_events : bool
-        Look for several events in a recording of at most 30 s as well.
-    progress : callable, optional
-        As in `data_tools.sound_blocks.file_blocks`.
-
-    Returns
-    -------
-    Recording
-
-    Raises
-    ------
-    InputError
-        Missing, no sound, damaged, without samples, NaN or Inf.
-    """
-    with worker_threads(n_threads) as executor:
-        blocks = file_blocks(path, progress=progress)
-        return detect_recording(detector, blocks, executor, n_threads=n_threads, all_events=all_events)
-
-
 def detect_recording(detector, blocks, executor, *, n_threads, all_events=False, on_features=None, on_logits=None):
     """Find the events of a recording that comes in blocks.
 
@@ -106,7 +75,7 @@ def detect_recording(detector, blocks, executor, *, n_threads, all_events=False,
         features.
     n_threads : int
     all_events : bool
-        As in `detect_file`.
+        Look for several events in a recording of at most 30 s as well.
     on_features : callable, optional
         `on_features(features)`, called with the (T, D) features piece by piece.
     on_logits : callable, optional

@@ -39,11 +39,28 @@ def detect_any(detector, blocks, executor, **options):
 
 
 def detect_file(detector, path, *, n_threads=1, all_events=False, progress=None):
-    """`minirsed.recordings.files.detect_file` with a detector of one class or of several; errors as there.
+    """Find the events of a sound file of any length.
+
+    Parameters
+    ----------
+    detector : minirsed.detector.Detector or minirsed.several.detector.SeveralDetector
+    path : str or Path
+        Any file that libsndfile decodes.
+    n_threads : int
+        Threads for the model; decoding and features have one of their own.
+    all_events : bool
+        Look for several events in a recording of at most 30 s as well.
+    progress : callable, optional
+        As in `data_tools.sound_blocks.file_blocks`.
 
     Returns
     -------
     minirsed.recordings.files.Recording or SeveralRecording
+
+    Raises
+    ------
+    InputError
+        Missing, no sound, damaged, without samples, NaN or Inf.
     """
     with worker_threads(n_threads) as executor:
         blocks = file_blocks(path, progress=progress)
