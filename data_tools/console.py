@@ -41,6 +41,14 @@ PLAINER_WORDS = {
 }
 
 
+# ---- words
+
+
+def counted(n, noun):
+    """`1 event`, `2 events`."""
+    return f"{n} {noun}" + ("" if n == 1 else "s")
+
+
 # ---- options
 
 

@@ -9,6 +9,7 @@ a score on them is, depends on the recordings, not on how often they were drawn.
 from typing import NamedTuple
 
 from data_tools.audio import CLIP_S
+from data_tools.console import counted
 
 FEW = 10  # recordings of events, or of backgrounds, below which a subset says little about others
 SHOWN = 3  # groups of equal files that are named
@@ -172,8 +173,3 @@ def repeated(bank, label):
     named = "; ".join(" = ".join(f"{'/'.join(s)} ({places[s]})" for s in group) for group in groups[:SHOWN])
     more = f"; and {len(groups) - SHOWN} more" if len(groups) > SHOWN else ""
     return f"warning: the same recording in several subsets, so scores flatter: {named}{more}"
-
-
-def counted(n, noun):
-    """`1 event`, `2 events`."""
-    return f"{n} {noun}" + ("" if n == 1 else "s")

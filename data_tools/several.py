@@ -12,8 +12,9 @@ import json
 import numpy as np
 
 from data_tools.audio import CLIP_S
+from data_tools.console import counted
 from data_tools.errors import InputError
-from data_tools.inventory import counted, few, held, holding, inventory_lines, repeated, whole
+from data_tools.inventory import few, held, holding, inventory_lines, repeated, whole
 from data_tools.recipe_format import PlacedEvent
 from data_tools.recipes import (
     EBR_DB,

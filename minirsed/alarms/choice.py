@@ -34,12 +34,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data_tools.console import counted
 from data_tools.errors import InputError
 from minirsed.alarms.counting import judge
 from minirsed.alarms.measure import setting
 from minirsed.alarms.poisson import hours_text, rate_text, upper
 from minirsed.analysis.left_out import dealt, splits
-from minirsed.console.options import counted, probability_text
+from minirsed.console.options import probability_text
 from minirsed.listening.operating import AT_ONE, COUNTS, Operating
 from minirsed.listening.segments import STRONGEST
 

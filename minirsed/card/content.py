@@ -6,11 +6,12 @@ Texts are plain, whatever names of sounds are in them: who shows them escapes th
 import dataclasses
 from typing import NamedTuple
 
+from data_tools.console import counted
 from data_tools.inventory import FEW, Holding
 from minirsed import __version__
 from minirsed.alarms.choice import THRES1, operation, too_sure
 from minirsed.alarms.poisson import hours_text
-from minirsed.console.options import counted, probability_text
+from minirsed.console.options import probability_text
 from minirsed.features import HOP_S
 from minirsed.listening.operating import NAMES
 from minirsed.rivals.encoders import ENCODERS

@@ -5,10 +5,10 @@
 
 from pathlib import Path
 
-from data_tools.console import Parser, command
+from data_tools.console import Parser, command, counted
 from data_tools.errors import InputError
 from data_tools.files import exclusive, size_text
-from minirsed.console.options import add_place, counted, named
+from minirsed.console.options import add_place, named
 
 PLACES = ("runs", "sweeps")
 

@@ -47,11 +47,6 @@ def named(**places):
         raise
 
 
-def counted(n, noun):
-    """`1 event`, `2 events`."""
-    return f"{n} {noun}" + ("" if n == 1 else "s")
-
-
 def probability_text(probability, n_digits=0):
     """A probability with at least n digits after the point, and so many that what is below 1 does not look like 1."""
     text = f"{probability:.{n_digits}f}" if n_digits else f"{probability:g}"

@@ -11,9 +11,9 @@ import time
 from functools import partial
 from pathlib import Path
 
-from data_tools.console import Parser, add_threads, command, require_positive
+from data_tools.console import Parser, add_threads, command, counted, require_positive
 from data_tools.errors import InputError
-from minirsed.console.options import Progress, add_place, counted, named
+from minirsed.console.options import Progress, add_place, named
 
 FORMATS = ("table", "csv", "audacity", "raven", "jams", "rttm", "json")
 SAMPLE_FORMATS = ("s16le", "s16be", "s24le", "s32le", "u8", "f32le", "f64le")

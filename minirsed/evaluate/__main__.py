@@ -11,9 +11,19 @@ import sys
 import textwrap
 from pathlib import Path
 
-from data_tools.console import WIDTH, Parser, Several, add_jobs, add_threads, command, require_positive, subset_name
+from data_tools.console import (
+    WIDTH,
+    Parser,
+    Several,
+    add_jobs,
+    add_threads,
+    command,
+    counted,
+    require_positive,
+    subset_name,
+)
 from data_tools.errors import InputError, require
-from minirsed.console.options import Progress, add_place, counted, named, probability_text
+from minirsed.console.options import Progress, add_place, named, probability_text
 from minirsed.evaluate import several
 from minirsed.evaluate.tables import difference_text, guard_lines, rate, score_lines, span
 

@@ -9,9 +9,9 @@ import sys
 from functools import cache, partial
 from pathlib import Path
 
-from data_tools.console import Parser, add_threads, command
+from data_tools.console import Parser, add_threads, command, counted
 from data_tools.errors import InputError
-from minirsed.console.options import Progress, add_class, add_place, counted, named
+from minirsed.console.options import Progress, add_class, add_place, named
 
 OUT = Path("mined")
 

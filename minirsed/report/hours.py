@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from data_tools.audio import read_audio
+from data_tools.console import counted
 from data_tools.errors import InputError
 from minirsed.alarms import files, plots
 from minirsed.alarms.choice import operation, sentences
 from minirsed.alarms.poisson import hours_text, rate_text
 from minirsed.analysis.plots import FOUND, draw_log_mel
-from minirsed.console.options import counted, probability_text
+from minirsed.console.options import probability_text
 from minirsed.features import frame_to_seconds, lfbe
 from minirsed.listening.operating import NAMES
 from minirsed.pages import media

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
+from data_tools.console import counted
 from data_tools.errors import InputError
 from minirsed.adam import Adam
 from minirsed.alarms.keeping import columns
-from minirsed.console.options import counted
 from minirsed.listening.operating import AS_FOUND, Operating
 from minirsed.listening.segments import STRONGEST
 from minirsed.model import init_params

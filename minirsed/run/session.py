@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_tools.console import WIDTH
+from data_tools.console import WIDTH, counted
 from data_tools.errors import InputError
 from data_tools.event_lists import write_event_list
 from data_tools.files import folder_size, size_text
@@ -37,7 +37,6 @@ from minirsed.alarms.choice import sentences
 from minirsed.analysis import plots
 from minirsed.analysis.evaluation import evaluate
 from minirsed.analysis.files import Results, tune_on_dev
-from minirsed.console.options import counted
 from minirsed.kernels.threads import worker_threads
 from minirsed.model import loss_and_grads
 from minirsed.outside.members import model_config, split

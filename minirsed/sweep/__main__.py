@@ -6,9 +6,9 @@ The tables and the figure of the paper are presets of it.
 import argparse
 from pathlib import Path
 
-from data_tools.console import Parser, Several, add_jobs, available_cores, command, require_positive
+from data_tools.console import Parser, Several, add_jobs, available_cores, command, counted, require_positive
 from data_tools.errors import InputError, require
-from minirsed.console.options import Progress, add_place, counted, named
+from minirsed.console.options import Progress, add_place, named
 from minirsed.multires import ARCHITECTURES
 from minirsed.rivals.encoders import ENCODERS
 from minirsed.run.settings import HEADS, add_arguments, given_settings, value_text

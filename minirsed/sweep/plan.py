@@ -10,8 +10,8 @@ import dataclasses
 import itertools
 from dataclasses import dataclass, field
 
+from data_tools.console import counted
 from data_tools.errors import InputError
-from minirsed.console.options import counted
 from minirsed.multires import ARCHITECTURES
 from minirsed.run.settings import ARCH_SETTINGS, PRESETS, TrainSettings, complete, option_name, value_text
 
