@@ -85,6 +85,10 @@ def test_a_file_is_searched_by_either_kind(tmp_path):
     found = detect_file(detector, tmp_path / "x.wav")
     for view in detector.views:
         assert found.classes[view.label].events == detect_file(view, tmp_path / "x.wav").events != []
+    soundfile.write(tmp_path / "short.wav", y[: 28 * 44100], 44100, subtype="DOUBLE")
+    for all_events in (False, True):
+        short = detect_file(detector, tmp_path / "short.wav", all_events=all_events)
+        assert [len(short.classes[label].events) for label in ("low", "high")] == [1 + all_events, 1]
 
 
 def test_one_pass_and_any_number_of_threads(monkeypatch):
