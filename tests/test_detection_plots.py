@@ -12,7 +12,8 @@ from minirsed.analysis.plots import new_figure
 from minirsed.detect import plots
 from minirsed.detect.plots import MARGIN_S, MOST_DETAILS, N_COLUMNS, Overview, draw, neighbourhood
 from minirsed.features import frame_to_seconds, lfbe, n_frames
-from minirsed.recordings.files import Event, detect_file
+from minirsed.recordings import detect_file
+from minirsed.recordings.files import Event
 from tests.conftest import tone_detector, tones
 
 

@@ -232,10 +232,12 @@ def test_speeds_of_a_sweep_are_measured_on_the_mixtures_of_the_evaluation(
 def check_tables_of_the_text(sweep):
     """`tables.py` on what the sweep and the script have left: all cells are found, and a wrong digit is too."""
     of_sweep, of_speed = (sweep / name for name in ("table.md", "speed_eval.md"))
-    commands = f"## Results\n\n```bash\npython -m minirsed.sweep {' '.join([*LONG, *TINY])}\n```\n\n"
+    commands = f"## Results\n\n```bash\npython -m minirsed.sweep --data sounds {' '.join([*LONG, *TINY])}\n```\n\n"
     more = "```bash\npython tests/benchmarks/event_speed.py sweeps/speed --clips 4 \\\n    --than uni\n```\n\n"
     text = commands + of_sweep.read_text().split("\n\n")[1] + "\n\n" + more + of_speed.read_text()
     assert tables.check(text, [sweep.parent, sweep]) == (2 + 4 * 5, [])
+    assert tables.check(text.replace("--data sounds", "--data elsewhere"), [sweep]) == (2 + 4 * 5, [])
+    assert tables.check(text.replace("--data sounds ", ""), [sweep]) == (0, [])  # of built-in sounds, not of these
     (cell,) = re.findall(r"\| mlp \| (\d.\d\d)(?= )", of_sweep.read_text().split("\n\n")[1])
     wrong = text.replace(f"| mlp | {cell}", "| mlp | 7.77", 1)
     n_compared, (remark,) = tables.check(wrong, [sweep])

@@ -17,6 +17,7 @@ import numpy as np
 
 from data_tools.audio import native_audio
 from data_tools.banks.base import SUBSETS
+from data_tools.console import counted
 from data_tools.errors import InputError
 from data_tools.files import read_json
 from data_tools.inventory import FEW, holding, repeated
@@ -24,7 +25,6 @@ from data_tools.soundbank import open_bank
 from minirsed.alarms import files as alarm_files
 from minirsed.alarms.poisson import upper
 from minirsed.card.sounds import read_sounds
-from minirsed.console.options import counted
 from minirsed.run.folder import read_settings
 
 TAKE = re.compile(r"(.*?)[-_ .]*(?:ring|take|part|piece|copy)?[-_ .]*\(?\d+\)?", re.IGNORECASE)  # bell03_ring2 → bell03
