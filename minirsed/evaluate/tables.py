@@ -22,15 +22,16 @@ def guard_lines(guards):
     """Rows of "guards" by label, that of the only class is empty: p of each sound at each sample rate."""
     from minirsed.robustness.changes import GUARD_RATES_HZ
 
-    rates = "".join(f"{f'{rate_hz / 1000:g} kHz':>9}" for rate_hz in GUARD_RATES_HZ)
-    yield f"{'p of 30 s of':22}{rates}    (* an event was found)"
+    lines = {}
     for label, rows in guards.items():
-        texts = {}
         for row in rows:
-            texts.setdefault(row["sound"], []).append(f"{row['probability']:8.2f}" + "*" * row["is_detected"])
-        for sound, row in texts.items():
-            name = f"{sound}, {label}" if label else sound
-            yield f"{name:22}{''.join(f'{p:9}' for p in row)}".rstrip()
+            name = f"{row['sound']}, {label}" if label else row["sound"]
+            lines.setdefault(name, []).append(f"{row['probability']:8.2f}" + "*" * row["is_detected"])
+    width = max(22, *map(len, lines))
+    rates = "".join(f"{f'{rate_hz / 1000:g} kHz':>9}" for rate_hz in GUARD_RATES_HZ)
+    yield f"{'p of 30 s of':{width}}{rates}    (* an event was found)"
+    for name, row in lines.items():
+        yield f"{name:{width}}{''.join(f'{p:9}' for p in row)}".rstrip()
 
 
 def rate(value):

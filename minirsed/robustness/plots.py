@@ -62,10 +62,11 @@ def draw_error_rates(axes, changes):
             axes.plot(change["error_rate"], place, "o", color="k", markersize=5)
             text = {"xytext": (4, 0), "textcoords": "offset points", "va": "center", "fontsize": "small"}
             axes.annotate(f"{change['error_rate']:.2f}", (1, place), xycoords=("axes fraction", "data"), **text)
-    for c, label in enumerate(labels):
+    for c, (label, below) in enumerate(zip(labels, np.linspace(0.1, 0.4, len(labels)), strict=True)):
         rates = np.array([change["classes"][label] for change in changes], float)
         mark = {"marker": CLASS_MARKS[c % len(CLASS_MARKS)], "color": CLASS_COLOURS[c % len(CLASS_COLOURS)]}
-        axes.plot(rates, places + 0.25, **mark, markersize=4, linestyle="", label=plain(label), zorder=1)
+        mark |= {"markersize": 4, "linestyle": "", "label": plain(label), "clip_on": False}
+        axes.plot(rates, places + below, **mark, zorder=1)
     average = "average error rate" if labels else "error rate"
     axes.set(xlabel=f"{average}, 95 % interval (lower is better)")
     axes.set_xlim(left=0.0)
