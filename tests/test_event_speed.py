@@ -208,7 +208,8 @@ def test_speeds_of_a_sweep_are_measured_on_the_mixtures_of_the_evaluation(
     event_speed.main([str(undisturbed_sweep), "--clips", "4", "--than", "uni", "--jobs", "1"])
     text = capsys.readouterr().out
     assert (undisturbed_sweep / "speed_eval.md").read_text() + "\n" == text
-    assert text.startswith("ping, 4 eval mixtures, 1 seeds: error rate\n\n| | 0.5 × | 0.7 × | 1 × | 1.4 × | 2 × |")
+    title = "ping, 4 eval mixtures, 1 seeds, intervals over recordings: error rate"
+    assert text.startswith(f"{title}\n\n| | 0.5 × | 0.7 × | 1 × | 1.4 × | 2 × |")
     assert text.count("\n| mlp | ") == 3 and text.count("\n| uni | ") == 1 and "further it falls than uni" in text
     assert (undisturbed_sweep / "speed_eval.png").read_bytes().startswith(b"\x89PNG")
     with open(undisturbed_sweep / "speed_eval.csv", newline="") as file:
@@ -241,7 +242,7 @@ def check_tables_of_the_text(sweep):
     (cell,) = re.findall(r"\| mlp \| (\d.\d\d)(?= )", of_sweep.read_text().split("\n\n")[1])
     wrong = text.replace(f"| mlp | {cell}", "| mlp | 7.77", 1)
     n_compared, (remark,) = tables.check(wrong, [sweep])
-    assert n_compared == 22 and re.match(rf"line 7, mlp, ping: 7.77.*, should be {cell} ", remark)
+    assert n_compared == 22 and re.match(rf"line 7, mlp, ping: 7.77.*, should be {cell}$", remark)
     last = text.rindex("| mlp | ")
     assert len(tables.check(text[:last] + "| mlp | +9.99 | " + text[last:].split("|", 3)[3], [sweep])[1]) == 1
     assert tables.check(text.replace("--epochs 120", "--epochs 121"), [sweep]) == (0, [])  # that is another sweep
@@ -256,6 +257,10 @@ def test_how_much_further_a_system_falls_by_hand():
     value, low, high = event_speed.fall((found(4), found(9)), (found(6), found(8)))
     assert value == pytest.approx(0.3) and low < 0.3 < high
     assert event_speed.fall((found(4), found(9)), (found(4), found(9))) == (0.0, 0.0, 0.0)
+    recordings = [(f"event {i % 4}", f"background {i % 3}") for i in range(10)]
+    assert event_speed.fall((found(4), found(9)), (found(6), found(8)), recordings)[0] == value
+    one = [("event", "background")] * 10
+    assert np.isnan(event_speed.fall((found(4), found(9)), (found(6), found(8)), one)[1:]).all()
     two_seeds = [tuple(2 * each for each in pair) for pair in ((found(4), found(9)), (found(6), found(8)))]
     assert event_speed.fall(*two_seeds) == pytest.approx((value, low, high))
 

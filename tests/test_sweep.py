@@ -11,18 +11,22 @@ import numpy as np
 import pytest
 
 from data_tools.errors import InputError
+from data_tools.inventory import recordings_of
 from data_tools.soundbank import open_bank
 from minirsed.analysis import plots
 from minirsed.analysis.plots import sweep_curves
-from minirsed.analysis.uncertainty import bootstrap_intervals, compare
+from minirsed.analysis.uncertainty import bootstrap_intervals, compare, resample
+from minirsed.run.folder import read_settings
 from minirsed.run.settings import TrainSettings
+from minirsed.store.mixtures import recipes_of
 from minirsed.sweep import __main__ as sweep_command
 from minirsed.sweep import cost as sweep_cost
 from minirsed.sweep.jobs import Jobs, command_line, read_result
-from minirsed.sweep.plan import Cell, plan, scaled, system_name
+from minirsed.sweep.plan import SUBSETS, Cell, plan, scaled, system_name
 from minirsed.sweep.results import COLUMNS, markdown, write_results
-from minirsed.sweep.scores import differences, rows_of
+from minirsed.sweep.scores import average, differences, gap, rows_of
 from minirsed.train.__main__ import parse_arguments as parse_train_arguments
+from tests.benchmarks import tables
 from tests.sweeping import LONG, assert_same_sweep, epochs, run, start, wait_until
 
 # ---- plans
@@ -139,11 +143,11 @@ def cell_of(label, arch, seed=0, **settings):
     return Cell(f"{label}-{arch}-{seed}", TrainSettings(label, arch=arch, seed=seed, **settings))
 
 
-def result_of(n_hits, n_false=0, n=4, seconds=60.0):
+def result_of(n_hits, n_false=0, n=4, seconds=60.0, recordings=None):
     """Counts of `n` mixtures with an event and `n` without: so many hits, so many false alarms."""
     counts = [[1, int(i < n_hits), int(i < n_hits), 0] for i in range(n)]
     counts += [[0, int(i < n_false), 0, 0] for i in range(n)]
-    scores = {"counts": np.array(counts), "mixtures": [], "best_epoch": 1, "error_rate": 0.0}
+    scores = {"counts": np.array(counts), "mixtures": [], "best_epoch": 1, "error_rate": 0.0, "recordings": recordings}
     return {"dev": scores, "seconds": seconds}
 
 
@@ -169,11 +173,53 @@ def test_mean_spread_and_average_by_hand():
     lines = markdown(rows).splitlines()
     assert lines[0] == "Development mixtures, error rate (lower is better):"
     assert lines[2] == "|  | babycry | gunshot | average |"
-    assert lines[4].startswith("| uni | 0.50 ± 0.25 (0.") and lines[4].endswith(" | 0.38 ± 0.33 |")
+    assert lines[4].startswith("| uni | 0.50 ± 0.25 (0.") and " | 0.38 ± 0.33 (0." in lines[4]
     assert "Evaluation" not in markdown(rows)
     assert lines[-3] == "mean ± standard deviation over seeds (95 % interval over mixtures)"
     size = "600 clips, 12 epochs, 3 × 64 units, step size 0.002, 200 development clips, builtin sounds"
     assert lines[-1] == f"- uni: {size}; seeds 0 1 2"
+
+
+def test_intervals_are_over_recordings_where_all_cells_know_them():
+    """Two cries of four mixtures each: one found in all of its mixtures, one in none.
+
+    Other recordings could all be like the first or like the second; other mixtures of these two could not.
+    """
+    cry, shot = (
+        [(f"{name} {i // 4}" if i < 8 else None, f"place {i % 3}") for i in range(16)] for name in ("cry", "shot")
+    )
+    known = [(cell_of("babycry", arch), result_of(hits, n=8, recordings=cry)) for arch, hits in (("uni", 4), ("bi", 8))]
+    uni, bi = rows_of(known)
+    found, summed = uni.scores["dev", "error_rate"], known[0][1]["dev"]["counts"]
+    options = {"recordings": cry, "n_resamples": 10_000}
+    assert (found.low, found.high) == bootstrap_intervals(summed, np.random.default_rng(0), **options).error_rate
+    assert (found.mean, found.low, found.high) == (0.5, 0.0, 1.0)
+    apart = gap([uni], [bi], "dev")
+    assert apart[2:4] == compare(summed, known[1][1]["dev"]["counts"], np.random.default_rng(0), **options).interval
+    assert "(95 % interval over recordings)" in markdown([uni, bi])
+
+    # the average draws the recordings of each event by themselves
+    other = [(cell_of("gunshot", arch), result_of(n, n=8, recordings=shot)) for arch, n in (("uni", 4), ("bi", 8))]
+    rows = rows_of([*known, *other])
+    both = average([rows[0], rows[2]])
+    assert both["dev", "error_rate"].mean == 0.5 and np.isnan(both["dev", "f1"].low)
+    rng, rates = np.random.default_rng(0), []
+    for (_, result), recordings in ((known[0], cry), (other[0], shot)):
+        n_ref, n_sys, n_tp, _ = resample(result["dev"]["counts"], recordings, rng, 10_000).T
+        rates.append(np.divide(n_ref + n_sys - 2 * n_tp, n_ref, out=np.full(10_000, np.nan), where=n_ref > 0))
+    means = np.mean(rates, axis=0)
+    assert both["dev", "error_rate"][2:4] == pytest.approx(np.nanquantile(means, [0.025, 0.975]))
+    _, gaps = differences(rows, "dev")
+    assert next(iter(gaps.values()))[-1].mean == 0.5
+
+    one = [(None if event is None else "one cry", place) for event, place in cry]
+    alone = rows_of([(cell_of("babycry", "uni"), result_of(4, n=8, recordings=one))])
+    assert np.isnan(alone[0].scores["dev", "error_rate"].low) and np.isnan(average(alone)["dev", "error_rate"].low)
+    earlier = known[1][0], result_of(8, n=8)
+    del earlier[1]["dev"]["recordings"]  # of a version that did not write them down
+    rows = rows_of([known[0], earlier])
+    assert [row.recordings for row in rows] == [{"dev": None}] * 2 and "interval over mixtures" in markdown(rows)
+    assert rows[0].scores["dev", "error_rate"].low > 0
 
 
 def test_both_decisions_have_tables():
@@ -184,7 +230,8 @@ def test_both_decisions_have_tables():
         result = {"dev": dev, "eval": at_half, "dev_tuned": dev, "eval_tuned": tuned | {"thresholds": [0.8, 0.5]}}
         head = "frames" if arch == "crnn1d" else "attention"
         results.append((cell_of("babycry", arch, head=head), result | {"seconds": 1.0}))
-    table = markdown(rows_of(results))
+    rows = rows_of(results)
+    table = markdown(rows)
     titles = [line for line in table.splitlines() if line.endswith("error rate (lower is better):")]
     assert titles == [
         "Development mixtures, error rate (lower is better):",
@@ -195,6 +242,10 @@ def test_both_decisions_have_tables():
     at_half, tuned = (table[table.index(title) :].split("\n\n")[1] for title in titles[1::2])
     assert "| multires | 0.25 " in at_half and "| crnn1d | 0.00 " in at_half
     assert "| multires | 0.50 " in tuned and "| crnn1d | 0.00 " in tuned
+    names = ("multires", "babycry, eval")  # as the script that compares a text with a sweep finds them
+    assert tables.expected(rows, *names).startswith("0.25 ")
+    assert tables.expected(rows, *names, tuned=True).startswith("0.50 ")
+    assert tables.expected(rows, *names, "crnn1d", tuned=True).startswith("+0.50 ")
     gaps = table[table.index("development ones, error rate minus that of crnn1d") :]
     assert "| multires | +0.50 " in gaps.split("\n\n")[1]
 
@@ -428,6 +479,13 @@ def test_sweep_leaves_a_run_folder_for_each_cell_and_a_table(finished):
         assert n_ref[0] == n_ref[1] and errors[1] <= errors[0]  # one half was among those to choose from
         assert result["dev_tuned"]["thresholds"] == result["eval_tuned"]["thresholds"]
         assert all(0 < threshold < 1 for threshold in result["eval_tuned"]["thresholds"])
+        settings = read_settings(folder)
+        for subset in SUBSETS:
+            scored, bank = result[subset], open_bank(settings.data)
+            recipes = recipes_of(bank, settings, subset.removesuffix("_tuned"))
+            assert scored["mixtures"] == [recipe.name for recipe in recipes]
+            assert scored["recordings"] == recordings_of(bank, recipes)
+            assert scored["counts"][:, 0].tolist() == [int(event is not None) for event, _ in scored["recordings"]]
         assert result["eval_tuned"]["counts"][:, 0].tolist() == result["eval"]["counts"][:, 0].tolist()
     with open(out / "table.csv", newline="") as file:
         rows = list(csv.DictReader(file))

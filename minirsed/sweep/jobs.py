@@ -3,7 +3,8 @@
 Data flow: `plan` → **jobs** → a run folder for each cell, as `minirsed.train` leaves it, with two files more:
 
     log.txt        what the training command would have shown
-    result.json    counts by mixture; written last, so a cell that has it is finished
+    result.json    counts by mixture, and the recordings that each is made of; written last, so a cell that has it is
+                   finished
 
 Features are prepared first, once for all cells that share mixtures. A cell that was stopped is resumed from its
 checkpoint. Each job is a process of its own: one that is killed takes no other with it, and all end with the process
@@ -28,6 +29,8 @@ import numpy as np
 
 from data_tools.errors import InputError
 from data_tools.files import atomic_write
+from data_tools.inventory import recordings_of
+from data_tools.soundbank import open_bank
 from minirsed.analysis.breakdown import with_thresholds
 from minirsed.analysis.files import grid_of, write_report
 from minirsed.analysis.thresholds import lowest_error
@@ -120,7 +123,12 @@ def read_result(folder):
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
         for subset in result.keys() & SUBSETS.keys():
-            result[subset]["counts"] = np.array(result[subset]["counts"], np.int64).reshape(-1, 4)
+            scored = result[subset]
+            scored["counts"] = np.array(scored["counts"], np.int64).reshape(-1, 4)
+            if scored.get("recordings"):  # results of earlier versions have none
+                scored["recordings"] = [(event, background) for event, background in scored["recordings"]]
+                if len(scored["recordings"]) != len(scored["counts"]):
+                    raise ValueError("other recordings than mixtures")
         return result | {"seconds": float(result["seconds"]), "dev": result["dev"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: missing or damaged ({error}); delete it to have the cell done again") from error
@@ -250,16 +258,17 @@ def _train_and_evaluate(settings, folder, machine, evaluate, say):
     words = [settings.label, "--resume"] if resume else command_line(settings)
     command = ["python", "-m", "minirsed.train", *words, "--out", str(folder)]
     run, dev = train(settings, folder, machine=machine, resume=resume, command=command, say=say)
-    best = run.history[run.best_epoch - 1]
+    best, bank = run.history[run.best_epoch - 1], open_bank(settings.data, fold=settings.fold)
+    scored = counts_of(dev, bank, recipes_of(bank, settings, "dev"))
     result = {
-        "dev": counts_of(dev) | {"best_epoch": run.best_epoch, "error_rate": best["dev_error_rate"]},
+        "dev": scored | {"best_epoch": run.best_epoch, "error_rate": best["dev_error_rate"]},
         "seconds": sum(row["seconds"] for row in run.history),
     }
     if evaluate:
         results = evaluate_run(folder, "eval", machine=machine)
         write_report(results)
         card.write(folder)
-        result["eval"] = counts_of(results.evaluation)
+        result["eval"] = counts_of(results.evaluation, results.bank, results.store.recipes)
         result |= as_the_challenge_decided(results)
     with atomic_write(folder / RESULT, "w") as file:
         json.dump(result, file)
@@ -277,15 +286,19 @@ def as_the_challenge_decided(results):
     thresholds = lowest_error(grid_of(detector, dev_store, dev), results.thresholds)
     found = {"dev_tuned": (dev, dev_store), "eval_tuned": (results.evaluation, results.store)}
     return {
-        name: counts_of(with_thresholds(*pair, detector, *thresholds)) | {"thresholds": list(thresholds)}
-        for name, pair in found.items()
+        name: counts_of(with_thresholds(evaluation, store, detector, *thresholds), results.bank, store.recipes)
+        | {"thresholds": list(thresholds)}
+        for name, (evaluation, store) in found.items()
     }
 
 
-def counts_of(evaluation):
-    """Event counts of each mixture, n_ref, n_sys, n_tp, n_subs, as `minirsed.analysis.uncertainty` takes them."""
-    counts = count_events(evaluation.reference, evaluation.estimated)
-    return {"mixtures": list(counts.files), "counts": counts.overall.tolist()}
+def counts_of(evaluation, bank, recipes):
+    """Event counts of each mixture, n_ref, n_sys, n_tp, n_subs, and its recordings, None if they are not known.
+
+    Both as `minirsed.analysis.uncertainty` takes them.
+    """
+    counts, recordings = count_events(evaluation.reference, evaluation.estimated), recordings_of(bank, recipes)
+    return {"mixtures": list(counts.files), "counts": counts.overall.tolist(), "recordings": recordings}
 
 
 def command_line(settings):

@@ -41,7 +41,8 @@ def markdown(rows):
         lines = difference_lines(rows, subset)
         if lines:
             parts.append(f"{mixtures}, {lines[0]}:\n\n" + "\n".join(lines[1:]))
-    parts += ["mean ± standard deviation over seeds (95 % interval over mixtures)", "\n".join(size_lines(rows))]
+    over = "recordings" if all(all(row.recordings.values()) for row in rows) else "mixtures"
+    parts += [f"mean ± standard deviation over seeds (95 % interval over {over})", "\n".join(size_lines(rows))]
     return "\n\n".join(parts) + "\n"
 
 

@@ -3,12 +3,14 @@
 Data flow: `jobs` leaves a result for each cell → **scores** → results.
 
 A row is what differs in nothing but the seed. Its mean and standard deviation are over seeds: how much chance in
-training and drawing matters. Its 95 % interval is that of the mean over other mixtures of the same kind, by bootstrap
-over the mixtures, which are the same for all seeds: their counts are summed over seeds first.
+training and drawing matters. Its 95 % interval is that of the mean over other recordings of the same kind, or over
+other mixtures where it is not known of which recordings they are (`minirsed.analysis.uncertainty`). The mixtures are
+the same for all seeds: their counts are summed over seeds first. In an average over events, the recordings of each
+event are drawn by themselves, although events share backgrounds.
 
 Systems hear the same mixtures, and with the same seed learn from the same ones, so the difference of two is surer than
-either: an interval of it that holds 0 says that these mixtures do not tell which is better, a deviation as large as the
-difference that these seeds do not.
+either: an interval of it that holds 0 says that these recordings do not tell which is better, a deviation as large as
+the difference that these seeds do not.
 """
 
 from typing import NamedTuple
@@ -16,11 +18,13 @@ from typing import NamedTuple
 import numpy as np
 
 from minirsed.analysis.breakdown import RESAMPLES, SEED
-from minirsed.analysis.uncertainty import bootstrap_intervals, compare
+from minirsed.analysis.uncertainty import bootstrap_intervals, errors_of, percentiles, resample
 from minirsed.scoring import FileCounts, scores_from_counts
 from minirsed.sweep.plan import SUBSETS, row_key, system_name
 
 FIGURES = ("error_rate", "f1")
+CONFIDENCE = 0.95
+NO_INTERVAL = (np.nan, np.nan)
 
 
 class Figure(NamedTuple):
@@ -33,7 +37,7 @@ class Figure(NamedTuple):
     by_seed: tuple
 
 
-def over_seeds(values, interval=(np.nan, np.nan)):
+def over_seeds(values, interval=NO_INTERVAL):
     """Figure of a value for each seed."""
     values = np.asarray(values)
     sd = values.std(ddof=1) if len(values) > 1 else np.nan
@@ -57,6 +61,7 @@ class Row(NamedTuple):
     seconds: float  # of training, all seeds together
     scores: dict  # (subset, figure) → Figure
     counts: dict  # subset → (seeds, N, 4) int array: n_ref, n_sys, n_tp, n_subs of N mixtures
+    recordings: dict  # subset → N pairs of `data_tools.inventory.recordings_of`; None if some row has none
 
     @property
     def system(self):
@@ -85,26 +90,33 @@ def rows_of(results):
     groups = {}
     for cell, result in results:
         groups.setdefault(row_key(cell.settings), []).append((cell, result))
+    over = {
+        subset: all(result[subset].get("recordings") for _, result in results if subset in result) for subset in SUBSETS
+    }
     rows = []
     for group in groups.values():
-        scores, counts = {}, {}
+        scores, counts, recordings = {}, {}, {}
         for subset in SUBSETS:
             if all(subset in result for _, result in group):
                 counts[subset] = np.array([result[subset]["counts"] for _, result in group])
-                scores |= {(subset, name): figure for name, figure in figures(counts[subset]).items()}
+                recordings[subset] = group[0][1][subset]["recordings"] if over[subset] else None
+                found = figures(counts[subset], recordings[subset])
+                scores |= {(subset, name): figure for name, figure in found.items()}
         seeds = tuple(cell.settings.seed for cell, _ in group)
         seconds = sum(result["seconds"] for _, result in group)
-        rows.append(Row(group[0][0].settings, seeds, seconds, scores, counts))
+        rows.append(Row(group[0][0].settings, seeds, seconds, scores, counts, recordings))
     return rows
 
 
-def figures(counts):
+def figures(counts, recordings=None):
     """ER and F1 over seeds.
 
     Parameters
     ----------
     counts : (seeds, N, 4) int array
         n_ref, n_sys, n_tp, n_subs of N mixtures; the same mixtures for all seeds.
+    recordings : list of N pairs, optional
+        Those of the mixtures, for intervals over recordings.
 
     Returns
     -------
@@ -112,16 +124,20 @@ def figures(counts):
         error_rate, f1.
     """
     by_seed = [scores_from_counts(FileCounts((), own, {})) for own in counts]
-    intervals = bootstrap_intervals(sum(counts), np.random.default_rng(SEED), n_resamples=RESAMPLES)
+    intervals = bootstrap_intervals(
+        sum(counts), np.random.default_rng(SEED), recordings=recordings, n_resamples=RESAMPLES, confidence=CONFIDENCE
+    )
     return {name: over_seeds([getattr(own, name) for own in by_seed], getattr(intervals, name)) for name in FIGURES}
 
 
 def average(rows):
-    """The paper's average over events, of rows of one system: Figure by (subset, figure), without interval."""
+    """The paper's average over events, of rows of one system: Figure by (subset, figure); F1 has no interval."""
     found = {}
-    for key in rows[0].scores:
-        if all(key in row.scores and row.seeds == rows[0].seeds for row in rows):
-            found[key] = over_seeds(np.mean([row.scores[key].by_seed for row in rows], axis=0))
+    for subset, figure in rows[0].scores:
+        if all((subset, figure) in row.scores and row.seeds == rows[0].seeds for row in rows):
+            values = np.mean([row.scores[subset, figure].by_seed for row in rows], axis=0)
+            interval = mean_interval(rows, subset) if figure == "error_rate" else NO_INTERVAL
+            found[subset, figure] = over_seeds(values, interval)
     return found
 
 
@@ -140,9 +156,7 @@ def differences(rows, subset):
         The one with the lowest average over events. None unless at least two systems were scored on all events with
         the seeds of the first row.
     found : dict of System to list of Figure
-        For each other system, one Figure per event, in the order of the rows, and then that of the average. The latter
-        has an interval if all events have the same number of references, because it is then that of all mixtures
-        together.
+        For each other system, one Figure per event, in the order of the rows, and then that of the average.
     """
     events, systems = events_of(rows), {}
     for row in rows:
@@ -151,27 +165,46 @@ def differences(rows, subset):
     complete = {system: [own[event] for event in events] for system, own in systems.items() if len(own) == len(events)}
     if len(complete) < 2:
         return None, {}
-    by_seed = {  # (events, seeds)
-        system: np.array([row.scores[subset, "error_rate"].by_seed for row in own]) for system, own in complete.items()
-    }
-    counts = {  # by event, (N, 4) each, summed over seeds
-        system: [row.counts[subset].sum(axis=0) for row in own] for system, own in complete.items()
-    }
-    lowest = min(complete, key=lambda system: by_seed[system].mean())
-    equal = len({own[:, 0].sum() for own in counts[lowest]}) == 1  # so many references in each event
+    lowest = min(
+        complete, key=lambda system: np.mean([row.scores[subset, "error_rate"].by_seed for row in complete[system]])
+    )
     found = {}
-    for system in [system for system in complete if system != lowest]:
-        gaps = by_seed[system] - by_seed[lowest]
-        pairs = zip(counts[system], counts[lowest], strict=True)
-        found[system] = [over_seeds(gap, gap_interval(*pair)) for gap, pair in zip(gaps, pairs, strict=True)]
-        whole = [gap_interval(np.concatenate(counts[system]), np.concatenate(counts[lowest]))] if equal else []
-        found[system].append(over_seeds(gaps.mean(axis=0), *whole))
+    for system, own in complete.items():
+        if system != lowest:
+            pairs = zip(own, complete[lowest], strict=True)
+            found[system] = [*(gap([a], [b], subset) for a, b in pairs), gap(own, complete[lowest], subset)]
     return lowest, found
 
 
-def gap_interval(counts, lowest):
-    """95 % interval of a difference of ER, by bootstrap over the mixtures that both have heard."""
-    return compare(counts, lowest, np.random.default_rng(SEED), n_resamples=RESAMPLES).interval
+def gap(own, others, subset):
+    """ER minus ER of another system, on the same mixtures and seeds: `Figure` of the mean over events.
+
+    Parameters
+    ----------
+    own, others : list of Row
+        One for each event, in the same order.
+    subset : str
+    """
+    by_seed = [
+        np.subtract(a.scores[subset, "error_rate"].by_seed, b.scores[subset, "error_rate"].by_seed)
+        for a, b in zip(own, others, strict=True)
+    ]
+    return over_seeds(np.mean(by_seed, axis=0), mean_interval(own, subset, others))
+
+
+def mean_interval(rows, subset, others=None):
+    """95 % interval of the mean of ER over events, one row each, less that of `others`: (low, high)."""
+    rng, rates = np.random.default_rng(SEED), []
+    for place, row in enumerate(rows):
+        counts = row.counts[subset].sum(axis=0)
+        errors = errors_of(*counts.T) - (errors_of(*others[place].counts[subset].sum(axis=0).T) if others else 0)
+        columns = np.stack([counts[:, 0], errors], axis=1)
+        n_ref, errors = resample(columns, row.recordings[subset], rng, RESAMPLES).T
+        rates.append(np.divide(errors, n_ref, out=np.full(len(errors), np.nan), where=n_ref > 0))
+    if not all(map(len, rates)):  # an event of one recording
+        return NO_INTERVAL
+    means = np.mean(rates, axis=0)
+    return percentiles(means[~np.isnan(means)], CONFIDENCE)
 
 
 def events_of(rows):

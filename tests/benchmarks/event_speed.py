@@ -5,7 +5,8 @@
 
 All detectors hear the same mixtures, in which events are slower or faster at their pitch (`minirsed.robustness.speed`);
 at speed 1 they are those of `minirsed.evaluate`. Tables, in Markdown: ER at each speed, mean ± standard deviation over
-seeds, with the 95 % interval over mixtures; the difference of each system to --than, on the same mixtures; and how much
+seeds, with the 95 % interval over recordings, or over mixtures where it is not known of which recordings they are; the
+difference of each system to --than, on the same mixtures; and how much
 further than that one it *falls*, which is its ER at a speed minus its ER at speed 1, minus the same of the other.
 Left in the folder of the sweep: speed_SUBSET.md, .csv and .png.
 """
@@ -22,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # runs from a checkout, inst
 from data_tools.console import add_jobs, command  # noqa: E402
 from data_tools.errors import InputError  # noqa: E402
 from data_tools.files import atomic_write  # noqa: E402
+from data_tools.inventory import recordings_of  # noqa: E402
 from data_tools.soundbank import open_bank  # noqa: E402
 from data_tools.workers import in_processes  # noqa: E402
 from minirsed.analysis.breakdown import RESAMPLES, SEED  # noqa: E402
@@ -113,24 +115,31 @@ def counts_of(detectors, bank, recipes, n_jobs):
 # ---- figures
 
 
-def fall(own, other):
+def fall(own, other, recordings=None):
     """How much further a system falls than another from speed 1 on, with the paired 95 % interval: (value, low, high).
 
     Parameters
     ----------
     own, other : (two) of (mixtures, 4) int array
         Counts at a speed and at speed 1, of the same mixtures, summed over as many seeds.
+    recordings : list, optional
+        Those of the mixtures, for an interval over recordings.
 
     Notes
     -----
     Errors are sums, so (own − own at 1) − (other − other at 1) is the difference of two systems that make the errors
     of both (own, other at 1) and of both (own at 1, other), over twice the events.
     """
-    result = compare(own[0] + other[1], own[1] + other[0], np.random.default_rng(SEED), n_resamples=RESAMPLES)
+    result = compared(own[0] + other[1], own[1] + other[0], recordings)
     return tuple(2 * value for value in (result.error_rate_difference, *result.interval))
 
 
-def tables(counts, than):
+def compared(own, other, recordings):
+    """`compare` with the intervals' own seed."""
+    return compare(own, other, np.random.default_rng(SEED), recordings=recordings, n_resamples=RESAMPLES)
+
+
+def tables(counts, than, recordings=None):
     """Markdown of one class.
 
     Parameters
@@ -139,6 +148,8 @@ def tables(counts, than):
         System → (seeds, speeds, mixtures, 4) int array.
     than : str
         System that the others are compared with.
+    recordings : list, optional
+        Those of the mixtures.
 
     Returns
     -------
@@ -148,7 +159,7 @@ def tables(counts, than):
     """
     head = [f"| | {' | '.join(f'{speed:g} ×' for speed in ALL_SPEEDS)} |", "|---|" + "--:|" * len(ALL_SPEEDS)]
     panel = {
-        system: [(speed, figures(own[:, k])["error_rate"]) for k, speed in enumerate(ALL_SPEEDS)]
+        system: [(speed, figures(own[:, k], recordings)["error_rate"]) for k, speed in enumerate(ALL_SPEEDS)]
         for system, own in counts.items()
     }
     lines = ["error rate", "", *head]
@@ -161,20 +172,21 @@ def tables(counts, than):
         lines += ["", f"{title} {than}, on the same mixtures", "", *head]
         for system, own in counts.items():
             if system != than and len(own) == len(counts[than]):
-                cells = [cell_text(of(own, counts[than], k, one), "error_rate", "+") for k in range(len(ALL_SPEEDS))]
+                gaps = [of(own, counts[than], k, one, recordings) for k in range(len(ALL_SPEEDS))]
+                cells = [cell_text(gap, "error_rate", "+") for gap in gaps]
                 lines.append(f"| {system} | {' | '.join(cells)} |")
     return lines, panel
 
 
-def apart(own, other, k, one):
+def apart(own, other, k, one, recordings):
     """`Figure` of ER − ER of the other at speed k."""
-    result = compare(own[:, k].sum(axis=0), other[:, k].sum(axis=0), np.random.default_rng(SEED), n_resamples=RESAMPLES)
+    result = compared(own[:, k].sum(axis=0), other[:, k].sum(axis=0), recordings)
     return over_seeds(_rates(own[:, k]) - _rates(other[:, k]), result.interval)
 
 
-def further(own, other, k, one):
+def further(own, other, k, one, recordings):
     """`Figure` of `fall` at speed k."""
-    _, *interval = fall(*(each[:, [k, one]].sum(axis=0) for each in (own, other)))
+    _, *interval = fall(*(each[:, [k, one]].sum(axis=0) for each in (own, other)), recordings)
     falls = [_rates(each[:, k]) - _rates(each[:, one]) for each in (own, other)]
     return over_seeds(falls[0] - falls[1], interval)
 
@@ -189,8 +201,17 @@ def _rates(counts):
 
 
 def measured(sweep, arguments):
-    """Counts by class and system, and notes: ({label: {system: (seeds, speeds, mixtures, 4)}}, list of str)."""
-    runs, counts, notes = runs_of(sweep), {}, []
+    """Counts by class and system, recordings by class, and notes.
+
+    Returns
+    -------
+    counts : dict
+        {label: {system: (seeds, speeds, mixtures, 4)}}.
+    recordings : dict
+        {label: `data_tools.inventory.recordings_of` its mixtures}.
+    notes : list of str
+    """
+    runs, counts, recordings, notes = runs_of(sweep), {}, {}, []
     for label in dict.fromkeys(settings.label for settings in runs.values()):
         own = {folder: settings for folder, settings in runs.items() if settings.label == label}
         settings = next(iter(own.values()))
@@ -200,21 +221,24 @@ def measured(sweep, arguments):
         if not speeds:
             raise InputError(f"{sweep}: {more[0]}")
         notes += [f"{label}, {note}" for note in more]
+        recordings[label] = recordings_of(bank, recipes)
         found = counts_of([Detector.load(folder) for folder in own], bank, recipes, arguments.jobs)
         counts[label] = {
             system: np.stack([c for c, s in zip(found, own.values(), strict=True) if system_name(s) == system])
             for system in dict.fromkeys(map(system_name, own.values()))
         }
-    return counts, notes
+    return counts, recordings, notes
 
 
-def write(counts, notes, arguments):
+def write(counts, recordings, notes, arguments):
     """Write the three files and give the text of the tables."""
     parts, panels = [], {}
     for label, own in counts.items():
         n_seeds, _, n_mixtures, _ = next(iter(own.values())).shape
-        lines, panels[label] = tables(own, arguments.than)
-        parts.append(f"{label}, {n_mixtures} {arguments.subset} mixtures, {n_seeds} seeds: " + "\n".join(lines))
+        lines, panels[label] = tables(own, arguments.than, recordings[label])
+        over = "recordings" if recordings[label] else "mixtures"
+        what = f"{label}, {n_mixtures} {arguments.subset} mixtures, {n_seeds} seeds, intervals over {over}"
+        parts.append(f"{what}: " + "\n".join(lines))
     text = "\n\n".join([*parts, *notes]) + "\n"
     stem = arguments.sweep / f"speed_{arguments.subset}"
     with atomic_write(stem.with_suffix(".md"), "w") as file:

@@ -18,8 +18,6 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # runs from a checkout, installed or not
 
@@ -31,7 +29,7 @@ from minirsed.sweep.__main__ import parse_arguments as parse_sweep  # noqa: E402
 from minirsed.sweep.jobs import RESULT, read_result  # noqa: E402
 from minirsed.sweep.plan import AXES, plan  # noqa: E402
 from minirsed.sweep.results import cell_text, system_labels, unique_systems  # noqa: E402
-from minirsed.sweep.scores import average, gap_interval, over_seeds, rows_of  # noqa: E402
+from minirsed.sweep.scores import average, gap, rows_of  # noqa: E402
 
 README = ROOT / "minirsed" / "sweep" / "README.md"
 SWEEP, SPEED = "python -m minirsed.sweep ", "python tests/benchmarks/event_speed.py "
@@ -94,23 +92,23 @@ def rows_in(folder, cells):
 # ---- what a cell should say
 
 
-def expected(rows, system, column, other=None):
+def expected(rows, system, column, other=None, tuned=False):
     """Text of the figure that a row and a column name: `multires, eval`, `average`; None if it is not of the sweep.
 
-    With `other`, the difference to that system.
+    With `other`, the difference to that system; with `tuned`, at the thresholds of each training.
     """
     system, subset = split_subset(system)
     column, subset_of_column = split_subset(column)
     labels = system_labels(unique_systems(rows))
     own = _rows_named(rows, labels, system, column)
-    subset = subset or subset_of_column or "dev"
+    subset = (subset or subset_of_column or "dev") + ("_tuned" if tuned else "")
     if not own or not all((subset, "error_rate") in row.scores for row in own):
         return None
     if other is None:
         figure = own[0].scores[subset, "error_rate"] if len(own) == 1 else average(own)[subset, "error_rate"]
         return cell_text(figure, "error_rate")
     theirs = _rows_named(rows, labels, other, column)
-    return cell_text(difference(own, theirs, subset), "error_rate", "+") if len(theirs) == len(own) else None
+    return cell_text(gap(own, theirs, subset), "error_rate", "+") if len(theirs) == len(own) else None
 
 
 def split_subset(name):
@@ -128,27 +126,18 @@ def _rows_named(rows, labels, system, column):
     return own if column != "average" or len(own) == len(events) else []
 
 
-def difference(own, theirs, subset):
-    """`Figure` of ER − ER of the others, as `minirsed.sweep.scores.differences` has it."""
-    gaps = [
-        np.subtract(a.scores[subset, "error_rate"].by_seed, b.scores[subset, "error_rate"].by_seed)
-        for a, b in zip(own, theirs, strict=True)
-    ]
-    counts = [np.concatenate([row.counts[subset].sum(axis=0) for row in rows]) for rows in (own, theirs)]
-    return over_seeds(np.mean(gaps, axis=0), gap_interval(*counts))
-
-
 def compared(table, rows):
     """Cells of a table that the sweep decides: list of (row, column, what the text says, what it should say)."""
     header, *body = table.rows
     found = []
     than = re.fullmatch(r"difference from (\w+), on the same mixtures", header[0])
+    tuned = header[0].startswith("thresholds of each training")
     for name, *cells in body:
         if name.startswith("*"):
             continue
         system, _, other = name.partition(" − ")
         for column, cell in zip(header[1:], cells, strict=True):
-            should = expected(rows, system, column, other or (than[1] if than else None))
+            should = expected(rows, system, column, other or (than[1] if than else None), tuned)
             if should is not None:
                 found.append((name, column, cell, should))
     return found
