@@ -197,6 +197,8 @@ def test_intervals_are_over_recordings_where_all_cells_know_them():
     apart = gap([uni], [bi], "dev")
     assert apart[2:4] == compare(summed, known[1][1]["dev"]["counts"], np.random.default_rng(0), **options).interval
     assert "(95 % interval over recordings)" in markdown([uni, bi])
+    with pytest.raises(ValueError, match="have other events"):
+        gap([uni], rows_of([(cell_of("babycry", "bi"), result_of(3))]), "dev")
 
     # the average draws the recordings of each event by themselves
     other = [(cell_of("gunshot", arch), result_of(n, n=8, recordings=shot)) for arch, n in (("uni", 4), ("bi", 8))]

@@ -193,11 +193,19 @@ def gap(own, others, subset):
 
 
 def mean_interval(rows, subset, others=None):
-    """95 % interval of the mean of ER over events, one row each, less that of `others`: (low, high)."""
+    """95 % interval of the mean of ER over events, one row each, less that of `others`: (low, high).
+
+    ValueError: a row and its other are not of the same mixtures.
+    """
     rng, rates = np.random.default_rng(SEED), []
     for place, row in enumerate(rows):
         counts = row.counts[subset].sum(axis=0)
-        errors = errors_of(*counts.T) - (errors_of(*others[place].counts[subset].sum(axis=0).T) if others else 0)
+        errors = errors_of(*counts.T)
+        if others:
+            theirs = others[place].counts[subset].sum(axis=0)
+            if not np.array_equal(theirs[:, 0], counts[:, 0]):
+                raise ValueError(f"{row.settings.label}: {row.system} and {others[place].system} have other events")
+            errors = errors - errors_of(*theirs.T)
         columns = np.stack([counts[:, 0], errors], axis=1)
         n_ref, errors = resample(columns, row.recordings[subset], rng, RESAMPLES).T
         rates.append(np.divide(errors, n_ref, out=np.full(len(errors), np.nan), where=n_ref > 0))
