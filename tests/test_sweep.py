@@ -222,6 +222,8 @@ def test_intervals_are_over_recordings_where_all_cells_know_them():
     rows = rows_of([known[0], earlier])
     assert [row.recordings for row in rows] == [{"dev": None}] * 2 and "interval over mixtures" in markdown(rows)
     assert rows[0].scores["dev", "error_rate"].low > 0
+    evaluated = known[0][0], known[0][1] | {"eval": known[0][1]["dev"]}  # no table mixes the two kinds
+    assert rows_of([evaluated, earlier])[0].recordings == {"dev": None, "eval": None}
 
 
 def test_both_decisions_have_tables():

@@ -90,16 +90,14 @@ def rows_of(results):
     groups = {}
     for cell, result in results:
         groups.setdefault(row_key(cell.settings), []).append((cell, result))
-    over = {
-        subset: all(result[subset].get("recordings") for _, result in results if subset in result) for subset in SUBSETS
-    }
+    known = all(result[subset].get("recordings") for _, result in results for subset in result.keys() & SUBSETS.keys())
     rows = []
     for group in groups.values():
         scores, counts, recordings = {}, {}, {}
         for subset in SUBSETS:
             if all(subset in result for _, result in group):
                 counts[subset] = np.array([result[subset]["counts"] for _, result in group])
-                recordings[subset] = group[0][1][subset]["recordings"] if over[subset] else None
+                recordings[subset] = group[0][1][subset]["recordings"] if known else None
                 found = figures(counts[subset], recordings[subset])
                 scores |= {(subset, name): figure for name, figure in found.items()}
         seeds = tuple(cell.settings.seed for cell, _ in group)
