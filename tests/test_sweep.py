@@ -293,6 +293,23 @@ def test_differences_are_paired_by_mixture_and_by_seed():
     assert differences(fewer_seeds, "dev") == (None, {})
 
 
+def test_differences_from_a_system_of_a_name():
+    """`--than`: the one system of that name, whatever else it has; of several, that at the same α, or none."""
+    hits = {("bi", 0.1): 1, ("bi", 1.0): 3, ("uni", 0.1): 2, ("uni", 1.0): 4, ("uni", 5.0): 0}
+    results = [(cell_of("babycry", arch, alpha=alpha), result_of(n)) for (arch, alpha), n in hits.items()]
+    _, found = differences(rows_of(results), "dev", "bi")
+    assert {of[:2]: gap.mean for of, (gap, _) in found.items()} == {("uni", 0.1): -0.25, ("uni", 1.0): -0.25}
+    assert "error rate minus that of bi:\n" in markdown(rows_of(results), "bi")
+    lowest, found = differences(rows_of(results), "dev")
+    assert (lowest.name, lowest.alpha) == ("uni", 1.0) and len(found) == 4  # from the lowest of all
+
+    frames = cell_of("babycry", "mlp", head="frames"), result_of(0)  # no α, other layers
+    one = [frames, (cell_of("babycry", "multires"), result_of(3)), (cell_of("babycry", "bi"), result_of(4))]
+    _, found = differences(rows_of(one), "dev", "multires")
+    assert {of.name: gap.mean for of, (gap, _) in found.items()} == {"mlp": 0.75, "bi": -0.25}
+    assert "minus" not in markdown(rows_of(one[:1]), "mlp")
+
+
 def test_table_names_what_differs():
     """α, clips and layers appear where systems of one name differ in them; one seed has no deviation."""
     results = [
@@ -515,6 +532,8 @@ def test_finished_cells_are_left_alone_and_new_ones_added(finished, sweep_place)
     status, output, errors = run(*other, cwd=sweep_place)
     assert status == 0 and "1 of 2 are finished" in output and "preparing 8 mixtures" in output
     assert not list(out.glob("*seed2"))
+    status, output, errors = run(*GRID, "--than", "bi", cwd=sweep_place)
+    assert status and not output and errors.endswith("--than bi: no system of this sweep, which has uni\n")
 
 
 def test_a_cell_is_what_the_training_command_makes(finished, sweep_place):

@@ -12,7 +12,7 @@ from minirsed.console.options import Progress, add_place, named
 from minirsed.multires import ARCHITECTURES
 from minirsed.rivals.encoders import ENCODERS
 from minirsed.run.settings import HEADS, add_arguments, given_settings, value_text
-from minirsed.sweep.plan import AXES, EVENTS, SWEEPS, plan, size_text
+from minirsed.sweep.plan import AXES, EVENTS, SWEEPS, plan, size_text, system_name
 
 NUMBER_OF = {"label": "classes", "arch": "architectures", "head": "heads", "seed": "seeds"}
 
@@ -53,6 +53,12 @@ def parse_arguments(argv=None):
         action=argparse.BooleanOptionalAction,
         default=None,
         help="also score on the evaluation mixtures; if neither is given, only the preset table2 does",
+    )
+    run.add_argument(
+        "--than",
+        metavar="SYSTEM",
+        help="name in the tables whose error rate the others' are compared with, on the same mixtures, such as bi "
+        "(default: the system with the lowest)",
     )
     run.add_argument("--dry-run", action="store_true", help="say what would be done and what it costs, and stop")
     add_place(run, "--out", help="folder to write (default: sweeps/PRESET)")
@@ -109,6 +115,9 @@ def sweep(arguments):
     axes = {name: getattr(arguments, name) for name in AXES}
     others = {name: value for name, value in given_settings(arguments).items() if name not in (*AXES, "labels")}
     cells = plan(axes, arguments.preset, arguments.scale, **others)
+    systems = list(dict.fromkeys(system_name(cell.settings) for cell in cells))
+    if arguments.than not in (None, *systems):
+        raise InputError(f"--than {arguments.than}: no system of this sweep, which has {', '.join(systems)}")
     print(describe(cells, arguments), flush=True)
     from data_tools.files import exclusive
     from data_tools.soundbank import open_bank
@@ -144,7 +153,7 @@ def sweep(arguments):
         if unfinished:
             prepare_all(unfinished, jobs, bank, lambda title: Progress(title, "clip"))
         failed = train_all(unfinished, cells, jobs, bank) if unfinished else []
-        put_together(cells, jobs)
+        put_together(cells, jobs, arguments.than)
     if failed:
         raise InputError(f"{len(failed)} of {len(cells)} trainings failed, see above; the same command tries again")
 
@@ -173,14 +182,14 @@ def outcome(folder):
     return f"{dev}, best epoch {result['dev']['best_epoch']}, {duration(result['seconds'])}"
 
 
-def put_together(cells, jobs):
+def put_together(cells, jobs, than=None):
     """Table and figure of the cells that are finished."""
     from minirsed.sweep.jobs import is_finished, read_result
     from minirsed.sweep.results import write_results
 
     finished = [cell for cell in cells if is_finished(jobs.folder(cell), jobs.evaluate)]
     if finished:
-        table, names = write_results([(cell, read_result(jobs.folder(cell))) for cell in finished], jobs.out)
+        table, names = write_results([(cell, read_result(jobs.folder(cell))) for cell in finished], jobs.out, than)
         print(f"\n{table}")
         print(f"{jobs.out}: {', '.join(names)}")
 

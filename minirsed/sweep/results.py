@@ -2,7 +2,7 @@
 
 Data flow: jobs → scores → **results** → files in the folder of the sweep:
 
-    table.md       ER and F1 by system and event; how far the other systems' ER is from the lowest
+    table.md       ER and F1 by system and event; how far the other systems' ER is from the lowest, or from --than
     table.csv      the same figures with all digits, one line for each system and event
     figure.png     a panel for each event; over α, or over systems if there is one α
     curves.png     a panel for each event; development ER after each epoch
@@ -27,10 +27,11 @@ COLUMNS = (
 )
 
 
-def markdown(rows):
+def markdown(rows, than=None):
     """Tables of ER and F1, of each subset that was scored: a row for each system, a column for each event.
 
-    If there are several systems, also how far their ER is from the lowest. At the end, what was trained.
+    If there are several systems, also how far their ER is from the lowest, or from that of the name `than`. At the end,
+    what was trained.
     """
     parts = []
     for subset, mixtures in SUBSETS.items():
@@ -38,7 +39,7 @@ def markdown(rows):
             if any((subset, figure) in row.scores for row in rows):
                 lines = table_lines(rows, subset, figure)
                 parts.append(f"{mixtures}, {title}:\n\n" + "\n".join(lines))
-        lines = difference_lines(rows, subset)
+        lines = difference_lines(rows, subset, than)
         if lines:
             parts.append(f"{mixtures}, {lines[0]}:\n\n" + "\n".join(lines[1:]))
     over = "recordings" if all(all(row.recordings.values()) for row in rows) else "mixtures"
@@ -65,14 +66,14 @@ def table_lines(rows, subset, figure):
     return lines_of(events, lines, system_labels(systems), figure)
 
 
-def difference_lines(rows, subset):
+def difference_lines(rows, subset, than=None):
     """Title and Markdown table of `differences`; nothing where there are none."""
     events, names = events_of(rows), system_labels(unique_systems(rows))
-    lowest, found = differences(rows, subset)
-    if lowest is None:
+    lowest, found = differences(rows, subset, than)
+    if not found:
         return []
-    title = f"error rate minus that of {names[lowest]}, the lowest{' on average' if len(events) > 1 else ''}"
-    return [title, *lines_of(events, found, names, "error_rate", "+")]
+    other = than or f"{names[lowest]}, the lowest{' on average' if len(events) > 1 else ''}"
+    return [f"error rate minus that of {other}", *lines_of(events, found, names, "error_rate", "+")]
 
 
 def lines_of(events, lines, names, figure, sign=""):
@@ -137,7 +138,7 @@ def write_csv(rows, path):
         file.write(buffer.getvalue())
 
 
-def write_results(results, out):
+def write_results(results, out, than=None):
     """Write all files of finished cells.
 
     Parameters
@@ -146,6 +147,8 @@ def write_results(results, out):
         As for `rows_of`.
     out : str or Path
         Folder of the sweep; the learning curves are read from the run folders in it.
+    than : str, optional
+        What systems are compared with, as in `minirsed.sweep.scores.differences`.
 
     Returns
     -------
@@ -157,7 +160,7 @@ def write_results(results, out):
     from minirsed.analysis.plots import sweep_curves, sweep_figure
 
     out, rows = Path(out), rows_of(results)
-    table = markdown(rows)
+    table = markdown(rows, than)
     with atomic_write(out / "table.md", "w") as file:
         file.write(table)
     write_csv(rows, out / "table.csv")

@@ -139,22 +139,25 @@ def average(rows):
     return found
 
 
-def differences(rows, subset):
-    """How far each system's ER is from the lowest, on the same mixtures and seeds.
+def differences(rows, subset, than=None):
+    """How far each system's ER is from that of another, on the same mixtures and seeds.
 
     Parameters
     ----------
     rows : list of Row
     subset : str
         A key of `minirsed.sweep.plan.SUBSETS`.
+    than : str, optional
+        Name of the other, as in `minirsed.sweep.plan.system_name`; of several with that name, the one with the same α,
+        clips and layers. Without it, the other is the system with the lowest average over events.
 
     Returns
     -------
     lowest : System or None
-        The one with the lowest average over events. None unless at least two systems were scored on all events with
-        the seeds of the first row.
+        That with the lowest average. None unless at least two systems were scored on all events with the seeds of the
+        first row.
     found : dict of System to list of Figure
-        For each other system, one Figure per event, in the order of the rows, and then that of the average.
+        For each system that has an other, one Figure per event, in the order of the rows, and then that of the average.
     """
     events, systems = events_of(rows), {}
     for row in rows:
@@ -168,10 +171,18 @@ def differences(rows, subset):
     )
     found = {}
     for system, own in complete.items():
-        if system != lowest:
-            pairs = zip(own, complete[lowest], strict=True)
-            found[system] = [*(gap([a], [b], subset) for a, b in pairs), gap(own, complete[lowest], subset)]
+        other = counterpart(system, than, complete) if than else lowest
+        if other not in (system, None):
+            pairs = zip(own, complete[other], strict=True)
+            found[system] = [*(gap([a], [b], subset) for a, b in pairs), gap(own, complete[other], subset)]
     return lowest, found
+
+
+def counterpart(system, name, systems):
+    """The system of a name; of several, that with the α, clips and layers of another, or None."""
+    named = [other for other in systems if other.name == name]
+    alike = named if len(named) == 1 else [other for other in named if other[1:] == system[1:]]
+    return alike[0] if alike else None
 
 
 def gap(own, others, subset):
