@@ -6,8 +6,8 @@ A table belongs to the command above it, under the same heading. A folder is tha
 trainings, with their settings; where sounds that are not built in were does not matter. Each cell that the sweep
 decides, rates and their differences, averages too, is made again from the counts in the folder and compared with the
 text, digit by digit; a cell may leave out the interval, or the deviation too. Rows that begin with * are others'
-figures. Tables of event_speed.py must stand in the speed_SUBSET.md that it left. Exit status 1 if anything differs, or
-if nothing could be compared.
+figures. A table of event_speed.py must stand in the speed_SUBSET.md that it left, and no two may be the same one there.
+Exit status 1 if anything differs, or if nothing could be compared.
 """
 
 import argparse
@@ -161,11 +161,11 @@ def check(text, folders):
     remarks : list of str
         A line for each cell that differs.
     """
-    n_compared, remarks = 0, []
+    n_compared, remarks, taken = 0, [], set()
     for table in tables_of(text):
         nearest = table.commands[-1]
         if nearest.startswith(SPEED):
-            found = speed_cells(table, folders)
+            found = speed_cells(table, folders, taken)
         elif nearest.startswith(SWEEP):
             cells = cells_of(nearest)
             rows = next((rows for folder in folders if (rows := rows_in(folder, cells)) is not None), None)
@@ -179,8 +179,11 @@ def check(text, folders):
     return n_compared, remarks
 
 
-def speed_cells(table, folders):
-    """As `compared`, of a table that event_speed.py has made of the sweep whose command stands before its own."""
+def speed_cells(table, folders, taken):
+    """As `compared`, of a table that event_speed.py has made of the sweep whose command stands before its own.
+
+    Of the tables that the script left and that are not yet in the set `taken`, it is the most similar, which joins it.
+    """
     sweeps = [words for words in table.commands if words.startswith(SWEEP)]
     cells = cells_of(sweeps[-1])
     for folder in folders:
@@ -188,9 +191,12 @@ def speed_cells(table, folders):
             continue
         header, *body = table.rows
         own = {(name, place): cell for name, *cells in body for place, cell in enumerate(cells, 1)}
-        theirs = [_by_place(rows) for path in sorted(folder.glob("speed_*.md")) for rows in _blocks(path)]
+        blocks = [(path, *block) for path in sorted(folder.glob("speed_*.md")) for block in enumerate(_blocks(path))]
+        theirs = {(path, place): _by_place(rows) for path, place, rows in blocks if (path, place) not in taken}
         if theirs:
-            best = max(theirs, key=lambda texts: sum(says(cell, texts.get(at, "")) for at, cell in own.items()))
+            key = max(theirs, key=lambda key: sum(says(cell, theirs[key].get(at, "")) for at, cell in own.items()))
+            taken.add(key)
+            best = theirs[key]
             return [(at[0], header[at[1]], cell, best.get(at, "no such cell")) for at, cell in own.items()]
     return []
 
