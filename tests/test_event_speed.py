@@ -247,6 +247,7 @@ def check_tables_of_the_text(sweep):
     assert len(tables.check(text[:last] + "| mlp | +9.99 | " + text[last:].split("|", 3)[3], [sweep])[1]) == 1
     rates, gaps, _ = re.findall(r"(?:^\|.*\n)+", of_speed.read_text(), re.M)
     assert tables.check(text.replace(gaps, rates), [sweep])[1]  # one table twice, in the place of another
+    assert len(tables.check(f"{text}\n{rates}", [sweep])[1]) == 2 * 5  # one more than the script left
     assert tables.check(text.replace("--epochs 120", "--epochs 121"), [sweep]) == (0, [])  # that is another sweep
 
 

@@ -182,7 +182,8 @@ def check(text, folders):
 def speed_cells(table, folders, taken):
     """As `compared`, of a table that event_speed.py has made of the sweep whose command stands before its own.
 
-    Of the tables that the script left and that are not yet in the set `taken`, it is the most similar, which joins it.
+    Of the tables that the script left and that are not yet in the set `taken`, it is the most similar, which joins it;
+    if none is left, all cells are wrong.
     """
     sweeps = [words for words in table.commands if words.startswith(SWEEP)]
     cells = cells_of(sweeps[-1])
@@ -191,12 +192,15 @@ def speed_cells(table, folders, taken):
             continue
         header, *body = table.rows
         own = {(name, place): cell for name, *cells in body for place, cell in enumerate(cells, 1)}
-        blocks = [(path, *block) for path in sorted(folder.glob("speed_*.md")) for block in enumerate(_blocks(path))]
-        theirs = {(path, place): _by_place(rows) for path, place, rows in blocks if (path, place) not in taken}
+        blocks = ((path, block) for path in sorted(folder.glob("speed_*.md")) for block in enumerate(_blocks(path)))
+        theirs = {(path, number): _by_place(rows) for path, (number, rows) in blocks}
         if theirs:
-            key = max(theirs, key=lambda key: sum(says(cell, theirs[key].get(at, "")) for at, cell in own.items()))
+            left = [key for key in theirs if key not in taken]
+            key = max(
+                left, key=lambda key: sum(says(cell, theirs[key].get(at, "")) for at, cell in own.items()), default=None
+            )
             taken.add(key)
-            best = theirs[key]
+            best = theirs.get(key, {})
             return [(at[0], header[at[1]], cell, best.get(at, "no such cell")) for at, cell in own.items()]
     return []
 
