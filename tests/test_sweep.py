@@ -4,6 +4,8 @@ import csv
 import dataclasses
 import json
 import os
+import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -534,6 +536,16 @@ def test_finished_cells_are_left_alone_and_new_ones_added(finished, sweep_place)
     assert not list(out.glob("*seed2"))
     status, output, errors = run(*GRID, "--than", "bi", cwd=sweep_place)
     assert status and not output and errors.endswith("--than bi: no system of this sweep, which has uni\n")
+
+
+def test_a_finished_sweep_is_compared_with_another_system(undisturbed_sweep, sweep_place, tmp_path):
+    copy = shutil.copytree(undisturbed_sweep, tmp_path / "copy")
+    for name in ("uni", "mlp"):
+        status, output, errors = run(*LONG, "--than", name, "--out", copy, cwd=sweep_place)
+        assert status == 0, errors
+        assert "2 of 2 are finished" in output
+        for table in (output, (copy / "table.md").read_text()):
+            assert re.findall("error rate minus that of (.*):", table) == [name]
 
 
 def test_a_cell_is_what_the_training_command_makes(finished, sweep_place):
