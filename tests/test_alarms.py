@@ -649,6 +649,24 @@ def test_bad_input_is_one_line(arguments, message, run, nights, capsys):
     assert stop.value.code == 2 and message in error and len(error.splitlines()) == 1
 
 
+def test_a_run_that_cannot_be_compared_keeps_nothing(run, nights, tmp_path, capsys):
+    """None there, of another class, or two: said before thresholds are chosen and kept."""
+    before, other = (run / "best.npz").read_bytes(), tmp_path / "other"
+    other.mkdir()
+    dataclasses.replace(Detector.load(run), label="pong").save(other / "best.npz")
+    for compared, message in (
+        (["nowhere"], "nowhere"),
+        ([other], f"{other}: detects pong, not "),
+        ([run, run], "--compare: takes one run"),
+    ):
+        options = [word for folder in compared for word in ("--compare", str(folder))]
+        with pytest.raises(SystemExit) as stop:
+            evaluate.main([str(run), "--alarms-per-hour", "40", *options])
+        error = capsys.readouterr().err
+        assert stop.value.code == 2 and message in error and len(error.splitlines()) == 1
+        assert (run / "best.npz").read_bytes() == before
+
+
 def test_results_of_other_settings_do_not_share_a_folder(run, nights, tmp_path, capsys):
     detect.main([str(run), str(nights), "--out", str(tmp_path / "found")])
     detector = Detector.load(run)

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from data_tools.soundbank import open_bank
 from minirsed.detector import Detector
 from minirsed.robustness.measure import measure
 from minirsed.robustness.speed import SPEEDS, Stretched, at_speed, name, render_at, speeds_here, stretch
+from minirsed.run.settings import TrainSettings
 from minirsed.store.mixtures import recipes_of
 from tests.benchmarks import event_speed, tables
 from tests.sweeping import LONG, TINY
@@ -201,14 +203,14 @@ def test_every_speed_is_measured_against_the_true_times_that_it_has(monkeypatch)
 
 
 def test_speeds_of_a_sweep_are_measured_on_the_mixtures_of_the_evaluation(
-    undisturbed_sweep, sweep_place, monkeypatch, capsys
+    undisturbed_sweep, sweep_place, tmp_path, monkeypatch, capsys
 ):
     """Detectors that see 64 and 40 bands; at speed 1 each finds what it does by itself."""
     monkeypatch.chdir(sweep_place)
     event_speed.main([str(undisturbed_sweep), "--clips", "4", "--than", "uni", "--jobs", "1"])
     text = capsys.readouterr().out
     assert (undisturbed_sweep / "speed_eval.md").read_text() + "\n" == text
-    title = "ping, 4 eval mixtures, 1 seeds, intervals over recordings: error rate"
+    title = "ping, 4 eval mixtures, seeds 0, intervals over recordings: error rate"
     assert text.startswith(f"{title}\n\n| | 0.5 × | 0.7 × | 1 × | 1.4 × | 2 × |")
     assert text.count("\n| mlp | ") == 3 and text.count("\n| uni | ") == 1 and "further it falls than uni" in text
     assert (undisturbed_sweep / "speed_eval.png").read_bytes().startswith(b"\x89PNG")
@@ -228,6 +230,12 @@ def test_speeds_of_a_sweep_are_measured_on_the_mixtures_of_the_evaluation(
             None if event.onset_s is None else (event.onset_s, event.offset_s) for event in alone
         ]
     check_tables_of_the_text(undisturbed_sweep)
+    with pytest.raises(SystemExit):
+        event_speed.main([str(undisturbed_sweep), "--than", "multirez"])
+    assert capsys.readouterr().err.endswith("--than multirez: no system of this sweep, which has mlp, uni\n")
+    copy = shutil.copytree(undisturbed_sweep, tmp_path / "copy")
+    next(copy.glob("ping-uni-*/result.json")).unlink()  # killed after its first epoch
+    assert [settings.arch for settings in event_speed.runs_of(copy).values()] == ["mlp"]
 
 
 def check_tables_of_the_text(sweep):
@@ -249,6 +257,28 @@ def check_tables_of_the_text(sweep):
     assert tables.check(text.replace(gaps, rates), [sweep])[1]  # one table twice, in the place of another
     assert len(tables.check(f"{text}\n{rates}", [sweep])[1]) == 2 * 5  # one more than the script left
     assert tables.check(text.replace("--epochs 120", "--epochs 121"), [sweep]) == (0, [])  # that is another sweep
+    for named, other in (("| mlp |", "| mlpp |"), ("|  | ping |", "|  | ping, evall |")):  # not of the sweep
+        n_compared, remarks = tables.check(text.replace(named, other, 1), [sweep])
+        assert n_compared == 22 and remarks and all(remark.endswith("should be no such cell") for remark in remarks)
+    others = text.replace("|  | ping |", "|  | *paper* |", 1)
+    assert tables.check(others, [sweep]) == (4 * 5, [])
+
+
+def test_systems_are_paired_by_seed_and_told_apart_by_what_differs():
+    """A system with other seeds is not compared; the order of the seeds is nothing; α is part of a name."""
+    rng = np.random.default_rng(0)
+    counts = np.zeros((2, 2, len(event_speed.ALL_SPEEDS), 12, 4), np.int64)
+    counts[..., :6, 0] = 1
+    counts[..., 1] = rng.integers(0, 2, counts.shape[:-1])
+    one, other = (dict(enumerate(each)) for each in counts)
+    lines, _ = event_speed.tables({"bi": one, "uni": other}, "bi")
+    assert len([line for line in lines if line.startswith("| uni ")]) == 3
+    assert event_speed.tables({"bi": one, "uni": dict(reversed(other.items()))}, "bi")[0] == lines
+    lines, _ = event_speed.tables({"bi": one, "uni": {0: other[0], 2: other[1]}}, "bi")
+    assert len([line for line in lines if line.startswith("| uni ")]) == 1
+
+    runs = {name: TrainSettings("ping", arch=name[:2], alpha=float(name[2:])) for name in ("bi1", "bi5")}
+    assert event_speed.names_of(runs) == {"bi1": "bi, α = 1", "bi5": "bi, α = 5"}
 
 
 def test_how_much_further_a_system_falls_by_hand():
@@ -271,4 +301,4 @@ def test_how_much_further_a_system_falls_by_hand():
 def test_a_folder_that_is_no_sweep_is_one_line(tmp_path, capsys):
     with pytest.raises(SystemExit):
         event_speed.main([str(tmp_path)])
-    assert capsys.readouterr().err.endswith(f"error: {tmp_path}: no trainings of a sweep in it\n")
+    assert capsys.readouterr().err.endswith(f"error: {tmp_path}: no finished trainings of a sweep in it\n")

@@ -19,6 +19,8 @@ from minirsed.analysis import plots
 from minirsed.analysis.plots import sweep_curves
 from minirsed.analysis.uncertainty import bootstrap_intervals, compare, resample
 from minirsed.run.folder import read_settings
+from minirsed.run.promise import keep_promise
+from minirsed.run.session import Machine
 from minirsed.run.settings import TrainSettings
 from minirsed.store.mixtures import recipes_of
 from minirsed.sweep import __main__ as sweep_command
@@ -122,6 +124,8 @@ def test_grid_without_what_makes_no_difference():
         plan({"seed": [1, 1]})
     with pytest.raises(InputError, match="--alpha is -1.0"):
         plan({"alpha": [-1.0]})
+    with pytest.raises(InputError, match="two trainings would be called babycry-.*-alpha0.123457-.*differ more"):
+        plan({"alpha": [0.1234567, 0.1234568]})
 
 
 @pytest.mark.parametrize("preset", ["quick", "table1", "table2"])
@@ -228,6 +232,28 @@ def test_intervals_are_over_recordings_where_all_cells_know_them():
     assert rows_of([evaluated, earlier])[0].recordings == {"dev": None, "eval": None}
 
 
+@pytest.mark.parametrize("subset", ["dev", "eval"])
+def test_cells_of_other_mixtures_are_not_put_together(subset):
+    """As many events, but one mixture or one recording is another, or the built-in sounds are of another version."""
+    recordings = [(f"cry {i}" if i < 4 else None, f"place {i}") for i in range(8)]
+    mixtures = [f"{i}.wav" for i in range(8)]
+    scored = result_of(3, recordings=recordings)["dev"] | {"mixtures": mixtures}
+    result = {"dev": scored, subset: scored, "seconds": 1.0, "sounds": "one"}
+    one, other = cell_of("babycry", "uni"), cell_of("babycry", "uni", 1)
+    assert len(rows_of([(one, result), (other, result)])) == 1
+    for change in (
+        {subset: scored | {"mixtures": [*mixtures[:-1], "other.wav"]}},
+        {subset: scored | {"recordings": [("cry 9", "place 0"), *recordings[1:]]}},
+        {"sounds": "two"},
+    ):
+        where = "dev" if "sounds" in change else subset
+        with pytest.raises(InputError, match=f"uni-0 and .*uni-1 were scored on different {where} mixtures"):
+            rows_of([(one, result), (other, result | change)])
+        assert rows_of([(one, result), (cell_of("gunshot", "uni"), result | change)])  # another class has its own
+    earlier = {name: value for name, value in result.items() if name != "sounds"}  # of a version that did not say
+    assert rows_of([(one, result), (other, earlier)])
+
+
 def test_both_decisions_have_tables():
     """At one half, and at thresholds that were chosen on development mixtures: rows, figures and gaps of their own."""
     results = []
@@ -288,6 +314,9 @@ def test_differences_are_paired_by_mixture_and_by_seed():
     assert average.mean == 0 and average.low < 0 < average.high
     assert "the lowest on average" in markdown(rows_of(results)) and "| −0.50 ± 0.00 (−" in markdown(rows_of(results))
 
+    third = [(cell_of(label, "multires", seed), result_of(4)) for label in ("babycry", "gunshot") for seed in (0, 1)]
+    _, found = differences(rows_of([*results[1:], *third]), "dev")  # the first row lacks a seed, the others do not
+    assert {system.name for system in found} == {"bi"}
     lacks_one = rows_of(results[:-2])
     assert differences(lacks_one, "dev") == (None, {}) == differences(lacks_one, "eval")
     assert "minus" not in markdown(lacks_one)
@@ -343,7 +372,9 @@ def test_table_names_what_differs():
 def test_missing_cells_leave_gaps(tmp_path):
     """A sweep half done has a table too; an average needs all events."""
     results = [(cell_of("babycry", "uni"), result_of(3)), (cell_of("gunshot", "bi"), result_of(2))]
-    table, names = write_results(results, tmp_path)
+    assert "missing" not in write_results(results, tmp_path, n_planned=2)[0]
+    table, names = write_results(results, tmp_path, n_planned=6)
+    assert table.endswith("\n4 of 6 trainings are missing\n")
     assert "| uni | 0.25 (" in table and "| bi | - | 0.50 (" in table and table.count("| - |") >= 3
     assert names == ["table.md", "table.csv", "figure.png"] and (tmp_path / "table.md").read_text() == table
     with open(tmp_path / "table.csv", newline="") as file:
@@ -536,6 +567,30 @@ def test_finished_cells_are_left_alone_and_new_ones_added(finished, sweep_place)
     assert not list(out.glob("*seed2"))
     status, output, errors = run(*GRID, "--than", "bi", cwd=sweep_place)
     assert status and not output and errors.endswith("--than bi: no system of this sweep, which has uni\n")
+
+
+def test_what_changed_after_a_training_ends_a_sweep(sweep_place, tmp_path):
+    """Sounds that other mixtures are drawn from, before anything is trained; thresholds chosen for a promise."""
+    shutil.copytree(sweep_place / "sounds", tmp_path / "sounds")
+    command = [*GRID[:4], *GRID[7:], "--epochs", "1", "--out", "one"]
+    status, _, errors = run(*command, cwd=tmp_path)
+    assert status == 0, errors
+    extra = tmp_path / "sounds" / "events" / "pong" / "more.wav"
+    shutil.copy(extra.with_name("2.wav"), extra)
+    split = (tmp_path / "sounds" / "split.csv").read_text()
+    (tmp_path / "sounds" / "split.csv").write_text(f"{split}\nevents/pong/more.wav,dev")
+    status, output, errors = run(*command, "--seeds", "0", "1", cwd=tmp_path)
+    assert status == 2 and "the sounds have changed since it was scored; choose another --out" in errors
+    assert len(errors.strip().splitlines()) == 1 and "measuring" not in output
+    assert len(list(tmp_path.glob("one/*/"))) == 1
+
+    extra.unlink()
+    (tmp_path / "sounds" / "split.csv").write_text(split)
+    (folder,) = tmp_path.glob("one/pong-*")
+    keep_promise(folder, 5000.0, machine=Machine(tmp_path / "features"))
+    (folder / "result.json").unlink()
+    status, output, _ = run(*command, cwd=tmp_path)
+    assert status and "its thresholds were chosen after its training; move it away" in output
 
 
 def test_a_finished_sweep_is_compared_with_another_system(undisturbed_sweep, sweep_place, tmp_path):

@@ -13,7 +13,10 @@ from minirsed.analysis.thresholds import (
     threshold_grid,
 )
 from minirsed.decode import decode
+from minirsed.detector import Detector
 from minirsed.features import run_to_seconds
+from minirsed.listening.operating import Operating
+from minirsed.model import ModelConfig, init_params
 from minirsed.scoring import score
 
 
@@ -56,6 +59,25 @@ def test_every_point_of_the_grid_is_what_decode_and_score_give():
                 for name in ("n_ref", "n_sys", "n_tp", "n_fp", "n_fn", "error_rate", "precision", "recall", "f1"):
                     np.testing.assert_equal(getattr(found, name), getattr(expected, name), err_msg=f"{thres0} {thres1}")
                 assert grid.figure("error_rate")[i, j] == expected.error_rate
+
+
+@pytest.mark.parametrize("rule", ["longest", "strongest"])
+def test_a_grid_is_that_of_a_detector_with_a_shortest_event(rule):
+    """Runs of random clips last one frame to a few, so that a shortest event of 0.1 s leaves many out."""
+    config = ModelConfig("uni", 1, 2, 64, rule=rule)
+    params = init_params(config, np.random.default_rng(0))
+    p, p_t, onset_s = random_clips()
+    options = {"rule": rule, "memory_s": 0.5 if rule == "strongest" else 0.0}
+    grid = threshold_grid(p, p_t, onset_s, **options, min_event_s=0.1)
+    shorter_too = threshold_grid(p, p_t, onset_s, **options).n_sys
+    for i, j in ((9, 9), (2, 12), (13, 13), (0, 0)):
+        thresholds = float(grid.thres0[i]), float(grid.thres1[j])
+        operating = Operating(0.1, memory_s=options["memory_s"])
+        detector = Detector(config, params, "x", np.zeros(64), np.ones(64), *thresholds, operating)
+        found_s = np.array([detector.decode(*clip).onset_s for clip in zip(p, p_t, strict=True)], float)
+        assert grid.n_sys[i, j] == (~np.isnan(found_s)).sum()
+        assert grid.n_tp[i, j] == (np.abs(found_s - onset_s) <= 0.5).sum()
+    assert grid.n_sys[2, 12] < shorter_too[2, 12]
 
 
 def test_a_grid_worked_by_hand():

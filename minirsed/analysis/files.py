@@ -84,8 +84,9 @@ class Results:
 
 def rule_of(detector):
     """The rule of a detector, for `minirsed.analysis.thresholds.decisions`."""
-    config = detector.config
-    return {"rule": config.rule, "lead": config.lead, "memory_s": detector.operating.memory_s}
+    config, operating = detector.config, detector.operating
+    named = {"memory_s": operating.memory_s, "min_event_s": operating.min_event_s}
+    return {"rule": config.rule, "lead": config.lead, **named}
 
 
 def decisions_of(detector, store, evaluation):

@@ -14,6 +14,7 @@ import numpy as np
 
 from minirsed.decode import decode
 from minirsed.features import run_to_seconds
+from minirsed.listening.operating import Operating
 from minirsed.listening.segments import strongest_segments
 from minirsed.scoring import FileCounts, scores_from_counts
 
@@ -105,18 +106,17 @@ def decisions(
     rule="longest",
     lead=0,
     memory_s=0.0,
+    min_event_s=0.0,
 ):
     """What is detected in each clip for every pair of thresholds, and whether it is a hit.
 
-    The same as `minirsed.decode.decode` and `minirsed.scoring.score` at each point, for clips of one class with one
-    event at most.
+    The same as `minirsed.detector.Detector.decode` and `minirsed.scoring.score` at each point, for clips of one class
+    with one event at most.
 
     Parameters
     ----------
-    probabilities : (N,) array_like in [0, 1]
-        `p` of each clip.
-    frame_probabilities : (N, T) array_like in [0, 1]
-        `p_t` of each frame.
+    probabilities, frame_probabilities : (N,) and (N, T) array_like in [0, 1]
+        `p` of each clip and `p_t` of each frame.
     onset_s : (N,) array_like
         True onset in seconds, NaN without an event.
     thres0, thres1 : (I,) and (J,) array_like
@@ -127,8 +127,8 @@ def decisions(
         The paper's, or that of `minirsed.listening.segments`, where p is another one for each `thres1`.
     lead : int
         Frames that this rule reports before a segment.
-    memory_s : float
-        Seconds in which its evidence fades; 0: it does not.
+    memory_s, min_event_s : float
+        As in `minirsed.listening.operating.Operating`, seconds.
 
     Returns
     -------
@@ -151,10 +151,16 @@ def decisions(
             runs = [run if run[0] < run[1] else None for run in zip(*(part.tolist() for part in ends), strict=True)]
         else:
             runs = [decode(1.0, p_t, -np.inf, threshold) for p_t in frame_probabilities]  # -inf: every clip passes
-        found_s = np.array([np.nan if run is None else run_to_seconds(*run)[0] for run in runs])
+        found_s = _onsets(runs, Operating(min_event_s=min_event_s))
         found[:, j] = (probabilities > thres0[:, None]) & ~np.isnan(found_s)
         hit[:, j] = found[:, j] & (np.abs(onset_s - found_s) <= collar_s)  # NaN, no event or no run, is no hit
     return Decisions(thres0, thres1, ~np.isnan(onset_s), found, hit)
+
+
+def _onsets(runs, operating):
+    """Seconds at which runs of frames begin, NaN where there is none or it is too short."""
+    ends = np.array([(np.nan, np.nan) if run is None else run_to_seconds(*run) for run in runs]).T
+    return np.where(operating.is_long_enough(*ends), ends[0], np.nan)
 
 
 def lowest_error(grid, prefer=PAPER):
@@ -216,8 +222,8 @@ def det_curve(probabilities, has_event, clip_s):
 def precision_recall_curve(probabilities, frame_probabilities, onset_s, thres1=PAPER[1], **rule):
     """Precision and recall of events for every thres0 that makes a difference, up to the last that finds anything.
 
-    Parameters and errors as for `decisions`, with one `thres1`; `rule` holds rule, lead and memory_s, if any. Of more
-    than 500 different p some are passed over, evenly.
+    Parameters and errors as for `decisions`, with one `thres1`; `rule` holds rule, lead, memory_s and min_event_s, if
+    any. Of more than 500 different p some are passed over, evenly.
 
     Returns
     -------

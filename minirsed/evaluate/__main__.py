@@ -131,6 +131,7 @@ def main(argv=None):
     if arguments.recordings and (arguments.robust or arguments.clips):
         raise InputError(f"{'--robust' if arguments.robust else '--clips'}: is for mixtures, not for --recordings")
     if arguments.alarms_per_hour is not None:
+        require_comparable(arguments, len(classes) > 1)  # before anything is kept
         promised(arguments)
     if arguments.recordings:
         figures = in_hours(arguments)
@@ -170,6 +171,18 @@ def one_run(runs):
     if runs and len(runs) > 1:
         raise InputError(f"--compare: takes one run for a detector of one class, not {len(runs)}")
     return runs[0] if runs else None
+
+
+def require_comparable(arguments, is_several):
+    """InputError: the runs of `--compare` cannot be compared with this one."""
+    from minirsed.run.folder import trained_detector
+    from minirsed.run.session import compared_detector
+    from minirsed.run.several import compared_detectors
+
+    if arguments.compare and is_several:
+        compared_detectors(arguments.compare, trained_detector(arguments.run, several=True))
+    elif arguments.compare:
+        compared_detector(one_run(arguments.compare), trained_detector(arguments.run))
 
 
 def promised(arguments):

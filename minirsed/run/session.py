@@ -479,6 +479,14 @@ def sounds_of_run(settings, data=None):
     return open_bank(data) if data else open_bank(settings.data, fold=settings.fold)
 
 
+def compared_detector(folder, detector):
+    """That of another run of the same class. InputError: it cannot be used, or is of another class."""
+    other = trained_detector(folder)
+    if other.label != detector.label:
+        raise InputError(f"{folder}: detects {other.label}, not {detector.label}")
+    return other
+
+
 def evaluate_run(
     folder, subset="eval", *, data=None, n_clips=None, tune=True, compare=None, machine=Machine(), progress=silent
 ):
@@ -510,9 +518,7 @@ def evaluate_run(
         A folder, detector or sound cannot be used, or the other run is of another class.
     """
     settings, detector = read_settings(folder), trained_detector(folder)
-    other = trained_detector(compare) if compare else None
-    if other and other.label != detector.label:
-        raise InputError(f"{compare}: detects {other.label}, not {detector.label}")
+    other = compared_detector(compare, detector) if compare else None
     require_room(settings, {"--clips": n_clips or settings.dev_clips}, machine.features)
     bank = sounds_of_run(settings, data)
 

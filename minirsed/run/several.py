@@ -19,6 +19,16 @@ from minirsed.several.evaluation import by_class, evaluate_any
 from minirsed.store.files import plain_name
 
 
+def compared_detectors(folders, detector):
+    """Those of other runs by folder, and the folder for each class. InputError: unusable, or a class is in none."""
+    others = {Path(path): trained_detector(path, several=True) for path in folders}
+    known = {view.label: path for path, other in reversed(others.items()) for view in views_of(other)}
+    for label in detector.labels if others else ():
+        if label not in known:
+            raise InputError(f"--compare {' '.join(map(str, others))}: none of them detects {label}")
+    return others, known
+
+
 def evaluate_several(
     folder, subset="eval", *, data=None, n_clips=None, tune=True, compare=(), machine=None, progress=silent
 ):
@@ -43,11 +53,7 @@ def evaluate_several(
     """
     machine = machine or Machine()
     settings, detector = read_settings(folder), trained_detector(folder, several=True)
-    others = {Path(path): trained_detector(path, several=True) for path in compare}
-    known = {view.label: path for path, other in reversed(others.items()) for view in views_of(other)}
-    for label in detector.labels if others else ():
-        if label not in known:
-            raise InputError(f"--compare {' '.join(map(str, others))}: none of them detects {label}")
+    others, known = compared_detectors(compare, detector)
     require_room(settings, {"--clips": n_clips or settings.dev_clips}, machine.features)
     bank = sounds_of_run(settings, data)
 

@@ -57,8 +57,8 @@ def parse_arguments(argv=None):
     run.add_argument(
         "--than",
         metavar="SYSTEM",
-        help="name in the tables whose error rate the others' are compared with, on the same mixtures, such as bi "
-        "(default: the system with the lowest)",
+        help="system whose error rate the others' are compared with, on the same mixtures, such as bi; if there are "
+        "several α, clips or layers, each with that at its own (default: the system with the lowest)",
     )
     run.add_argument("--dry-run", action="store_true", help="say what would be done and what it costs, and stop")
     add_place(run, "--out", help="folder to write (default: sweeps/PRESET)")
@@ -123,7 +123,7 @@ def sweep(arguments):
     from data_tools.soundbank import open_bank
     from minirsed.run.size import prepared_clips, require_room
     from minirsed.sweep.cost import estimate
-    from minirsed.sweep.jobs import Jobs, check_cells, prepare_all
+    from minirsed.sweep.jobs import Jobs, check_cells, prepare_all, require_same_sounds
 
     cores, preset = available_cores(), SWEEPS[arguments.preset]
     n_jobs = min(arguments.jobs, len(cells))
@@ -144,6 +144,7 @@ def sweep(arguments):
         bank = open_bank(cells[0].settings.data, fold=cells[0].settings.fold)
         for label in {cell.settings.label: None for cell in cells}:
             bank.events(label, "train")  # there is such a class, or this names those that there are
+        require_same_sounds([cell for cell in cells if cell not in unfinished], jobs, bank)
         print("measuring what it will cost …", flush=True)
         print(cost_lines(estimate(unfinished, jobs, bank), jobs), flush=True)
     if arguments.dry_run:
@@ -189,7 +190,8 @@ def put_together(cells, jobs, than=None):
 
     finished = [cell for cell in cells if is_finished(jobs.folder(cell), jobs.evaluate)]
     if finished:
-        table, names = write_results([(cell, read_result(jobs.folder(cell))) for cell in finished], jobs.out, than)
+        results = [(cell, read_result(jobs.folder(cell))) for cell in finished]
+        table, names = write_results(results, jobs.out, than, len(cells))
         print(f"\n{table}")
         print(f"{jobs.out}: {', '.join(names)}")
 

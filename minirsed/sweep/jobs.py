@@ -35,6 +35,7 @@ from minirsed.analysis.breakdown import with_thresholds
 from minirsed.analysis.files import grid_of, write_report
 from minirsed.analysis.thresholds import lowest_error
 from minirsed.card import files as card
+from minirsed.detector import Detector
 from minirsed.kernels.threads import keep_freed_memory
 from minirsed.run.checkpoint import has_checkpoint
 from minirsed.run.folder import BEST, CONFIG, require_settings
@@ -103,6 +104,26 @@ def check_cells(cells, jobs):
         if not is_finished(folder, jobs.evaluate):
             unfinished.append(cell)
     return unfinished
+
+
+def require_same_sounds(finished, jobs, bank):
+    """InputError: a finished cell was scored on other mixtures than those that the sounds give now."""
+    drawn = {}
+    for cell in finished:
+        result, folder = read_result(jobs.folder(cell)), jobs.folder(cell)
+        for subset in [name for name in ("dev", "eval") if name in result]:
+            key = cell.settings.label, cell.settings.dev_clips, subset
+            if key not in drawn:
+                drawn[key] = sorted(recipe.name for recipe in recipes_of(bank, cell.settings, subset))
+            if sorted(result[subset].get("mixtures", drawn[key])) != drawn[key] or (
+                result.get("sounds", sounds_id(bank)) != sounds_id(bank)
+            ):
+                raise InputError(f"{folder}: the sounds have changed since it was scored; choose another --out")
+
+
+def sounds_id(bank):
+    """What tells one version of the built-in sounds from another; None of files, which their mixtures name."""
+    return bank.fingerprint() if bank.name == "builtin" else None
 
 
 def is_finished(folder, evaluate):
@@ -258,11 +279,14 @@ def _train_and_evaluate(settings, folder, machine, evaluate, say):
     words = [settings.label, "--resume"] if resume else command_line(settings)
     command = ["python", "-m", "minirsed.train", *words, "--out", str(folder)]
     run, dev = train(settings, folder, machine=machine, resume=resume, command=command, say=say)
+    if Detector.load(folder).operating.chosen and settings.keep != "promise":
+        raise InputError(f"{folder}: its thresholds were chosen after its training; move it away to have it done again")
     best, bank = run.history[run.best_epoch - 1], open_bank(settings.data, fold=settings.fold)
     scored = counts_of(dev, bank, recipes_of(bank, settings, "dev"))
     result = {
         "dev": scored | {"best_epoch": run.best_epoch, "error_rate": best["dev_error_rate"]},
         "seconds": sum(row["seconds"] for row in run.history),
+        "sounds": sounds_id(bank),
     }
     if evaluate:
         results = evaluate_run(folder, "eval", machine=machine)

@@ -112,7 +112,9 @@ def plan(axes, preset="quick", scale=1.0, **others):
         settings = complete(shared, given)
         if settings.head == "frames":
             settings = dataclasses.replace(settings, alpha=1.0)  # there is nothing to weigh the frame loss against
-        cells.setdefault(cell_name(settings), Cell(cell_name(settings), settings))
+        name = cell_name(settings)
+        if cells.setdefault(name, Cell(name, settings)).settings != settings:
+            raise InputError(f"two trainings would be called {name}: choose values that differ more")
     return list(cells.values())
 
 

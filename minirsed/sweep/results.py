@@ -138,7 +138,7 @@ def write_csv(rows, path):
         file.write(buffer.getvalue())
 
 
-def write_results(results, out, than=None):
+def write_results(results, out, than=None, n_planned=0):
     """Write all files of finished cells.
 
     Parameters
@@ -149,6 +149,8 @@ def write_results(results, out, than=None):
         Folder of the sweep; the learning curves are read from the run folders in it.
     than : str, optional
         What systems are compared with, as in `minirsed.sweep.scores.differences`.
+    n_planned : int
+        Cells of the sweep; if fewer are finished, the table says so.
 
     Returns
     -------
@@ -161,6 +163,8 @@ def write_results(results, out, than=None):
 
     out, rows = Path(out), rows_of(results)
     table = markdown(rows, than)
+    if len(results) < n_planned:
+        table += f"\n{n_planned - len(results)} of {n_planned} trainings are missing\n"
     with atomic_write(out / "table.md", "w") as file:
         file.write(table)
     write_csv(rows, out / "table.csv")

@@ -13,10 +13,12 @@ either: an interval of it that holds 0 says that these recordings do not tell wh
 the difference that these seeds do not.
 """
 
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
 
+from data_tools.errors import InputError
 from minirsed.analysis.breakdown import RESAMPLES, SEED
 from minirsed.analysis.uncertainty import bootstrap_intervals, errors_of, percentiles, resample
 from minirsed.scoring import FileCounts, scores_from_counts
@@ -86,7 +88,13 @@ def rows_of(results):
     -------
     list of Row
         In the order of their first cells.
+
+    Raises
+    ------
+    InputError
+        Cells of an event were scored on other mixtures.
     """
+    require_same_mixtures(results)
     groups = {}
     for cell, result in results:
         groups.setdefault(row_key(cell.settings), []).append((cell, result))
@@ -104,6 +112,20 @@ def rows_of(results):
         seconds = sum(result["seconds"] for _, result in group)
         rows.append(Row(group[0][0].settings, seeds, seconds, scores, counts, recordings))
     return rows
+
+
+def require_same_mixtures(results):
+    """InputError: two cells of an event were scored on other mixtures or sounds, which changed between them."""
+    first = {}
+    for cell, result in results:
+        for subset in [name for name in SUBSETS if name in result]:
+            own = result.get("sounds"), result[subset].get("mixtures"), result[subset].get("recordings")
+            name, others = first.setdefault((cell.settings.label, subset), (cell.name, own))
+            if any(one and other and one != other for one, other in zip(own, others, strict=True)):
+                raise InputError(
+                    f"{name} and {cell.name} were scored on different {subset} mixtures, as the sounds changed "
+                    "between them; move one of these folders away, or choose another --out"
+                )
 
 
 def figures(counts, recordings=None):
@@ -154,14 +176,15 @@ def differences(rows, subset, than=None):
     Returns
     -------
     lowest : System or None
-        That with the lowest average. None unless at least two systems were scored on all events with the seeds of the
-        first row.
+        That with the lowest average. None unless at least two systems were scored on all events with the seeds that
+        most rows have.
     found : dict of System to list of Figure
         For each system that has an other, one Figure per event, in the order of the rows, and then that of the average.
     """
     events, systems = events_of(rows), {}
+    seeds, _ = Counter(row.seeds for row in rows).most_common(1)[0]  # of equals, the first
     for row in rows:
-        if subset in row.counts and row.seeds == rows[0].seeds:
+        if subset in row.counts and row.seeds == seeds:
             systems.setdefault(row.system, {})[row.settings.label] = row
     complete = {system: [own[event] for event in events] for system, own in systems.items() if len(own) == len(events)}
     if len(complete) < 2:

@@ -9,10 +9,11 @@ ingredient. All keep the last epoch: nothing is chosen on the mixtures that a ro
 those of all folds' mixtures together. In brackets is the difference to the row that it is made from, paired, over
 recordings (pigeonhole bootstrap); of those two rows themselves, whose difference to each other stands in a row of its
 own, it is the error rate's interval. That of the mean draws the recordings of each class by itself, although classes
-share backgrounds. Finished trainings are in OUT/results.jsonl and not repeated.
+share backgrounds. Finished trainings are in OUT/results.jsonl and not repeated; one of other settings is an error.
 """
 
 import argparse
+import dataclasses
 import json
 import re
 import sys
@@ -22,6 +23,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # runs from a checkout, installed or not
 
+from data_tools.console import command  # noqa: E402
+from data_tools.errors import InputError  # noqa: E402
 from data_tools.inventory import recordings_of  # noqa: E402
 from data_tools.soundbank import open_bank  # noqa: E402
 from minirsed.analysis.uncertainty import errors_of, percentiles, resample  # noqa: E402
@@ -65,7 +68,7 @@ ROWS = {
 BASE, ALL = "clips of spectra, always new", "all (preset quick)"
 
 
-def parse_arguments():
+def parse_arguments(argv=None):
     """Command line → namespace."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="folder of sounds")
@@ -80,7 +83,7 @@ def parse_arguments():
     )
     parser.add_argument("--out", type=Path, default=Path("ablation"))
     parser.add_argument("--features", type=Path, default=Path("features"))
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     if arguments.origin is None and any("init_from" in ROWS[row] for row in arguments.rows):
         parser.error("a row that starts from other detectors needs --origin")
     return arguments
@@ -103,12 +106,27 @@ def done(path):
     return {(r["row"], r["label"], r["seed"]): r for r in map(json.loads, lines)}
 
 
-def main():
+def require_own(arguments, found):
+    """InputError: a result is of other settings than those that its row has now."""
+    for (row, label, seed), result in found.items():
+        if row in arguments.rows and label in arguments.labels and seed in arguments.seeds:
+            if result.get("settings") != described(settings_of(arguments, row, label, seed)):
+                raise InputError(f"{arguments.out}: has {row}, {label}, {seed} of other settings; choose another --out")
+
+
+def described(settings):
+    """Settings as JSON gives them back."""
+    return json.loads(json.dumps(dataclasses.asdict(settings)))
+
+
+@command
+def main(argv=None):
     """Train what is missing, then print the table."""
-    arguments = parse_arguments()
+    arguments = parse_arguments(argv)
     arguments.out.mkdir(parents=True, exist_ok=True)
     results = arguments.out / "results.jsonl"
     machine = Machine(arguments.features, arguments.threads, arguments.threads)
+    require_own(arguments, done(results))
     for seed in arguments.seeds:
         for label in arguments.labels:
             for row in arguments.rows:
@@ -123,6 +141,7 @@ def main():
                     "row": row,
                     "label": label,
                     "seed": seed,
+                    "settings": described(settings),
                     "counts": count_events(dev.reference, dev.estimated).overall.tolist(),
                     "recordings": recordings_of(bank, recipes_of(bank, settings, "dev")),
                     "seconds": sum(line["seconds"] for line in run.history),

@@ -6,8 +6,8 @@
 All detectors hear the same mixtures, in which events are slower or faster at their pitch (`minirsed.robustness.speed`);
 at speed 1 they are those of `minirsed.evaluate`. Tables, in Markdown: ER at each speed, mean ± standard deviation over
 seeds, with the 95 % interval over recordings, or over mixtures where it is not known of which recordings they are; the
-difference of each system to --than, on the same mixtures; and how much
-further than that one it *falls*, which is its ER at a speed minus its ER at speed 1, minus the same of the other.
+difference of each system to --than, on the same mixtures and seeds; and how much further than that one it *falls*,
+which is its ER at a speed minus its ER at speed 1, minus the same of the other.
 Left in the folder of the sweep: speed_SUBSET.md, .csv and .png.
 """
 
@@ -33,13 +33,13 @@ from minirsed.console.options import Progress  # noqa: E402
 from minirsed.detector import Detector  # noqa: E402
 from minirsed.features import lfbe  # noqa: E402
 from minirsed.robustness.speed import SPEEDS, at_speed, render_at, speeds_here  # noqa: E402
-from minirsed.run.folder import BEST, read_settings  # noqa: E402
+from minirsed.run.folder import read_settings  # noqa: E402
 from minirsed.scoring import count_events  # noqa: E402
 from minirsed.store.files import chunk_rows  # noqa: E402
 from minirsed.store.mixtures import recipes_of  # noqa: E402
-from minirsed.sweep.plan import system_name  # noqa: E402
-from minirsed.sweep.results import cell_text  # noqa: E402
-from minirsed.sweep.scores import figures, over_seeds  # noqa: E402
+from minirsed.sweep.jobs import RESULT  # noqa: E402
+from minirsed.sweep.results import cell_text, system_labels  # noqa: E402
+from minirsed.sweep.scores import figures, over_seeds, system_of  # noqa: E402
 
 ALL_SPEEDS = tuple(sorted((*SPEEDS, 1.0)))
 TASK_CLIPS = 4  # neighbours, which share backgrounds
@@ -60,10 +60,16 @@ def parse_arguments(argv=None):
 
 def runs_of(sweep):
     """Settings of the finished trainings of a sweep by folder, in the order of their names."""
-    runs = {path.parent: read_settings(path.parent) for path in sorted(sweep.glob(f"*/{BEST}"))}
+    runs = {path.parent: read_settings(path.parent) for path in sorted(sweep.glob(f"*/{RESULT}"))}
     if not runs:
-        raise InputError(f"{sweep}: no trainings of a sweep in it")
+        raise InputError(f"{sweep}: no finished trainings of a sweep in it")
     return runs
+
+
+def names_of(runs):
+    """What tables call the system of each run: with its α, clips and layers, where there are several."""
+    labels = system_labels(list(dict.fromkeys(map(system_of, runs.values()))))
+    return {folder: labels[system_of(settings)] for folder, settings in runs.items()}
 
 
 def heard(detectors, bank, recipes):
@@ -145,9 +151,9 @@ def tables(counts, than, recordings=None):
     Parameters
     ----------
     counts : dict
-        System → (seeds, speeds, mixtures, 4) int array.
+        System → {seed: (speeds, mixtures, 4) int array}.
     than : str
-        System that the others are compared with.
+        System that the others with the same seeds are compared with.
     recordings : list, optional
         Those of the mixtures.
 
@@ -158,9 +164,10 @@ def tables(counts, than, recordings=None):
         System → list of (speed, Figure), for the picture.
     """
     head = [f"| | {' | '.join(f'{speed:g} ×' for speed in ALL_SPEEDS)} |", "|---|" + "--:|" * len(ALL_SPEEDS)]
+    stacked = {system: np.stack([own[seed] for seed in sorted(own)]) for system, own in counts.items()}
     panel = {
         system: [(speed, figures(own[:, k], recordings)["error_rate"]) for k, speed in enumerate(ALL_SPEEDS)]
-        for system, own in counts.items()
+        for system, own in stacked.items()
     }
     lines = ["error rate", "", *head]
     for system, points in panel.items():
@@ -170,9 +177,9 @@ def tables(counts, than, recordings=None):
     one = ALL_SPEEDS.index(1.0)
     for title, of in (("difference from", apart), ("how much further it falls than", further)):
         lines += ["", f"{title} {than}, on the same mixtures", "", *head]
-        for system, own in counts.items():
-            if system != than and len(own) == len(counts[than]):
-                gaps = [of(own, counts[than], k, one, recordings) for k in range(len(ALL_SPEEDS))]
+        for system, own in stacked.items():
+            if system != than and counts[system].keys() == counts[than].keys():
+                gaps = [of(own, stacked[than], k, one, recordings) for k in range(len(ALL_SPEEDS))]
                 cells = [cell_text(gap, "error_rate", "+") for gap in gaps]
                 lines.append(f"| {system} | {' | '.join(cells)} |")
     return lines, panel
@@ -206,12 +213,16 @@ def measured(sweep, arguments):
     Returns
     -------
     counts : dict
-        {label: {system: (seeds, speeds, mixtures, 4)}}.
+        {label: {system: {seed: (speeds, mixtures, 4)}}}.
     recordings : dict
         {label: `data_tools.inventory.recordings_of` its mixtures}.
     notes : list of str
     """
     runs, counts, recordings, notes = runs_of(sweep), {}, {}, []
+    names = names_of(runs)
+    if arguments.than not in names.values():
+        systems = ", ".join(dict.fromkeys(names.values()))
+        raise InputError(f"--than {arguments.than}: no system of this sweep, which has {systems}")
     for label in dict.fromkeys(settings.label for settings in runs.values()):
         own = {folder: settings for folder, settings in runs.items() if settings.label == label}
         settings = next(iter(own.values()))
@@ -223,10 +234,9 @@ def measured(sweep, arguments):
         notes += [f"{label}, {note}" for note in more]
         recordings[label] = recordings_of(bank, recipes)
         found = counts_of([Detector.load(folder) for folder in own], bank, recipes, arguments.jobs)
-        counts[label] = {
-            system: np.stack([c for c, s in zip(found, own.values(), strict=True) if system_name(s) == system])
-            for system in dict.fromkeys(map(system_name, own.values()))
-        }
+        counts[label] = {}
+        for (folder, settings), each in zip(own.items(), found, strict=True):
+            counts[label].setdefault(names[folder], {})[settings.seed] = each
     return counts, recordings, notes
 
 
@@ -234,11 +244,14 @@ def write(counts, recordings, notes, arguments):
     """Write the three files and give the text of the tables."""
     parts, panels = [], {}
     for label, own in counts.items():
-        n_seeds, _, n_mixtures, _ = next(iter(own.values())).shape
+        n_mixtures = next(iter(next(iter(own.values())).values())).shape[1]
+        seeds = {" ".join(map(str, sorted(each))) for each in own.values()}
+        if len(seeds) > 1:
+            notes.append(f"{label}: not all systems have the same seeds, and only those that have are compared")
         lines, panels[label] = tables(own, arguments.than, recordings[label])
         over = "recordings" if recordings[label] else "mixtures"
-        what = f"{label}, {n_mixtures} {arguments.subset} mixtures, {n_seeds} seeds, intervals over {over}"
-        parts.append(f"{what}: " + "\n".join(lines))
+        what = f"{label}, {n_mixtures} {arguments.subset} mixtures, seeds {' or '.join(sorted(seeds))}"
+        parts.append(f"{what}, intervals over {over}: " + "\n".join(lines))
     text = "\n\n".join([*parts, *notes]) + "\n"
     stem = arguments.sweep / f"speed_{arguments.subset}"
     with atomic_write(stem.with_suffix(".md"), "w") as file:
@@ -248,7 +261,7 @@ def write(counts, recordings, notes, arguments):
         writer.writerow(["event", "system", "seed", "speed", "error_rate", *COUNTS])
         for label, systems in counts.items():
             for system, own in systems.items():
-                for seed, by_speed in enumerate(own):
+                for seed, by_speed in sorted(own.items()):
                     for speed, each, rate in zip(ALL_SPEEDS, by_speed, _rates(by_speed), strict=True):
                         writer.writerow([label, system, seed, speed, rate, *each.sum(axis=0)])
     sweep_figure(panels, stem.with_suffix(".png"), "error rate", "speed of the events")

@@ -5,8 +5,9 @@
 A table belongs to the command above it, under the same heading. A folder is that of a command if it has all of its
 trainings, with their settings; where sounds that are not built in were does not matter. Each cell that the sweep
 decides, rates and their differences, averages too, is made again from the counts in the folder and compared with the
-text, digit by digit; a cell may leave out the interval, or the deviation too. Rows that begin with * are others'
-figures. A table of event_speed.py must stand in the speed_SUBSET.md that it left, and no two may be the same one there.
+text, digit by digit; a cell may leave out the interval, or the deviation too. Rows and columns that begin with * are
+others' figures; what else the sweep does not have is wrong. A table of event_speed.py must stand in the
+speed_SUBSET.md that it left, and no two may be the same one there.
 Exit status 1 if anything differs, or if nothing could be compared.
 """
 
@@ -32,6 +33,7 @@ from minirsed.sweep.results import cell_text, system_labels, unique_systems  # n
 from minirsed.sweep.scores import average, gap, rows_of  # noqa: E402
 
 README = ROOT / "minirsed" / "sweep" / "README.md"
+NO_CELL = "no such cell"
 SWEEP, SPEED = "python -m minirsed.sweep ", "python tests/benchmarks/event_speed.py "
 
 
@@ -138,8 +140,8 @@ def compared(table, rows):
         system, _, other = name.partition(" − ")
         for column, cell in zip(header[1:], cells, strict=True):
             should = expected(rows, system, column, other or (than[1] if than else None), tuned)
-            if should is not None:
-                found.append((name, column, cell, should))
+            if cell and not column.startswith("*"):
+                found.append((name, column, cell, NO_CELL if should is None else should))
     return found
 
 
@@ -201,7 +203,7 @@ def speed_cells(table, folders, taken):
             )
             taken.add(key)
             best = theirs.get(key, {})
-            return [(at[0], header[at[1]], cell, best.get(at, "no such cell")) for at, cell in own.items()]
+            return [(at[0], header[at[1]], cell, best.get(at, NO_CELL)) for at, cell in own.items()]
     return []
 
 
