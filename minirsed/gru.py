@@ -9,7 +9,7 @@ For one clip, with input x_t (D features) and state h_t (H units), h_0 = 0 unles
     c_t = tanh(x_t W_c + (r_t ⊙ h_{t-1}) U_c + b_c)    candidate state
     h_t = z_t ⊙ h_{t-1} + (1 − z_t) ⊙ c_t
 
-This is the cell of TensorFlow's GRUCell of 2017–18, which the paper used: the reset gate acts *before* the
+This is the cell of TensorFlow's GRUCell of 2017–18, most likely the paper's: the reset gate acts *before* the
 recurrent product (ONNX calls it linear_before_reset = 0). PyTorch's `nn.GRU` computes r_t ⊙ (h_{t-1} U_c + b')
 instead, with one more bias, so its weights do not fit here.
 

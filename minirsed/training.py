@@ -4,7 +4,7 @@ Data flow: features and labels of mixtures, model, adam → **training** → `mi
 
 For each minibatch of B clips, half of them with an event, with the parameters θ:
 
-    X     ← normalised features, in the quick preset randomly coloured
+    X     ← normalised features, in the preset plain randomly coloured
     L     = (1/B) Σ_clips L_utt + α L_frame
     g     = ∂L/∂θ, scaled down to a joint norm of `max_grad_norm` if it is larger
     θ     ← Adam(θ, g)
