@@ -15,10 +15,11 @@ from data_tools.recipes import Recipe
 from minirsed.analysis import breakdown, left_out
 from minirsed.analysis.evaluation import Evaluation, estimated_events, reference_events
 from minirsed.analysis.files import Results, figures_of, grid_of, tune_on_dev, write_report
-from minirsed.analysis.thresholds import lowest_error
+from minirsed.analysis.thresholds import GRID, lowest_error
 from minirsed.detector import Detector
 from minirsed.evaluate import __main__ as evaluate
 from minirsed.features import frame_to_seconds
+from minirsed.listening.operating import Operating
 from minirsed.model import ModelConfig, init_params
 from minirsed.run.settings import TrainSettings
 from minirsed.score import __main__ as score
@@ -199,6 +200,15 @@ def test_wilson_interval_of_known_cases():
     assert breakdown.wilson_interval(0, 10) == pytest.approx((0.0, 0.27753), abs=1e-5)
     assert breakdown.wilson_interval(5, 10) == pytest.approx((0.23659, 0.76341), abs=1e-5)
     assert all(map(math.isnan, breakdown.wilson_interval(0, 0)))
+
+
+def test_other_thresholds_are_tried_with_the_shortest_event_of_the_detector():
+    """All of `CLIPS` that are found last half a second: with 0.6 s nothing is, whatever the threshold of p."""
+    detector, store, evaluation = by_hand()
+    longer = dataclasses.replace(detector, operating=Operating(min_event_s=0.6))
+    half = np.flatnonzero(GRID == 0.5)[0]
+    assert grid_of(detector, store, evaluation).n_sys[half, half] == 5
+    assert not grid_of(longer, store, evaluation).n_sys[:, half].any()
 
 
 def test_thresholds_are_tuned_on_dev_and_applied_to_eval(tmp_path):
