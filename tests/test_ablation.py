@@ -1,8 +1,5 @@
 """`tests/benchmarks/ablation.py`: what it may reuse."""
 
-import dataclasses
-import json
-
 import pytest
 
 from data_tools.errors import InputError
@@ -17,7 +14,7 @@ def test_results_of_other_settings_are_not_reused(tmp_path):
 
     row = ablation.BASE
     settings = ablation.settings_of(arguments(), row, "babycry", 0)
-    found = {(row, "babycry", 0): json.loads(json.dumps({"settings": dataclasses.asdict(settings)}))}
+    found = {(row, "babycry", 0): {"settings": ablation.described(settings)}}
     ablation.require_own(arguments(), found)
     ablation.require_own(arguments("--rows", ablation.ALL, "--clips", "1600"), found)
     for more in (["--clips", "1600"], ["--seeds", "0", "1"], ["--dev-clips", "10"]):

@@ -1,5 +1,6 @@
 """`python -m minirsed.sweep`: the plans of the paper, stops and restarts, tables worked by hand."""
 
+import contextlib
 import csv
 import dataclasses
 import json
@@ -25,7 +26,7 @@ from minirsed.run.settings import TrainSettings
 from minirsed.store.mixtures import recipes_of
 from minirsed.sweep import __main__ as sweep_command
 from minirsed.sweep import cost as sweep_cost
-from minirsed.sweep.jobs import Jobs, command_line, read_result
+from minirsed.sweep.jobs import Jobs, command_line, read_result, require_same_sounds
 from minirsed.sweep.plan import SUBSETS, Cell, plan, scaled, system_name
 from minirsed.sweep.results import COLUMNS, markdown, write_results
 from minirsed.sweep.scores import average, differences, gap, rows_of
@@ -591,6 +592,19 @@ def test_what_changed_after_a_training_ends_a_sweep(sweep_place, tmp_path):
     (folder / "result.json").unlink()
     status, output, _ = run(*command, cwd=tmp_path)
     assert status and "its thresholds were chosen after its training; move it away" in output
+
+
+def test_a_sweep_of_an_earlier_version_of_the_built_in_sounds_does_not_go_on(tmp_path):
+    """Their mixtures may have the same names; a result that does not say which version it had is believed."""
+    bank, jobs, cell = open_bank("builtin"), Jobs(tmp_path, tmp_path), cell_of("babycry", "uni", dev_clips=2)
+    result = result_of(1, n=1)
+    scored = result["dev"] | {"counts": [[1, 1, 1, 0], [0, 0, 0, 0]]}
+    scored["mixtures"] = [recipe.name for recipe in recipes_of(bank, cell.settings, "dev")]
+    jobs.folder(cell).mkdir()
+    for said, is_same in (({"sounds": bank.fingerprint()}, True), ({}, True), ({"sounds": "earlier"}, False)):
+        (jobs.folder(cell) / "result.json").write_text(json.dumps({"dev": scored, "seconds": 1.0} | said))
+        with contextlib.nullcontext() if is_same else pytest.raises(InputError, match="the sounds have changed"):
+            require_same_sounds([cell], jobs, bank)
 
 
 def test_a_finished_sweep_is_compared_with_another_system(undisturbed_sweep, sweep_place, tmp_path):

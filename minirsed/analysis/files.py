@@ -85,8 +85,12 @@ class Results:
 def rule_of(detector):
     """The rule of a detector, for `minirsed.analysis.thresholds.decisions`."""
     config, operating = detector.config, detector.operating
-    named = {"memory_s": operating.memory_s, "min_event_s": operating.min_event_s}
-    return {"rule": config.rule, "lead": config.lead, **named}
+    return {
+        "rule": config.rule,
+        "lead": config.lead,
+        "memory_s": operating.memory_s,
+        "min_event_s": operating.min_event_s,
+    }
 
 
 def decisions_of(detector, store, evaluation):

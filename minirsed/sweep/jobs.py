@@ -108,17 +108,17 @@ def check_cells(cells, jobs):
 
 def require_same_sounds(finished, jobs, bank):
     """InputError: a finished cell was scored on other mixtures than those that the sounds give now."""
-    drawn = {}
+    drawn, sounds = {}, sounds_id(bank)
     for cell in finished:
-        result, folder = read_result(jobs.folder(cell)), jobs.folder(cell)
-        for subset in [name for name in ("dev", "eval") if name in result]:
+        result = read_result(jobs.folder(cell))
+        for subset in result.keys() & {"dev", "eval"}:
             key = cell.settings.label, cell.settings.dev_clips, subset
             if key not in drawn:
-                drawn[key] = sorted(recipe.name for recipe in recipes_of(bank, cell.settings, subset))
-            if sorted(result[subset].get("mixtures", drawn[key])) != drawn[key] or (
-                result.get("sounds", sounds_id(bank)) != sounds_id(bank)
-            ):
-                raise InputError(f"{folder}: the sounds have changed since it was scored; choose another --out")
+                drawn[key] = [recipe.name for recipe in recipes_of(bank, cell.settings, subset)]
+            if (result[subset].get("mixtures", drawn[key]), result.get("sounds", sounds)) != (drawn[key], sounds):
+                raise InputError(
+                    f"{jobs.folder(cell)}: the sounds have changed since it was scored; choose another --out"
+                )
 
 
 def sounds_id(bank):

@@ -235,8 +235,10 @@ def measured(sweep, arguments):
         recordings[label] = recordings_of(bank, recipes)
         found = counts_of([Detector.load(folder) for folder in own], bank, recipes, arguments.jobs)
         counts[label] = {}
-        for (folder, settings), each in zip(own.items(), found, strict=True):
-            counts[label].setdefault(names[folder], {})[settings.seed] = each
+        for folder, each in zip(own, found, strict=True):
+            counts[label].setdefault(names[folder], {})[runs[folder].seed] = each
+        if len({frozenset(by_seed) for by_seed in counts[label].values()}) > 1:
+            notes.append(f"{label}: not all systems have the same seeds, and only those that have are compared")
     return counts, recordings, notes
 
 
@@ -244,10 +246,8 @@ def write(counts, recordings, notes, arguments):
     """Write the three files and give the text of the tables."""
     parts, panels = [], {}
     for label, own in counts.items():
-        n_mixtures = next(iter(next(iter(own.values())).values())).shape[1]
-        seeds = {" ".join(map(str, sorted(each))) for each in own.values()}
-        if len(seeds) > 1:
-            notes.append(f"{label}: not all systems have the same seeds, and only those that have are compared")
+        (_, n_mixtures, _), *_ = (each.shape for by_seed in own.values() for each in by_seed.values())
+        seeds = {" ".join(map(str, sorted(by_seed))) for by_seed in own.values()}
         lines, panels[label] = tables(own, arguments.than, recordings[label])
         over = "recordings" if recordings[label] else "mixtures"
         what = f"{label}, {n_mixtures} {arguments.subset} mixtures, seeds {' or '.join(sorted(seeds))}"
