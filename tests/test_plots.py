@@ -9,17 +9,28 @@ from minirsed.analysis import plots
 from minirsed.analysis.thresholds import clip_rates, det_curve
 from minirsed.detector import Detection
 from minirsed.features import lfbe
-from minirsed.run.metrics import METRICS
+from minirsed.run.metrics import METRICS, best_epoch
 from minirsed.run.session import score_table
 
 
 def test_a_name_with_dollar_signs_is_a_name(tmp_path):
     """`a$_$c` is bad mathematics, which ended a training after its last epoch with a traceback."""
     row = {name: 1.0 for name in METRICS}
-    plots.curves([row, row], tmp_path / "curves.png", r"a$_$c, $\frac$")
+    plots.curves([row, row], tmp_path / "curves.png", r"a$_$c, $\frac$", 1)
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     figure = plots.new_figure()
     assert figure.text(0, 0, plots.plain("a$b$")).get_text() == r"a\$b\$"
+
+
+@pytest.mark.parametrize(("keep", "epoch"), [("best", 3), ("last", 4)])
+def test_the_dot_is_the_epoch_that_is_kept(keep, epoch):
+    """Of equal error rates the lowest loss decides; and a run may keep its last epoch. An undefined ER has no dot."""
+    columns = {"epoch": (1, 2, 3, 4), "dev_error_rate": (None, 0.2, 0.2, 0.5), "dev_loss": (4.0, 3.0, 2.0, 1.0)}
+    history = [dict(zip(columns, row, strict=True)) | {"dev_f1": 0.5} for row in zip(*columns.values(), strict=True)]
+    for kept, dots in ((best_epoch(history, keep), [epoch]), (1, []), (0, [])):
+        axes = plots.new_figure().subplots()
+        plots.draw_dev_scores(axes, history, kept)
+        assert [int(line.get_xdata()[0]) for line in axes.lines if line.get_marker() == "o"] == dots
 
 
 def test_bands_are_drawn_at_their_frequencies():

@@ -189,7 +189,7 @@ def test_pictures_of_a_class_show_the_others(results):
     history = [
         {"epoch": 1, "dev_error_rate": 0.4, "dev_f1": 0.5, "dev_error_rate/low": 0.1, "dev_error_rate/high": 0.7}
     ]
-    plots.draw_dev_scores(axes, history)
+    plots.draw_dev_scores(axes, history, 1)
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert labels == ["average error rate (lower is better)", "… low", "… high", "average F1 (higher is better)"]
 

@@ -572,7 +572,7 @@ def test_a_picture_is_whole_or_the_old_one(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Figure, "savefig", half)
     with pytest.raises(OSError) as error:
-        curves([dict.fromkeys(METRICS, 1.0) | {"epoch": 1}], path, "a run")
+        curves([dict.fromkeys(METRICS, 1.0) | {"epoch": 1}], path, "a run", 1)
     assert error.value.filename == str(path) and path.read_bytes() == b"old" and os.listdir(tmp_path) == ["curves.png"]
 
 

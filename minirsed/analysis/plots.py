@@ -41,8 +41,8 @@ def save_figure(figure, path, dpi):
         figure.savefig(file, dpi=dpi, format=Path(path).suffix[1:])
 
 
-def curves(history, path, title):
-    """Losses and development ER and F1 by epoch, the best epoch marked; written as PNG.
+def curves(history, path, title, kept):
+    """Losses and development ER and F1 by epoch, the epoch kept marked; written as PNG.
 
     Parameters
     ----------
@@ -50,12 +50,14 @@ def curves(history, path, title):
         Rows of `metrics.csv`; an undefined score is None.
     path : str or Path
     title : str
+    kept : int
+        Number of the epoch whose detector is in `best.npz`; 0: none, so nothing is marked.
     """
     figure = new_figure(figsize=(9, 3.6), layout="constrained")
     figure.suptitle(plain(title))
     loss, error = figure.subplots(1, 2)
     draw_losses(loss, history)
-    draw_dev_scores(error, history)
+    draw_dev_scores(error, history, kept)
     save_figure(figure, path, 110)
 
 
@@ -76,8 +78,8 @@ def draw_losses(axes, history):
     axes.legend()
 
 
-def draw_dev_scores(axes, history):
-    """Development ER and F1 by epoch, the best epoch marked; of several classes the average, and the ER of each."""
+def draw_dev_scores(axes, history, kept):
+    """Development ER and F1 by epoch, a dot at the epoch `kept`; of several classes the average, and the ER of each."""
     epochs, column = _columns(history)
     own = [name for name in column if name.startswith("dev_error_rate/")]
     average = "average " if own else ""
@@ -86,11 +88,10 @@ def draw_dev_scores(axes, history):
         style = CLASS_STYLES[place % len(CLASS_STYLES)]
         axes.plot(epochs, column[name], style, color=FOUND, linewidth=0.9, label=plain(f"… {name.partition('/')[2]}"))
     axes.plot(epochs, column["dev_f1"], color=TRUTH, label=f"{average}F1 (higher is better)")
-    if np.isfinite(column["dev_error_rate"]).any():
-        best = int(np.nanargmin(column["dev_error_rate"]))
-        at = epochs[best], column["dev_error_rate"][best]
-        axes.plot(*at, "o", color=FOUND)
-        axes.annotate(f"{at[1]:.2f}", at, (0, 8), textcoords="offset points", ha="center")
+    for at in zip(epochs, column["dev_error_rate"], strict=True):
+        if at[0] == kept and np.isfinite(at[1]):
+            axes.plot(*at, "o", color=FOUND)
+            axes.annotate(f"{at[1]:.2f}", at, (0, 8), textcoords="offset points", ha="center")
     axes.set(xlabel="epoch", ylabel="development set, onset within 0.5 s", ylim=(0, None))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(fontsize="small" if own else None)

@@ -26,6 +26,7 @@ from minirsed.report import plots as report_plots
 from minirsed.rivals.encoders import ENCODERS
 from minirsed.robustness import files as robust_files
 from minirsed.robustness.measure import identity
+from minirsed.run.metrics import best_epoch
 from minirsed.run.settings import option_name, value_text
 
 KINDS = {  # of clips to look at, in this order: heading, and what it is
@@ -350,9 +351,10 @@ def training(record):
     captions = (
         "Loss of a clip: training (violet; if it has two parts, that of frames dashed, that of clips dotted) and "
         "development (in the colour of the text).",
-        "Error rate and F1 on the development mixtures; the dot is the lowest error rate.",
+        "Error rate and F1 on the development mixtures; the dot is the epoch whose detector was kept.",
     )
-    curves = report_plots.training_curves(record.history)
+    kept = best_epoch(record.history, record.settings.keep)
+    curves = report_plots.training_curves(record.history, kept)
     pictures = "".join(figure(svg, caption) for svg, caption in zip(curves, captions, strict=True))
     columns = [name.replace("_", " ") for name in record.history[0]]
     rows = [["–" if value is None else f"{value:.4g}" for value in row.values()] for row in record.history]

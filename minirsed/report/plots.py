@@ -13,8 +13,11 @@ from minirsed.pages.media import SIZE, span, svg
 from minirsed.robustness import plots as robust_plots
 
 
-def training_curves(history):
-    """Two SVG: losses by epoch; development ER and F1 by epoch. `history`: rows of `metrics.csv`."""
+def training_curves(history, kept):
+    """Two SVG: losses by epoch; development ER and F1 by epoch, a dot at the epoch `kept`.
+
+    `history`: rows of `metrics.csv`.
+    """
     last = history[-1]
     losses = f"Losses of {len(history)} epochs; the last: training {last['train_loss']:.3f}, dev {last['dev_loss']:.3f}"
     return [
@@ -22,7 +25,7 @@ def training_curves(history):
         svg(
             "scores",
             f"Development error rate and F1 of {len(history)} epochs; numbers in the table below",
-            lambda figure: plots.draw_dev_scores(figure.subplots(), history),
+            lambda figure: plots.draw_dev_scores(figure.subplots(), history, kept),
         ),
     ]
 

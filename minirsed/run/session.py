@@ -338,7 +338,7 @@ class _Job:
         write_event_list(run.folder / "events_dev.csv", dev.estimated)
         epoch = f"{self.settings.keep} epoch ({best})"
         names = ", ".join(self.settings.classes)
-        plots.curves(run.history, run.folder / "curves.png", f"{names}, {self.settings.arch}, {epoch}")
+        plots.curves(run.history, run.folder / "curves.png", f"{names}, {self.settings.arch}, {epoch}", best)
         every = of_each_class(dev_store, dev)
         pictures = ", ".join(examples(run.folder, own or label, own, *of_class) for own, *of_class in every)
         self.say(f"\n{epoch} on {len(dev_store)} development mixtures (onset within 0.5 s)")
