@@ -244,24 +244,26 @@ def check_tables_of_the_text(sweep):
     commands = f"## Results\n\n```bash\npython -m minirsed.sweep --data sounds {' '.join([*LONG, *TINY])}\n```\n\n"
     more = "```bash\npython tests/benchmarks/event_speed.py sweeps/speed --clips 4 \\\n    --than uni\n```\n\n"
     text = commands + of_sweep.read_text().split("\n\n")[1] + "\n\n" + more + of_speed.read_text()
-    assert tables.check(text, [sweep.parent, sweep]) == (2 + 4 * 5, [])
-    assert tables.check(text.replace("--data sounds", "--data elsewhere"), [sweep]) == (2 + 4 * 5, [])
-    assert tables.check(text.replace("--data sounds ", ""), [sweep]) == (0, [])  # of built-in sounds, not of these
+    assert tables.check(text, [sweep.parent, sweep]) == (2 + 4 * 5, [], [])
+    assert tables.check(text.replace("--data sounds", "--data elsewhere"), [sweep]) == (2 + 4 * 5, [], [])
+    lines = text.splitlines()
+    begins = [number for number, line in enumerate(lines, 1) if line[:1] == "|" != lines[number - 2][:1]]
+    assert tables.check(text.replace("--data sounds ", ""), [sweep]) == (0, [], begins)  # of built-in sounds
     (cell,) = re.findall(r"\| mlp \| (\d.\d\d)(?= )", of_sweep.read_text().split("\n\n")[1])
     wrong = text.replace(f"| mlp | {cell}", "| mlp | 7.77", 1)
-    n_compared, (remark,) = tables.check(wrong, [sweep])
+    n_compared, (remark,), _ = tables.check(wrong, [sweep])
     assert n_compared == 22 and re.match(rf"line 7, mlp, ping: 7.77.*, should be {cell}$", remark)
     last = text.rindex("| mlp | ")
     assert len(tables.check(text[:last] + "| mlp | +9.99 | " + text[last:].split("|", 3)[3], [sweep])[1]) == 1
     rates, gaps, _ = re.findall(r"(?:^\|.*\n)+", of_speed.read_text(), re.M)
     assert tables.check(text.replace(gaps, rates), [sweep])[1]  # one table twice, in the place of another
     assert len(tables.check(f"{text}\n{rates}", [sweep])[1]) == 2 * 5  # one more than the script left
-    assert tables.check(text.replace("--epochs 120", "--epochs 121"), [sweep]) == (0, [])  # that is another sweep
+    assert tables.check(text.replace("--epochs 120", "--epochs 121"), [sweep]) == (0, [], begins)  # another sweep
     for named, other in (("| mlp |", "| mlpp |"), ("|  | ping |", "|  | ping, evall |")):  # not of the sweep
-        n_compared, remarks = tables.check(text.replace(named, other, 1), [sweep])
+        n_compared, remarks, _ = tables.check(text.replace(named, other, 1), [sweep])
         assert n_compared == 22 and remarks and all(remark.endswith("should be no such cell") for remark in remarks)
     others = text.replace("|  | ping |", "|  | *paper* |", 1)
-    assert tables.check(others, [sweep]) == (4 * 5, [])
+    assert tables.check(others, [sweep]) == (4 * 5, [], [])
 
 
 def test_systems_are_paired_by_seed_and_told_apart_by_what_differs():

@@ -7,7 +7,7 @@ trainings, with their settings; where sounds that are not built in were does not
 decides, rates and their differences, averages too, is made again from the counts in the folder and compared with the
 text, digit by digit; a cell may leave out the interval, or the deviation too. Rows and columns that begin with * are
 others' figures; what else the sweep does not have is wrong. A table of event_speed.py must stand in the
-speed_SUBSET.md that it left, and no two may be the same one there.
+speed_SUBSET.md that it left, and no two may be the same one there. Tables whose folder is not given are counted apart.
 Exit status 1 if anything differs, or if nothing could be compared.
 """
 
@@ -162,8 +162,10 @@ def check(text, folders):
         Cells.
     remarks : list of str
         A line for each cell that differs.
+    left : list of int
+        Where in the text the tables of sweeps begin whose folder was not given.
     """
-    n_compared, remarks, taken = 0, [], set()
+    n_compared, remarks, left, taken = 0, [], [], set()
     for table in tables_of(text):
         nearest = table.commands[-1]
         if nearest.startswith(SPEED):
@@ -171,21 +173,24 @@ def check(text, folders):
         elif nearest.startswith(SWEEP):
             cells = cells_of(nearest)
             rows = next((rows for folder in folders if (rows := rows_in(folder, cells)) is not None), None)
-            found = compared(table, rows) if rows else []
+            found = compared(table, rows) if rows else None
         else:
+            continue
+        if found is None:
+            left.append(table.line)
             continue
         n_compared += len(found)
         for row, column, cell, should in found:
             if not says(cell, should):
                 remarks.append(f"line {table.line}, {row}, {column}: {cell}, should be {should}")
-    return n_compared, remarks
+    return n_compared, remarks, left
 
 
 def speed_cells(table, folders, taken):
     """As `compared`, of a table that event_speed.py has made of the sweep whose command stands before its own.
 
     Of the tables that the script left and that are not yet in the set `taken`, it is the most similar, which joins it;
-    if none is left, all cells are wrong.
+    if none is left, all cells are wrong. None if no folder has them.
     """
     sweeps = [words for words in table.commands if words.startswith(SWEEP)]
     cells = cells_of(sweeps[-1])
@@ -204,7 +209,7 @@ def speed_cells(table, folders, taken):
             taken.add(key)
             best = theirs.get(key, {})
             return [(at[0], header[at[1]], cell, best.get(at, NO_CELL)) for at, cell in own.items()]
-    return []
+    return None
 
 
 def _blocks(path):
@@ -226,8 +231,9 @@ def main(argv=None):
     parser.add_argument("folders", nargs="+", type=Path, help="folders of sweeps")
     parser.add_argument("--text", type=Path, default=README, help="Markdown (default: %(default)s)")
     arguments = parser.parse_args(argv)
-    n_compared, remarks = check(arguments.text.read_text(encoding="utf-8"), arguments.folders)
-    print(*remarks, f"{n_compared} cells compared, {len(remarks)} differ", sep="\n")
+    n_compared, remarks, left = check(arguments.text.read_text(encoding="utf-8"), arguments.folders)
+    not_compared = f"; {len(left)} tables without a folder, at line {', '.join(map(str, left))}" if left else ""
+    print(*remarks, f"{n_compared} cells compared, {len(remarks)} differ{not_compared}", sep="\n")
     if not n_compared:
         raise InputError(f"{arguments.text}: no table of a sweep in these folders")
     if remarks:
