@@ -65,10 +65,9 @@ def parse_arguments(argv=None):
     output.add_argument(
         "--tune",
         action=argparse.BooleanOptionalAction,
-        help="also report the thresholds with the lowest ER on the dev mixtures of the same sounds, as many as in "
-        "training (with --subset dev on the very ones that are scored), and their ER on recordings left out of the "
-        "choice; with fewer than 10 recordings of events or of backgrounds there is no choice; done unless --no-tune "
-        "is given",
+        help="also report the thresholds with the lowest ER on as many dev mixtures of the same sounds as in training "
+        "(--subset dev: on the ones scored), and their ER on recordings left out of the choice; with fewer than 10 "
+        "recordings of events or of backgrounds there is no choice; done unless --no-tune is given",
     )
     output.add_argument(
         "--compare",
