@@ -14,6 +14,7 @@ from minirsed.alarms import keeping
 from minirsed.alarms.counting import judge
 from minirsed.alarms.keeping import Keeper, usual
 from minirsed.alarms.measure import measure, measure_mixtures
+from minirsed.analysis import plots
 from minirsed.detector import Detector
 from minirsed.evaluate import __main__ as evaluate
 from minirsed.kernels.threads import worker_threads
@@ -169,7 +170,7 @@ def test_the_promise_is_usual_where_there_are_recordings(sounds, tmp_path):
     assert usual(dataclasses.replace(mlp, keep="promise")).keep == "promise"  # whoever asks for it gets it
 
 
-def test_train_and_evaluate(sounds, tmp_path, capsys):
+def test_train_and_evaluate(sounds, tmp_path, capsys, monkeypatch):
     """The usual way: nobody asks, the epoch is kept for the promise; then recordings of eval are measured unasked."""
     place = ["--out", str(tmp_path / "run"), "--features", str(tmp_path / "features")]
     words = ["ping", "--data", str(sounds), "--preset", "plain", "--clips", "8", "--dev-clips", "4", "--epochs", "2"]
@@ -188,8 +189,10 @@ def test_train_and_evaluate(sounds, tmp_path, capsys):
     assert figures["alarms"]["by_recording"][0]["recording"] == "eval.wav"
     assert not any("flatters" in note for note in figures["alarms"]["notes"])  # as long as the one that was chosen on
     assert (tmp_path / "run" / "alarms_eval.png").exists()
+    marked = []
+    monkeypatch.setattr(plots, "draw_dev_scores", lambda axes, history, kept: marked.append(kept))
     train_command.main([*words, *small, "--keep", "last", "--out", str(tmp_path / "other"), *place[2:]])
-    assert "last epoch (2)" in capsys.readouterr().out
+    assert "last epoch (2)" in capsys.readouterr().out and marked == [2]
     assert Detector.load(tmp_path / "other").operating.chosen is None
 
 

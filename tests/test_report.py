@@ -194,6 +194,14 @@ def test_development_mixtures_come_with_a_warning(tmp_path):
     assert rows_of(text, "Events: where are they?")["tuned 0.3, 0.5"][:5] == ["5", "6", "3", "2", "3"]
 
 
+def test_the_epoch_that_was_kept_is_marked(monkeypatch):
+    marked = []
+    monkeypatch.setattr(report_page.plots, "draw_dev_scores", lambda axes, history, kept: marked.append(kept))
+    for keep in ("best", "last"):
+        report_page.training(record(keep=keep))
+    assert marked == [2, 3]
+
+
 def test_pictures_take_the_colours_of_the_page(by_hand):
     pictures = re.findall(r'<svg viewBox="[^"]*" role="img".*?</svg>', by_hand, re.S)
     assert len(pictures) == 10
